@@ -1,0 +1,32 @@
+"""innspect explains Keras 3 models layer by layer."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Imported when first used, so that `import innspect` alone starts no framework.
+_PUBLIC = {
+    "Analyzer": "innspect.analyzers",
+    "Explanation": "innspect.analyzers",
+    "NotAnalyzeableModelError": "innspect.errors",
+    "create_analyzer": "innspect.analyzers",
+    "list_analyzers": "innspect.analyzers",
+    "register_analyzer": "innspect.analyzers",
+}
+
+__all__ = [*sorted(_PUBLIC), "NotAnalyzeableModelException"]
+
+
+def __getattr__(name):
+    if name == "NotAnalyzeableModelException":
+        name = "NotAnalyzeableModelError"
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    try:
+        return importlib.import_module(f"innspect.{name}")
+    except ModuleNotFoundError:
+        raise AttributeError(f"module 'innspect' has no attribute {name!r}") from None
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

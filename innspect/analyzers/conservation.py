@@ -1,0 +1,145 @@
+"""The books of a relevance method: where relevance went, layer by layer, so that a map can be trusted or not."""
+
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.analyzers.data import Inputs
+from innspect.layers.program import per_sample
+
+_SHARES = ("bias", "stabiliser", "dropped")
+_COLUMNS = ("received", "passed_on", *_SHARES, "unexplained")
+
+
+@dataclass
+class ConservationTable:
+    """Relevance at every layer, from the output down.
+
+    Attributes:
+        layers: Paths, from the output to the input.
+        rules: The rule of each.
+        columns: Dict from column to an array (layers, samples): "received" (relevance that arrived at the outputs),
+            "passed_on" (that left to the inputs), the shares lost to "bias", "stabiliser" and "dropped" (0/0, an
+            empty side, a constant operand), and "unexplained", what is then missing.
+        magnitude: (layers, samples), the sum of |relevance| that arrived.
+    """
+
+    layers: list
+    rules: list
+    columns: dict
+    magnitude: np.ndarray
+    settings: dict = field(default_factory=dict)
+
+    @property
+    def error(self):
+        """The largest share of any layer's relevance, of any sample, that is unexplained."""
+        scale = np.maximum(self.magnitude, np.finfo("float32").tiny)
+        missing = np.abs(self.columns["unexplained"])
+        return float(np.max(np.where(missing == 0, 0, missing / scale), initial=0.0))
+
+    def __getitem__(self, path):
+        row = self.layers.index(path)
+        return {name: column[row] for name, column in self.columns.items()}
+
+    def _cells(self):
+        head = ["layer", "rule", *[c.replace("_", " ") for c in _COLUMNS]]
+        body = [
+            [path, rule, *[f"{np.mean(self.columns[c][i]):.4g}" for c in _COLUMNS]]
+            for i, (path, rule) in enumerate(zip(self.layers, self.rules, strict=True))
+        ]
+        return head, body
+
+    def __str__(self):
+        head, body = self._cells()
+        widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
+
+        def line(row):
+            left = [cell.ljust(w) for cell, w in zip(row[:2], widths, strict=False)]
+            right = [cell.rjust(w) for cell, w in zip(row[2:], widths[2:], strict=True)]
+            return "  ".join(left + right)
+
+        samples = self.magnitude.shape[1]
+        note = f"means over {samples} sample{'s' * (samples != 1)}; largest unexplained share {self.error:.1e}"
+        return "\n".join([line(head), "  ".join("-" * w for w in widths), *map(line, body), note])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        import html
+
+        head, body = self._cells()
+        rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in body)
+        top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
+        return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table><p>largest unexplained share {self.error:.1e}</p>"
+
+
+class Conserving:
+    """Adds `conservation` to a method in relevance form."""
+
+    def conservation(self, x, neuron_selection=None, *, batch_size=32, output=0):
+        """Account for the relevance of every layer.
+
+        Args:
+            x, neuron_selection, batch_size, output: As for `analyze`.
+
+        Returns:
+            A `ConservationTable`; printing it shows means over the samples.
+        """
+        inputs = Inputs(x, self._clone)
+        if not inputs.samples:
+            raise ValueError("`x` must hold at least one sample. Received: none")
+        number = self._output_number(output)
+        (chosen,) = self._selections(neuron_selection, None, number, inputs.samples)
+        program = self._program(number)
+        function = self._books(program, number, chosen)
+        steps = [s for s in reversed(program.steps) if hasattr(s, "rule")]
+        parts = []
+        for rows, count in inputs.batches(batch_size):
+            arrays = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
+            books = function(backend.variable_values(self._variables), arrays, [ops.convert_to_tensor(chosen.rows(rows))])
+            parts.append({p: {k: backend.to_numpy(v)[:count] for k, v in book.items()} for p, book in books.items()})
+        seen = [s for s in steps if s.path in parts[0]]
+        table = {
+            key: np.array([np.concatenate([p[s.path][key] for p in parts]) for s in seen])
+            for key in ("received", "passed_on", *_SHARES, "magnitude")
+        }
+        magnitude = table.pop("magnitude")
+        table["unexplained"] = table["received"] - table["passed_on"] - sum(table[k] for k in _SHARES)
+        return ConservationTable(
+            [s.path for s in seen], [type(s.rule).__name__ for s in seen], table, magnitude, self._settings(neuron_selection, output)
+        )
+
+    def _books(self, program, number, chosen):
+        key = ("books", number, chosen.key)
+        if key not in self._compiled:
+
+            def run(variables, xs, values):
+                mapping = zip(self._variables, variables, strict=True) if variables else []
+                with keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False):
+                    y, tape = program.forward(xs)
+                    seed = self.seed(chosen.weights(values[0], y), y)
+                    ledger = []
+                    program.backward(tape, seed, ledger=ledger)
+                    return {step.path: _entry(step, arrived, left, saved, y.shape[0]) for step, arrived, left, saved in ledger}
+
+            self._compiled[key] = backend.compile(run)
+        return self._compiled[key]
+
+
+def _entry(step, arrived, left, saved, batch):
+    """One row of the books."""
+    zero = ops.zeros((batch,), arrived[0].dtype)
+    shares = step.rule.shares(step, saved, arrived)
+    row = {
+        "received": _total(arrived, batch, zero),
+        "passed_on": _total([r for r, t in zip(left, step.inputs, strict=True) if r is not None and t.active], batch, zero),
+        "magnitude": _total([ops.absolute(s) for s in arrived], batch, zero),
+    }
+    return row | {share: _total(shares.get(share, ()), batch, zero) for share in _SHARES}
+
+
+def _total(tensors, batch, zero):
+    return sum((per_sample(t, batch) for t in tensors), zero)

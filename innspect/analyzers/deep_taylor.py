@@ -1,0 +1,48 @@
+"""Deep Taylor decomposition (Montavon et al. 2017): z+ everywhere, another rule where the input's domain asks for it."""
+
+from keras import ops
+
+from innspect.analyzers.composites import Composite, bounded, make_rule
+from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.relevance import RelevanceAnalyzer
+
+
+@register_analyzer("deep_taylor")
+class DeepTaylor(RelevanceAnalyzer):
+    """Deep Taylor decomposition: relevance max(0, logit), z+ on every kernel layer.
+
+    Args:
+        input_rule: "z_plus", or "w_square" at the first kernel layers for inputs without bounds.
+
+    Where the explained logit is not positive the map is all zero: there is nothing for it.
+    """
+
+    paper = "Montavon et al. 2017"
+
+    def __init__(self, model, *, input_rule="z_plus", **arguments):
+        if input_rule not in ("z_plus", "w_square"):
+            raise ValueError(f"`input_rule` must be 'z_plus' or 'w_square'. Received: {input_rule!r}")
+        self._first = make_rule("WSquare") if input_rule == "w_square" else None
+        super().__init__(model, **arguments)
+
+    def composite(self):
+        return Composite(default=make_rule("ZPlus"), first=self._first)
+
+    def seed(self, weights, y):
+        return weights * ops.relu(y) if self.start == "value" else weights * ops.cast(y > 0, y.dtype)
+
+
+@register_analyzer("deep_taylor.bounded")
+class BoundedDeepTaylor(DeepTaylor):
+    """Deep Taylor decomposition with the z-box rule at the first kernel layers.
+
+    Args:
+        low, high: Bounds of the model's input: a number, one number a channel, or an array of the input's shape.
+    """
+
+    def __init__(self, model, *, low=None, high=None, **arguments):
+        self._box = bounded(low, high)
+        super().__init__(model, **arguments)
+
+    def composite(self):
+        return Composite(default=make_rule("ZPlus"), first=self._box)

@@ -1,0 +1,137 @@
+"""The gradient family: what would change the output."""
+
+import numpy as np
+from keras import ops
+
+from innspect.analyzers.base import Analyzer, ReverseAnalyzer
+from innspect.analyzers.explanation import Explanation
+from innspect.analyzers.registry import register_analyzer
+from innspect.graph.ir import is_float
+from innspect.layers.flow import Reindex, SumOverEmbedding
+from innspect.layers.gradient import Gradient
+
+_POSTPROCESS = {None: lambda t: t, "abs": ops.absolute, "square": ops.square}
+
+
+class GradientRules(ReverseAnalyzer):
+    """Plain gradients everywhere, down to the embedding where the input is ids."""
+
+    embedding = "norm"
+
+    def rule(self, node):
+        if node.kind == "embedding":
+            return SumOverEmbedding(self.embedding)
+        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
+            return Reindex()
+        return Gradient()
+
+
+@register_analyzer("gradient.baseline")
+@register_analyzer("gradient")
+class GradientAnalyzer(GradientRules):
+    """The gradient of the explained value with respect to the input (Simonyan et al. 2014).
+
+    Args:
+        postprocess: None, "abs" or "square" (sensitivity analysis, Montavon et al. 2018).
+
+    The result has the input's shape. For ids of an embedding it is the norm of the gradient at the embedding vector.
+    """
+
+    paper = "Simonyan et al. 2014"
+
+    def __init__(self, model, *, postprocess=None, **arguments):
+        if postprocess not in _POSTPROCESS:
+            raise ValueError(f"`postprocess` must be None, 'abs' or 'square'. Received: {postprocess!r}")
+        super().__init__(model, **arguments)
+        self.postprocess = postprocess
+
+    def finish(self, signal, x):
+        return _POSTPROCESS[self.postprocess](signal)
+
+
+@register_analyzer("input_t_gradient")
+class InputTimesGradient(GradientRules):
+    """Input times gradient (Shrikumar et al. 2016); for ids the inner product of embedding vector and gradient.
+
+    Equals LRP-0 on networks of affine layers, ReLU and max pooling.
+    """
+
+    paper = "Shrikumar et al. 2016"
+    embedding = "inner"
+
+    def finish(self, signal, x):
+        return x * signal if is_float(x.dtype) else signal
+
+
+@register_analyzer("saliency")
+class Saliency(GradientRules):
+    """The saliency map of Simonyan et al. 2014, sec. 3: the largest |gradient| over the channels.
+
+    The result is (samples, *spatial axes); inputs without a channel axis, (samples, features), keep their shape.
+    """
+
+    paper = "Simonyan et al. 2014"
+
+    def finish(self, signal, x):
+        signal = ops.absolute(signal)
+        return ops.max(signal, axis=self._channel_axis(x)) if len(x.shape) > 2 and is_float(x.dtype) else signal
+
+    def _channel_axis(self, x):
+        return 1 if self._channels_first() else -1
+
+    def _channels_first(self):
+        formats = [getattr(n.layer, "data_format", None) for n in self._clone.graph.nodes if n.layer is not None]
+        return next((f for f in formats if f), "channels_last") == "channels_first"
+
+    def _attribution_shapes(self, shapes):
+        axis = 1 if self._channels_first() else -1
+        return [s if len(s) < 3 else tuple(np.delete(s, axis)) for s in shapes]
+
+
+class _Simple(Analyzer):
+    """Analyzers that need no model but its input and output."""
+
+    def __init__(self, model, **arguments):
+        super().__init__(model, **arguments)
+
+    def analyze(self, x, neuron_selection=None, **arguments):
+        return super().analyze(x, None if self.neuron_selection_mode is None else neuron_selection, **arguments)
+
+    def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
+        from innspect.analyzers.data import Inputs
+
+        inputs = Inputs(x, self._clone)
+        lead = (len(neurons),) if neurons is not None else ()
+        arrays = [np.broadcast_to(self._map(a), (*lead, *a.shape)).copy() for a in inputs.arrays]
+        return Explanation(inputs.restore(arrays), np.zeros((inputs.samples, 0), "float32"), np.zeros(inputs.samples, "float32"))
+
+    def _map(self, x):
+        raise NotImplementedError
+
+
+@register_analyzer("input")
+class Input(_Simple):
+    """The input itself, a baseline for comparisons."""
+
+    def _map(self, x):
+        return x
+
+
+@register_analyzer("random")
+class Random(_Simple):
+    """Gaussian noise of the input's shape, a baseline for comparisons.
+
+    Args:
+        stddev: Standard deviation.
+        seed: Integer; the same seed gives the same noise.
+    """
+
+    def __init__(self, model, *, stddev=1.0, seed=None, **arguments):
+        super().__init__(model, **arguments)
+        self.stddev = stddev
+        self._random = np.random.default_rng(seed)
+        self.seed = seed
+
+    def _map(self, x):
+        random = self._random if self.seed is None else np.random.default_rng(self.seed)
+        return random.normal(0, self.stddev, x.shape).astype("float32" if x.dtype.kind in "iub" else x.dtype)

@@ -1,0 +1,265 @@
+"""Layer-wise relevance propagation (Bach et al. 2015): rules, presets, and the composites of the literature."""
+
+from innspect.analyzers.base import ReverseAnalyzer
+from innspect.analyzers.composites import Composite, bounded, make_rule
+from innspect.analyzers.conservation import Conserving
+from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.signal import winner_rule
+from innspect.graph.folding import fold
+from innspect.graph.heads import is_head
+from innspect.graph.operations import Rectifier
+from innspect.layers import flow
+from innspect.layers.affine import BatchNorm
+from innspect.layers.relevance import Flat, WSquare
+
+_GATES = {"Sigmoid", "HardSigmoid", "Softmax"}
+
+
+class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
+    """Base of the methods in relevance form: a composite for the kernel layers, fixed rules for everything else.
+
+    Args:
+        stabiliser: Of weightless sums: additions, average pooling, batch normalization that cannot be folded.
+    """
+
+    form = "relevance"
+    default_start = "value"
+    conserves = True
+    stabiliser = 1e-7
+
+    def composite(self):
+        """The `Composite` of this method."""
+        raise NotImplementedError
+
+    def prepare(self, graph):
+        folded, gone = fold(graph, keep=graph.outputs)
+        self._kernel_rules = self.composite().assign(folded)
+        data_free = {type(r) for r in self._kernel_rules.values()} <= {Flat, WSquare}
+        self._norm_rule = flow.Pass() if data_free and self._kernel_rules else flow.Proportional(self.stabiliser)
+        return folded, gone
+
+    def rule(self, node):
+        if node.kind == "affine":
+            return self._kernel_rules[node]
+        registered = getattr(node.view, "relevance_rule", None)
+        if registered is not None:
+            return registered
+        if is_head(node) and node.outputs[0] in self._clone.graph.outputs:
+            return flow.Pass()  # only reached with head="output"
+        return self._flow_rule(node)
+
+    def _flow_rule(self, node):
+        if node.kind == "pass":
+            return flow.Pass()
+        if node.kind == "reindex":
+            return flow.Reindex()
+        if node.kind == "sum":
+            return self._norm_rule if isinstance(node.view, BatchNorm) else flow.Proportional(self.stabiliser)
+        if node.kind == "winner":
+            return winner_rule(node) or flow.Reindex()
+        if node.kind == "product":
+            return flow.Product(_gates(node))
+        if node.kind == "bilinear":
+            return flow.Bilinear(self.stabiliser)
+        if node.kind == "embedding":
+            return flow.SumOverEmbedding()
+        return None
+
+
+def _gates(node):
+    """Positions of the operands that a sigmoid or softmax made: they say how much passes, not what."""
+    active = node.active_inputs
+    gates = [p for p in active if _is_gate(node.inputs[p].producer)]
+    return gates if len(gates) < len(active) else []
+
+
+def _is_gate(node):
+    while node is not None and node.kind == "reindex" and len(node.active_inputs) == 1:
+        node = node.inputs[node.active_inputs[0]].producer
+    return node is not None and (node.operation in _GATES or node.kind == "softmax")
+
+
+def is_rectified(node):
+    return isinstance(node.view, Rectifier)
+
+
+@register_analyzer("lrp")
+class LRP(RelevanceAnalyzer):
+    """Layer-wise relevance propagation with any rules.
+
+    Args:
+        rule: Rule of the kernel layers: a name ("Epsilon", "ZPlus", "Alpha2Beta1IgnoreBias", ...), a `Rule` class or
+            instance, or a mapping from a layer's name or path, "convolution" or "dense", or "default", to these.
+        input_layer_rule: Rule of the first kernel layers, or a (low, high) pair for the z-box rule there.
+        until_layer_idx: The kernel layers up to this one, counted from 0 in the model's order, get
+            `until_layer_rule`.
+        until_layer_rule: Default "Flat".
+        epsilon, gamma, alpha, beta, low, high: Settings of the rules that take them.
+        bias: True, False, or for alpha-beta "both" (iNNvestigate's form).
+        head, start: See `ReverseAnalyzer`.
+    """
+
+    paper = "Bach et al. 2015"
+
+    def __init__(
+        self,
+        model,
+        *,
+        rule=None,
+        input_layer_rule=None,
+        until_layer_idx=None,
+        until_layer_rule=None,
+        epsilon=None,
+        gamma=None,
+        alpha=None,
+        beta=None,
+        bias=None,
+        low=None,
+        high=None,
+        **arguments,
+    ):
+        if rule is None:
+            raise ValueError("`rule` must be given: a rule's name, a `Rule` class or instance, or a mapping. Received: None")
+        if bias not in (None, True, False, "both"):
+            raise ValueError(f"`bias` must be True, False or 'both'. Received: {bias!r}")
+        settings = {"epsilon": epsilon, "gamma": gamma, "alpha": alpha, "beta": beta, "bias": bias, "low": low, "high": high}
+        mapping = dict(rule) if isinstance(rule, dict) else {"default": rule}
+        default = mapping.pop("default", None)
+        self._composite = Composite(
+            default=make_rule(default if default is not None else "Epsilon", **settings),
+            convolution=_optional(mapping.pop("convolution", None), settings),
+            dense=_optional(mapping.pop("dense", None), settings),
+            first=_optional(input_layer_rule, settings),
+            named={name: _optional(r, settings) for name, r in mapping.items()},
+            until=_until(until_layer_idx, until_layer_rule, settings),
+        )
+        super().__init__(model, **arguments)
+
+    def composite(self):
+        return self._composite
+
+
+def _optional(rule, settings):
+    """A rule beside the main one. Of the shared settings an epsilon is meant for the rules that are named after one."""
+    if rule is None:
+        return None
+    if not isinstance(rule, str) or rule not in ("Epsilon", "EpsilonIgnoreBias", "Gamma"):
+        settings = settings | {"epsilon": None}
+    return make_rule(rule, **settings)
+
+
+def _until(index, rule, settings):
+    if index is None:
+        return None
+    if not isinstance(index, int) or index < 0:
+        raise ValueError(f"`until_layer_idx` must be an integer that is not negative. Received: {index!r}")
+    return index + 1, _optional(rule or "Flat", settings)
+
+
+for _name, _fixed in {
+    "lrp.z": {"rule": "Z"},
+    "lrp.z_IB": {"rule": "ZIgnoreBias"},
+    "lrp.epsilon": {"rule": "Epsilon"},
+    "lrp.epsilon_IB": {"rule": "EpsilonIgnoreBias"},
+    "lrp.gamma": {"rule": "Gamma"},
+    "lrp.w_square": {"rule": "WSquare"},
+    "lrp.flat": {"rule": "Flat"},
+    "lrp.alpha_beta": {"rule": "AlphaBeta"},
+    "lrp.alpha_2_beta_1": {"rule": "Alpha2Beta1"},
+    "lrp.alpha_2_beta_1_IB": {"rule": "Alpha2Beta1IgnoreBias"},
+    "lrp.alpha_1_beta_0": {"rule": "Alpha1Beta0"},
+    "lrp.alpha_1_beta_0_IB": {"rule": "Alpha1Beta0IgnoreBias"},
+    "lrp.z_plus": {"rule": "ZPlus"},
+    "lrp.z_plus_fast": {"rule": "ZPlusFast"},
+    "excitation_backprop": {"rule": "ZPlus"},
+}.items():
+    register_analyzer(_name, **_fixed)(LRP)
+
+
+class _Preset(RelevanceAnalyzer):
+    """Base of the presets: epsilon for dense layers, another rule for convolutions.
+
+    Args:
+        epsilon: Of the dense layers.
+        bias: True keeps the bias in the denominators, False leaves it out, "both" is iNNvestigate's alpha-beta.
+        input_layer_rule: Rule of the first kernel layers, or a (low, high) pair.
+        until_layer_idx: The kernel layers up to this one get the flat rule.
+    """
+
+    def __init__(
+        self,
+        model,
+        *,
+        convolution,
+        convolution_settings=(),
+        first=None,
+        first_convolution=None,
+        epsilon=1e-6,
+        bias=True,
+        input_layer_rule=None,
+        until_layer_idx=None,
+        **arguments,
+    ):
+        settings = {"epsilon": epsilon, "bias": bias}
+        self._composite = Composite(
+            default=make_rule("Epsilon", epsilon=epsilon, bias=bool(bias)),
+            convolution=make_rule(convolution, bias=bias, **dict(convolution_settings)),
+            first=_optional(first if input_layer_rule is None else input_layer_rule, settings),
+            first_convolution=first_convolution,
+            until=_until(until_layer_idx, None, settings),
+        )
+        super().__init__(model, **arguments)
+
+    def composite(self):
+        return self._composite
+
+
+@register_analyzer("lrp.sequential_preset_a", convolution="Alpha1Beta0")
+@register_analyzer("lrp.sequential_preset_b", convolution="Alpha2Beta1")
+@register_analyzer("lrp.sequential_preset_a_flat", convolution="Alpha1Beta0", first="Flat")
+@register_analyzer("lrp.sequential_preset_b_flat", convolution="Alpha2Beta1", first="Flat")
+@register_analyzer("lrp.sequential_preset_b_flat_until_idx", convolution="Alpha2Beta1", first="Flat")
+class SequentialPreset(_Preset):
+    """Presets A and B (Kohlbrenner et al. 2020): alpha-beta for convolutions, epsilon=0.1 for dense layers."""
+
+    paper = "Kohlbrenner et al. 2020"
+
+    def __init__(self, model, *, epsilon=0.1, **arguments):
+        super().__init__(model, epsilon=epsilon, **arguments)
+
+
+@register_analyzer("lrp.epsilon_plus", convolution="Alpha1Beta0")
+@register_analyzer("lrp.epsilon_plus_flat", convolution="Alpha1Beta0", first="Flat")
+@register_analyzer("lrp.epsilon_alpha_2_beta_1", convolution="Alpha2Beta1")
+@register_analyzer("lrp.epsilon_alpha_2_beta_1_flat", convolution="Alpha2Beta1", first="Flat")
+class EpsilonPlus(_Preset):
+    """zennit's composites: alpha-beta with the bias split by sign for convolutions, epsilon=1e-6 for dense layers."""
+
+    paper = "Anders et al. 2021"
+    stabiliser = 1e-6
+
+    def __init__(self, model, **arguments):
+        super().__init__(model, convolution_settings={"epsilon": self.stabiliser}, **arguments)
+
+
+@register_analyzer("lrp.epsilon_gamma_box")
+class EpsilonGammaBox(_Preset):
+    """zennit's composite: z-box at the first convolution, gamma for the others, epsilon for dense layers.
+
+    Args:
+        low, high: Bounds of the model's input: a number, one number a channel, or an array of the input's shape.
+        gamma: Of the convolutions.
+    """
+
+    paper = "Anders et al. 2021"
+    stabiliser = 1e-6
+
+    def __init__(self, model, *, low=None, high=None, gamma=0.25, **arguments):
+        box = bounded(low, high, self.stabiliser)
+        super().__init__(
+            model,
+            convolution="Gamma",
+            convolution_settings={"epsilon": self.stabiliser, "gamma": gamma},
+            first_convolution=box,
+            **arguments,
+        )

@@ -1,0 +1,53 @@
+"""The signal family: what in the input the network reacted to."""
+
+from innspect.analyzers.base import ReverseAnalyzer
+from innspect.analyzers.registry import register_analyzer
+from innspect.graph.ir import is_float
+from innspect.graph.operations import Rectifier
+from innspect.layers.flow import Reindex, SumOverEmbedding, WinnerOfAxes, WinnerOfOperands
+from innspect.layers.gradient import Gradient, Rectified
+
+
+class _RectifiedAnalyzer(ReverseAnalyzer):
+    """The gradient with another rule at every ReLU, whether it is a layer, a fused activation or an operation.
+
+    Args:
+        start: "value" seeds the explained value, "one" seeds 1.
+    """
+
+    default_start = "value"
+    guided = False
+
+    def rule(self, node):
+        if node.kind == "embedding":
+            return SumOverEmbedding("norm")
+        if isinstance(node.view, Rectifier):
+            return Rectified(self.guided)
+        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
+            return Reindex()
+        return winner_rule(node) or Gradient()
+
+
+def winner_rule(node):
+    """The rule by which the winner takes all, the first on ties, or None for other nodes and for pooling windows.
+
+    Windows are left to the gradient, which gives all to the first winner on every backend.
+    """
+    if node.kind != "winner" or node.operation in ("MaxPool", "AdaptiveMaxPool"):
+        return None
+    return WinnerOfOperands() if node.view is None else WinnerOfAxes()
+
+
+@register_analyzer("deconvnet")
+class Deconvnet(_RectifiedAnalyzer):
+    """DeconvNet (Zeiler and Fergus 2014): only positive signals pass a ReLU, whatever its input was."""
+
+    paper = "Zeiler and Fergus 2014"
+
+
+@register_analyzer("guided_backprop")
+class GuidedBackprop(_RectifiedAnalyzer):
+    """Guided backpropagation (Springenberg et al. 2014): only positive signals pass, and only an open ReLU."""
+
+    paper = "Springenberg et al. 2014"
+    guided = True

@@ -1,0 +1,40 @@
+"""The little that `keras.ops` lacks, once for each backend.
+
+Requirements of the design:
+
+- Only this folder imports a framework, and only the one that Keras has chosen.
+- Nothing here is global: no switch of the framework is changed, and the user's variables are only read.
+- The same contract everywhere:
+  `vjp(function, inputs)` gives the outputs and a pullback that may be asked more than once;
+  `compile(function)` may trace once per input shape;
+  `variable_values(variables)` is what a compiled function must be handed to see the live weights;
+  `scan(function, items)` maps over the first axis, one item at a time.
+"""
+
+import importlib
+
+import keras
+
+_SUPPORTED = ("tensorflow", "jax", "torch")
+
+if keras.backend.backend() not in _SUPPORTED:
+    raise ImportError(
+        f"innspect needs one of the Keras backends {', '.join(_SUPPORTED)}. "
+        f"Received: keras.backend.backend()={keras.backend.backend()!r}. "
+        "Set the environment variable KERAS_BACKEND before Keras is imported."
+    )
+
+_active = importlib.import_module(f"innspect.backend.{keras.backend.backend()}")
+
+vjp = _active.vjp
+compile = _active.compile  # noqa: A001
+scan = _active.scan
+variable_values = _active.variable_values
+inference = _active.inference
+is_tensor = _active.is_tensor
+stop_gradient = keras.ops.stop_gradient
+
+
+def to_numpy(tensor):
+    """A NumPy array of its own with the values of a backend tensor."""
+    return keras.ops.convert_to_numpy(tensor)

@@ -1,0 +1,53 @@
+"""PyTorch: eager; each step keeps its small local graph, so that no forward pass is repeated."""
+
+import keras
+import torch
+
+
+def is_tensor(x):
+    return isinstance(x, torch.Tensor)
+
+
+def vjp(function, inputs):
+    """The outputs of `function(*inputs)`, a list, and a function from their signals to the inputs'."""
+    with torch.enable_grad():
+        inputs = [x.detach().requires_grad_() for x in inputs]
+        outputs = function(*inputs)
+    tracked = [i for i, y in enumerate(outputs) if y.requires_grad]
+
+    def pullback(signals):
+        if not tracked:
+            return [torch.zeros_like(x) for x in inputs]
+        grads = torch.autograd.grad(
+            [outputs[i] for i in tracked],
+            inputs,
+            [signals[i].to(outputs[i].dtype).expand_as(outputs[i]) for i in tracked],
+            retain_graph=True,
+            allow_unused=True,
+        )
+        return [torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True)]
+
+    return [y.detach() for y in outputs], pullback
+
+
+def compile(function):  # noqa: A001
+    def run(*args):
+        with torch.no_grad():
+            return function(*args)
+
+    return run
+
+
+def scan(function, items):
+    """Apply `function` to each element along the first axis of `items`, and stack what it returns."""
+    results = [function(item) for item in items]
+    return keras.tree.map_structure(lambda *leaves: torch.stack(leaves), *results)
+
+
+def variable_values(variables):
+    """The live values without their place in any training graph."""
+    return [v.value.detach() for v in variables]
+
+
+def inference():
+    return torch.no_grad()

@@ -1,0 +1,160 @@
+"""What kind of node a Keras operation is: the table behind models written with `keras.ops`."""
+
+import re
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from innspect.graph.ir import Ref, is_float, widen
+from innspect.layers.affine import ConstantMatrix
+
+_KINDS = {
+    "pass": "Relu Relu6 ReLU Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid "
+    "LeakyRelu HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold Mish Tanh Exp Exp2 Expm1 "
+    "Log Log2 Log10 Log1p Sqrt Rsqrt Cbrt Square Absolute Abs Fabs Negative Reciprocal Clip Erf Erfc Erfinv Sin Cos Tan "
+    "Sinh Cosh Arctan Arcsin Arccos Arcsinh Arccosh Arctanh Power Cast SaturateCast ConvertToTensor Copy NanToNum Deg2rad "
+    "Rad2deg Sinc",
+    "reindex": "Reshape Transpose Squeeze ExpandDims GetItem Concatenate Stack Split Unstack Pad Flip Fliplr Flipud Roll "
+    "Tile Repeat Take TakeAlongAxis Moveaxis Swapaxes BroadcastTo Ravel Where Select Slice Rot90 Hstack Vstack Dstack "
+    "Hsplit Vsplit Dsplit ArraySplit DepthToSpace SpaceToDepth ExtractPatches Unfold Tril Triu Diagonal CropImages "
+    "PadImages View Diag Diagflat",
+    "sum": "Add Subtract Mean Sum AveragePool AdaptiveAveragePool Average Cumsum Fold RGBToGrayscale GaussianBlur "
+    "ScaleAndTranslate",
+    "winner": "Max Amax Min Amin Maximum Minimum Fmax Fmin MaxPool AdaptiveMaxPool",
+    "product": "Multiply",
+    "quotient": "Divide TrueDivide DivideNoNan",
+    "bilinear": "Matmul Einsum Dot Tensordot Inner Vdot Conv DepthwiseConv ConvTranspose",
+    "softmax": "Softmax",
+    "normalization": "RMSNorm LayerNorm Normalize",
+    "constant": "Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalOr LogicalNot LogicalXor Argmax "
+    "Argmin Argsort OnesLike ZerosLike FullLike EmptyLike Any All Isnan Isinf Isfinite Isclose Shape Size OneHot MultiHot "
+    "StopGradient Floor Ceil Round Sign Signbit Trunc FloorDivide CountNonzero Nonzero Digitize SearchSorted Bincount "
+    "Heaviside",
+}
+_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+
+# Elementwise functions whose values are never negative, whatever they are given.
+NONNEGATIVE = set(
+    "Relu Relu6 ReLU Sigmoid SparseSigmoid Softplus SparsePlus Squareplus HardSigmoid Exp Exp2 Sqrt Rsqrt Square Absolute "
+    "Abs Fabs Softmax Cosh".split()
+)
+
+
+@dataclass(frozen=True)
+class Rectifier:
+    """The view of a ReLU node: max(0, x), at most `max_value` where that is not None."""
+
+    max_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Extremum:
+    """The view of a reduction to the largest or smallest entry over `axis`."""
+
+    axis: object
+    keepdims: bool
+    largest: bool
+
+
+def node_name(name):
+    """The snake_case name of an operation's class."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def describe(operation, args, kwargs):
+    """The kind of an operation's node, the function that computes it, and the view that its rules need."""
+    name = type(operation).__name__
+    kind, function, view = _KIND_OF.get(name, "opaque"), operation.call, None
+    if name in ("Relu", "ReLU", "Relu6"):
+        view = _rectifier(operation, name)
+    elif name in ("Cast", "SaturateCast", "ConvertToTensor"):
+        dtype = keras.backend.standardize_dtype(operation.dtype or args[0].dtype)
+        kind = "reindex" if "int" in dtype else "pass" if is_float(dtype) else "constant"
+        function = lambda x, *_, **__: ops.cast(x, widen(dtype))  # noqa: E731
+    elif name in ("Reshape", "BroadcastTo"):
+        function = _reshaping(operation)
+    elif name in ("Max", "Amax", "Min", "Amin"):
+        view = Extremum(operation.axis, operation.keepdims, name in ("Max", "Amax"))
+    elif name == "Take" and not isinstance(args[0], keras.KerasTensor) and operation.axis == 0:
+        kind = "embedding"
+    elif name == "Resize":
+        kind = "reindex" if operation.interpolation == "nearest" else "sum"
+    return kind, function, view
+
+
+def changes_nothing(operation, args):
+    """A cast to the dtype that the tensor is computed in already."""
+    if type(operation).__name__ not in ("Cast", "ConvertToTensor", "Copy") or not isinstance(args[0], keras.KerasTensor):
+        return False
+    return widen(getattr(operation, "dtype", None) or args[0].dtype) == widen(args[0].dtype)
+
+
+def _rectifier(operation, name):
+    if name == "Relu6":
+        return Rectifier(6.0)
+    if name == "Relu":
+        return Rectifier()
+    plain = not operation.negative_slope and not operation.threshold
+    return Rectifier(operation.max_value) if plain else None
+
+
+def settle(node):
+    """Make the kind precise now that it is known which operands depend on the model's inputs."""
+    active = node.active_inputs
+    if node.kind == "constant":
+        return
+    if node.kind == "pass" and len(active) > 1:
+        node.kind = "opaque"  # such as x ** y
+    elif node.kind == "reindex" and node.operation in ("Where", "Select") and _condition_is_active(node):
+        node.kind = "opaque"
+    elif node.kind in ("product", "quotient", "bilinear") and len(active) == 1:
+        _settle_linear(node, active[0])
+    elif node.kind == "quotient":
+        node.kind = "opaque"
+    elif node.kind == "bilinear" and node.operation in ("Conv", "DepthwiseConv", "ConvTranspose"):
+        node.kind = "opaque"
+    elif node.kind == "winner" and len(active) == 1 and node.view is None and node.operation not in ("MaxPool", "AdaptiveMaxPool"):
+        node.kind = "pass"  # an elementwise maximum with a constant
+        if node.operation == "Maximum" and any(_is_zero(leaf) for leaf in node.args):
+            node.view, node.operation = Rectifier(), "Relu"
+
+
+def _condition_is_active(node):
+    return bool(node.args) and isinstance(node.args[0], Ref) and node.args[0].tensor.active
+
+
+def _is_zero(leaf):
+    return isinstance(leaf, int | float) and leaf == 0
+
+
+def _reshaping(operation):
+    """A reshape whose target was written down before the batch size was known: None stands for it."""
+    target = tuple(getattr(operation, "newshape", None) or operation.shape)
+    if None not in target:
+        return operation.call
+    reshape = ops.reshape if type(operation).__name__ == "Reshape" else ops.broadcast_to
+
+    def call(x):
+        known = [ops.shape(x)[0] if d is None and i == 0 else -1 if d is None else d for i, d in enumerate(target)]
+        return reshape(x, known)
+
+    return call
+
+
+def _settle_linear(node, position):
+    """One active operand: the operation is linear in it, unless it divides by it."""
+    reference = [r for r in keras.tree.flatten((node.args, node.kwargs)) if isinstance(r, Ref)][position]
+    if node.kind == "quotient" and reference is not node.args[0]:
+        node.kind = "pass" if node.outputs[0].shape == node.inputs[position].shape else "opaque"
+        return
+    constants = [a for a in node.args if not isinstance(a, Ref)]
+    if node.kind == "bilinear" and len(node.args) == 2 and len(constants) == 1 and not node.kwargs:
+        first, function = isinstance(node.args[0], Ref), node.function
+        call = function if first else (lambda x, kernel: function(kernel, x))
+        family = "convolution" if "Conv" in node.operation else "dense"
+        node.view = ConstantMatrix(call, constants[0], family)
+        node.kind, node.function, node.args = "affine", node.view, (reference,)
+        node.inputs = [reference.tensor]
+        return
+    node.kind = "sum"

@@ -1,0 +1,364 @@
+"""Cloning by replay: run a model's own `call` on symbolic tensors and write down what computes what.
+
+Requirements of the design:
+
+- While the model's `call` runs, `Layer.__call__` is answered by the replay, in this thread only: a layer with a reverse
+  mapping is *lowered* to nodes; any other is *opened*, its own `call` runs in turn; Keras operations are recorded as
+  they are met. What cannot be opened becomes one opaque node.
+- The user's model is only read. Its layers are never called on symbolic tensors, so they gain no nodes. Variables
+  keep their values (a stateless scope catches assignments). Keras counts automatic names per thread, so the replay
+  runs in a thread of its own and the names of the user's next layers stay what they would have been.
+- A layer that reads a variable's value outside an operation on its input would bake that value in. The scope refuses
+  such reads, and the layer becomes a leaf that is called, with its live variables, at run time.
+"""
+
+import contextlib
+import inspect
+import threading
+
+import keras
+
+from innspect.errors import NotAnalyzeableModelError
+from innspect.graph import operations
+from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen, widened
+from innspect.graph.registry import find_lowering
+
+_active = threading.local()
+_patch_lock = threading.Lock()
+_patch_depth = 0
+
+
+class CannotOpen(Exception):
+    """A layer whose `call` does not run on symbolic tensors."""
+
+
+class _NoReads(keras.StatelessScope):
+    """Catches assignments; refuses reads, whose values would be baked into the graph."""
+
+    def get_current_value(self, variable):
+        raise CannotOpen(f"it reads the variable {variable.path!r} outside a Keras operation on its input")
+
+
+@contextlib.contextmanager
+def _intercepting(trace):
+    """Let `trace` answer every layer call and operation of this thread."""
+    global _patch_depth
+    layer_call, symbolic_call = keras.Layer.__call__, keras.Operation.symbolic_call
+
+    def call(layer, *args, **kwargs):
+        trace = getattr(_active, "trace", None)
+        return layer_call(layer, *args, **kwargs) if trace is None else trace.call(layer, args, kwargs)
+
+    def operate(operation, *args, **kwargs):
+        trace = getattr(_active, "trace", None)
+        if trace is None:
+            return symbolic_call(operation, *args, **kwargs)
+        return trace.operate(operation, args, kwargs)
+
+    with _patch_lock:
+        if _patch_depth == 0:
+            _intercepting.originals = (layer_call, symbolic_call)
+            keras.Layer.__call__, keras.Operation.symbolic_call = call, operate
+        _patch_depth += 1
+    _active.trace = trace
+    try:
+        with _NoReads(initialize_variables=False):
+            yield
+    finally:
+        _active.trace = None
+        with _patch_lock:
+            _patch_depth -= 1
+            if _patch_depth == 0:
+                keras.Layer.__call__, keras.Operation.symbolic_call = _intercepting.originals
+
+
+class Trace:
+    """What a replay writes down."""
+
+    def __init__(self):
+        self.nodes, self.paths, self.layers = [], {}, {}
+        self.unopened = {}  # path of a leaf -> why it could not be opened
+        self._tensors = {}  # id of a symbolic tensor -> (that tensor, ours)
+        self._stack, self._used = [], set()
+
+    # ------------------------------------------------------------------ tensors
+    def input(self, shape, dtype):
+        symbol = keras.KerasTensor(shape, dtype=dtype)
+        self._tensors[id(symbol)] = (symbol, Tensor(tuple(shape), widen(dtype)))
+        return symbol
+
+    def tensor(self, symbol):
+        try:
+            return self._tensors[id(symbol)][1]
+        except KeyError:
+            raise CannotOpen("it uses a symbolic tensor of another model") from None
+
+    def _refer(self, structure):
+        return keras.tree.map_structure(
+            lambda leaf: Ref(self.tensor(leaf)) if isinstance(leaf, keras.KerasTensor) else leaf, structure
+        )
+
+    # ------------------------------------------------------------------ nodes
+    def emit(self, kind, function, *args, spec=None, name="", layer=None, view=None, operation="", **kwargs):
+        """Record a node and return its symbolic outputs, of which `spec` gives the shapes and dtypes.
+
+        Without `spec` there is one output, shaped like the first argument.
+        """
+        spec = args[0] if spec is None else spec
+        args, kwargs = self._refer((args, kwargs))
+        symbols = keras.tree.map_structure(lambda s: keras.KerasTensor(s.shape, dtype=s.dtype), spec)
+        outputs = [Tensor(tuple(s.shape), widen(s.dtype)) for s in keras.tree.flatten(symbols)]
+        for symbol, ours in zip(keras.tree.flatten(symbols), outputs, strict=True):
+            self._tensors[id(symbol)] = (symbol, ours)
+        path = self._unique("/".join([*self._stack, *([name] if name else [])]) or "output")
+        self.nodes.append(Node(path, kind, function, args, kwargs, outputs, layer, view, operation))
+        return symbols
+
+    def _unique(self, path):
+        candidate, n = path, 1
+        while candidate in self._used:
+            candidate, n = f"{path}[{n}]", n + 1
+        self._used.add(candidate)
+        return candidate
+
+    def activate(self, function, x, layer):
+        """Apply an activation function as nodes of its own."""
+        if function is None or function is keras.activations.linear:
+            return x
+        return self.attempt(
+            lambda: function(x),
+            lambda: self.emit("pass", function, x, name=_name_of(function), operation=_name_of(function)),
+        )
+
+    def attempt(self, run, otherwise):
+        """`run()`, or where it fails `otherwise()`, with nothing of the failed attempt left."""
+        state = len(self.nodes), dict(self.paths), dict(self.layers), set(self._used), dict(self.unopened)
+        stack = list(self._stack)
+        try:
+            return run()
+        except NotAnalyzeableModelError:
+            raise
+        except Exception as error:
+            count, self.paths, self.layers, self._used, self.unopened = state
+            del self.nodes[count:]
+            self._stack = stack
+            return otherwise() if not inspect.signature(otherwise).parameters else otherwise(error)
+
+    # ------------------------------------------------------------------ what the interception answers
+    def operate(self, operation, args, kwargs):
+        """A Keras operation on symbolic tensors."""
+        if operations.changes_nothing(operation, args):
+            return args[0]
+        outputs = operation.compute_output_spec(*args, **kwargs)
+        kind, function, view = operations.describe(operation, args, kwargs)
+        name = type(operation).__name__
+        return self.emit(
+            kind, function, *args, spec=outputs, name=operations.node_name(name), view=view, operation=name, **kwargs
+        )
+
+    def call(self, layer, args, kwargs):
+        """A layer on symbolic tensors (or, inside an opened layer, on anything)."""
+        if not layer.built:
+            raise NotAnalyzeableModelError(
+                f"The layer {'/'.join([*self._stack, layer.name])!r} is not built, so it has no weights to explain. "
+                "Call the model once on data, or `model.build(input_shape)`, before creating an analyzer."
+            )
+        self._stack.append(layer.name)
+        path = "/".join(self._stack)
+        self.layers.setdefault(path, layer)
+        try:
+            call = _Call(self, layer, args, kwargs)
+            lowering = None if getattr(layer, "quantization_mode", None) else find_lowering(layer)
+            if not _has_symbols((args, kwargs)):  # such as an embedding of fixed positions
+                outputs = self._leaf(layer, call, None, "constant")
+            elif lowering is not None:
+                outputs = lowering(self, layer, *call.args, **call.kwargs)
+            else:
+                outputs = self.attempt(
+                    lambda: layer.call(*call.args, **call.kwargs), lambda error: self._leaf(layer, call, error)
+                )
+            call.set_masks(outputs)
+        finally:
+            self._stack.pop()
+        symbols = [y for y in keras.tree.flatten(outputs) if isinstance(y, keras.KerasTensor)]
+        self.paths.setdefault(path, []).append([self.tensor(y) for y in symbols])
+        return outputs
+
+    def leaf(self, layer, *args, kind="opaque", view=None, **kwargs):
+        """The layer as one node that calls it, for lowerings of layers that are not to be opened."""
+        return self._leaf(layer, _Bound(args, kwargs), None, kind, view)
+
+    def _leaf(self, layer, call, error, kind="opaque", view=None):
+        path = "/".join(self._stack)
+        if error is not None:
+            self.unopened[path] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        try:
+            spec = layer.compute_output_spec(*call.args, **call.kwargs)
+        except Exception as reason:
+            raise NotAnalyzeableModelError(
+                f"The layer {path!r} (of type {type(layer).__name__}) can neither be opened into Keras operations "
+                f"({self.unopened.get(path)}) nor run on a symbolic tensor. Give it a `compute_output_spec` method. "
+                f"Received: {reason}"
+            ) from reason
+        return self.emit(
+            kind, _called(layer), *call.args, spec=spec, layer=layer, view=view, operation=type(layer).__name__, **call.kwargs
+        )
+
+
+class _Bound:
+    def __init__(self, args, kwargs):
+        self.args, self.kwargs = args, kwargs
+
+
+class _Call(_Bound):
+    """The arguments of a layer call as `Layer.__call__` would prepare them: cast, in inference, with masks."""
+
+    def __init__(self, trace, layer, args, kwargs):
+        self.layer = layer
+        parameters = inspect.signature(layer.call).parameters
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        kwargs = {k: v for k, v in kwargs.items() if k in parameters or open_ended}
+        if layer.autocast and getattr(layer, "_convert_input_args", True):
+            args, kwargs = keras.tree.map_structure(lambda leaf: self._cast(trace, leaf), (args, kwargs))
+        if "training" in parameters:
+            kwargs["training"] = False
+        named = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments
+        self.first = args[0] if args else next(iter(named.values()), None)
+        tensors = {k: v for k, v in named.items() if _has_symbols(v)}
+        if len(tensors) == 1:
+            if "mask" in parameters and named.get("mask") is None:
+                kwargs["mask"] = keras.tree.map_structure(_mask_of, next(iter(tensors.values())))
+        else:
+            for name, value in tensors.items():
+                if f"{name}_mask" in parameters and named.get(f"{name}_mask") is None:
+                    kwargs[f"{name}_mask"] = keras.tree.map_structure(_mask_of, value)
+        self.mask = kwargs.get("mask")
+        if self.mask is None:
+            self.mask = keras.tree.map_structure(_mask_of, self.first)
+        super().__init__(args, kwargs)
+
+    def _cast(self, trace, leaf):
+        if not isinstance(leaf, keras.KerasTensor) or not is_float(leaf.dtype):
+            return leaf
+        target = widen(self.layer.input_dtype)
+        if not is_float(target) or target == trace.tensor(leaf).dtype:
+            return leaf
+        mask = _mask_of(leaf)
+        cast = trace.emit(
+            "pass", keras.ops.cast, leaf, spec=keras.KerasTensor(leaf.shape, dtype=target), name="cast", operation="Cast", dtype=target
+        )
+        if mask is not None:
+            cast._keras_mask = mask
+        return cast
+
+    def set_masks(self, outputs):
+        """Attach masks to the outputs, as `Layer.__call__` does."""
+        if not self.layer.supports_masking:
+            return
+        symbols = [y for y in keras.tree.flatten(outputs) if isinstance(y, keras.KerasTensor)]
+        if all(_mask_of(y) is not None for y in symbols):
+            return
+        if not any(m is not None for m in keras.tree.flatten(self.mask)) and not getattr(self.layer, "mask_zero", False):
+            return
+        masks = self.layer.compute_mask(self.first, self.mask)
+        if masks is None:
+            return
+        for symbol, mask in zip(symbols, keras.tree.flatten(masks), strict=False):
+            if _mask_of(symbol) is None and mask is not None:
+                symbol._keras_mask = mask
+
+
+def _mask_of(symbol):
+    return getattr(symbol, "_keras_mask", None)
+
+
+def _has_symbols(structure):
+    return any(isinstance(leaf, keras.KerasTensor) for leaf in keras.tree.flatten(structure))
+
+
+def _name_of(function):
+    return getattr(function, "__name__", type(function).__name__).strip("<>")
+
+
+def _called(layer):
+    """A function that calls the user's layer on values and leaves no trace in it."""
+
+    def call(*args, **kwargs):
+        with untouched(layer):
+            return keras.tree.map_structure(widened, layer(*args, **kwargs))
+
+    return call
+
+
+@contextlib.contextmanager
+def untouched(layer):
+    """Keep what a call writes on a layer besides its variables: the losses of its last call."""
+    layers = layer._flatten_layers()
+    kept = [(each, list(each._losses), set(each._loss_ids)) for each in layers]
+    try:
+        yield
+    finally:
+        for each, losses, ids in kept:
+            each._losses[:] = losses
+            each._loss_ids.clear()
+            each._loss_ids.update(ids)
+
+
+def replay(model, input_specs):
+    """The flat graph of `model`.
+
+    Args:
+        model: A built Keras model or layer.
+        input_specs: What the model's `call` is given, with a `keras.KerasTensor` (or anything that has a `shape` and
+            a `dtype`) for every input.
+
+    Returns:
+        A `Graph`, and a dict from the path of every layer that could not be opened to the reason.
+    """
+    trace, result = Trace(), {}
+    policy = keras.config.dtype_policy()
+
+    def run():
+        try:
+            keras.config.set_dtype_policy(policy)
+            with _intercepting(trace):
+                symbols = keras.tree.map_structure(lambda s: trace.input(s.shape, s.dtype), input_specs)
+                result["inputs"] = keras.tree.flatten(symbols)
+                result["outputs"] = _open_model(trace, model, symbols)
+        except BaseException as error:
+            result["error"] = error
+
+    thread = threading.Thread(target=run, name="innspect-replay")
+    thread.start()
+    thread.join()
+    if "error" in result:
+        raise result["error"]
+    outputs = [trace.tensor(y) for y in keras.tree.flatten(result["outputs"])]
+    inputs = [trace.tensor(x) for x in result["inputs"]]
+    graph = Graph(trace.nodes, inputs, outputs, trace.paths, trace.layers, model.name)
+    graph.nodes = graph.ancestors(outputs)
+    _mark_active(graph)
+    for node in graph.nodes:
+        operations.settle(node)
+    return graph, trace.unopened
+
+
+def _open_model(trace, model, symbols):
+    call = _Call(trace, model, (symbols,), {})
+    lowering = find_lowering(model)
+    if lowering is not None:
+        return lowering(trace, model, *call.args, **call.kwargs)
+    return trace.attempt(lambda: model.call(*call.args, **call.kwargs), lambda error: trace._leaf(model, call, error))
+
+
+def _mark_active(graph):
+    """Mark what depends differentiably on the inputs; the rest are constants of the rules."""
+    for tensor in graph.inputs:
+        tensor.active = True
+    for node in graph.nodes:
+        depends = any(t.active for t in node.inputs) and node.kind != "constant"
+        integral = node.kind in ("reindex", "pass")  # ids on their way to an Embedding
+        for tensor in node.outputs:
+            tensor.active = depends and (is_float(tensor.dtype) or (integral and "int" in tensor.dtype))
+        if not any(t.active for t in node.outputs):
+            node.kind = "constant"

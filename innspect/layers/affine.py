@@ -1,0 +1,322 @@
+"""The affine view of a layer: y = linear(x, kernel) + bias, with the kernel and bias in the open.
+
+Rules are written against this view only, so one formula serves every layer kind. Kernel and bias are read from the
+user's live layer each time they are asked for, in float32 at least.
+"""
+
+from keras import ops
+
+from innspect.graph.ir import widened
+
+
+class Affine:
+    """What a rule may ask of an affine layer.
+
+    `family` is "dense" or "convolution"; `input_axis` and `output_axis` are where the channels are in x and y.
+    """
+
+    family = "dense"
+    input_axis = output_axis = -1
+
+    def kernel(self):
+        raise NotImplementedError
+
+    def bias(self):
+        """The bias in a shape that broadcasts over y, or None."""
+        raise NotImplementedError
+
+    def linear(self, x, kernel):
+        """The layer without its bias, run with another kernel."""
+        raise NotImplementedError
+
+    def __call__(self, x):
+        return self.apply(x, self.kernel(), self.bias())
+
+    def apply(self, x, kernel, bias=None):
+        y = self.linear(x, kernel)
+        return y if bias is None else y + bias
+
+    # ------------------------------------------------- folding of a diagonal affine neighbour (METHODS 5.4)
+    def scale_outputs(self, kernel, scale):
+        """The kernel whose outputs are `scale`, a vector over output channels, times as large."""
+        raise NotImplementedError
+
+    def scale_inputs(self, kernel, scale):
+        """The kernel that gives for x what `kernel` gives for scale * x; `scale` is a vector over input channels."""
+        raise NotImplementedError
+
+    folds_outputs = True
+    folds_inputs = True  # adding a constant to every input channel adds a constant to every output channel
+
+    def shift_of_inputs(self, kernel, shift):
+        """What adding `shift`, a vector over input channels, to x adds to y."""
+        shape = [1] * self.input_rank
+        shape[self.input_axis] = shift.shape[0]
+        for axis, size in self.kernel_extent():
+            shape[axis] = size
+        return self.linear(ops.broadcast_to(ops.reshape(shift, self._channel_shape(self.input_rank, self.input_axis)), shape), kernel)
+
+    def kernel_extent(self):
+        """(axis, size) pairs: the smallest input that the layer gives a single position for."""
+        return []
+
+    @staticmethod
+    def _channel_shape(rank, axis):
+        shape = [1] * rank
+        shape[axis] = -1
+        return shape
+
+
+class LayerAffine(Affine):
+    """The view of a Keras layer that has a `kernel` and perhaps a `bias`."""
+
+    def __init__(self, layer, input_rank):
+        self.layer, self.input_rank = layer, input_rank
+
+    def kernel(self):
+        return widened(ops.convert_to_tensor(self.layer.kernel))
+
+    def bias(self):
+        if getattr(self.layer, "bias", None) is None:
+            return None
+        return widened(ops.convert_to_tensor(self.layer.bias))
+
+
+class Dense(LayerAffine):
+    def linear(self, x, kernel):
+        return ops.matmul(x, kernel)
+
+    def scale_outputs(self, kernel, scale):
+        return kernel * scale
+
+    def scale_inputs(self, kernel, scale):
+        return kernel * scale[:, None]
+
+
+class EinsumDense(LayerAffine):
+    def __init__(self, layer, input_rank):
+        super().__init__(layer, input_rank)
+        inputs, output = layer.equation.replace(" ", "").split("->")
+        self._x, self._w = inputs.split(",")
+        self._y = output
+        # A scale per output channel can enter the kernel where the channel's letter is the kernel's alone.
+        letter = output[-1]
+        self.folds_outputs = letter in self._w and letter not in self._x
+        self.folds_inputs = False
+
+    def linear(self, x, kernel):
+        return ops.einsum(self.layer.equation, x, kernel)
+
+    def scale_outputs(self, kernel, scale):
+        shape = [1] * len(kernel.shape)
+        shape[self._w.index(self._y[-1]) - len(self._w)] = -1
+        return kernel * ops.reshape(scale, shape)
+
+
+class Conv(LayerAffine):
+    family = "convolution"
+
+    def __init__(self, layer, input_rank):
+        super().__init__(layer, input_rank)
+        self.channels_last = layer.data_format == "channels_last"
+        self.input_axis = self.output_axis = -1 if self.channels_last else 1
+        self.folds_inputs = layer.padding == "valid"
+
+    def bias(self):
+        bias = super().bias()
+        return bias if bias is None or self.channels_last else ops.reshape(bias, (1, -1) + (1,) * (self.input_rank - 2))
+
+    def kernel_extent(self):
+        first = 1 if self.channels_last else 2
+        sizes, rates = self.layer.kernel_size, self.layer.dilation_rate
+        return [(first + i, (k - 1) * d + 1) for i, (k, d) in enumerate(zip(sizes, rates, strict=True))]
+
+    def linear(self, x, kernel):
+        layer, padding = self.layer, self.layer.padding
+        if padding == "causal":
+            pad = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
+            x = ops.pad(x, [[0, 0], [pad, 0], [0, 0]] if self.channels_last else [[0, 0], [0, 0], [pad, 0]])
+            padding = "valid"
+        return ops.conv(
+            x,
+            kernel,
+            strides=list(layer.strides),
+            padding=padding,
+            dilation_rate=layer.dilation_rate,
+            data_format=layer.data_format,
+        )
+
+    def scale_outputs(self, kernel, scale):
+        return kernel * scale
+
+    def scale_inputs(self, kernel, scale):
+        *_, group_size, filters = kernel.shape
+        groups = scale.shape[0] // group_size
+        by_group = ops.repeat(ops.reshape(scale, (groups, group_size)), filters // groups, axis=0)
+        return kernel * ops.transpose(by_group)
+
+
+class DepthwiseConv(Conv):
+    """One kernel per input channel. Strides may be one number or one per axis."""
+
+    def __init__(self, layer, input_rank, kernel_name="kernel", has_bias=True):
+        super().__init__(layer, input_rank)
+        self._kernel_name, self._has_bias = kernel_name, has_bias
+
+    def kernel(self):
+        return widened(ops.convert_to_tensor(getattr(self.layer, self._kernel_name)))
+
+    def bias(self):
+        return super().bias() if self._has_bias else None
+
+    def linear(self, x, kernel):
+        layer, padding, strides = self.layer, self.layer.padding, self.layer.strides
+        if padding == "causal":
+            rate = layer.dilation_rate[0] if isinstance(layer.dilation_rate, tuple | list) else layer.dilation_rate
+            pad = rate * (kernel.shape[0] - 1)
+            x = ops.pad(x, [[0, 0], [pad, 0], [0, 0]] if self.channels_last else [[0, 0], [0, 0], [pad, 0]])
+            padding = "valid"
+        return ops.depthwise_conv(
+            x, kernel, strides=strides, padding=padding, dilation_rate=layer.dilation_rate, data_format=layer.data_format
+        )
+
+    def scale_outputs(self, kernel, scale):
+        return kernel * ops.reshape(scale, kernel.shape[-2:])
+
+    def scale_inputs(self, kernel, scale):
+        return kernel * scale[:, None]
+
+
+class PointwiseConv(LayerAffine):
+    """The second half of a separable convolution: a 1x1 convolution with the layer's bias."""
+
+    family = "convolution"
+
+    def __init__(self, layer, input_rank):
+        super().__init__(layer, input_rank)
+        self.channels_last = layer.data_format == "channels_last"
+        self.input_axis = self.output_axis = -1 if self.channels_last else 1
+
+    def kernel(self):
+        return widened(ops.convert_to_tensor(self.layer.pointwise_kernel))
+
+    def bias(self):
+        bias = super().bias()
+        return bias if bias is None or self.channels_last else ops.reshape(bias, (1, -1) + (1,) * (self.input_rank - 2))
+
+    def linear(self, x, kernel):
+        return ops.conv(x, kernel, strides=1, padding="valid", data_format=self.layer.data_format)
+
+    def scale_outputs(self, kernel, scale):
+        return kernel * scale
+
+    def scale_inputs(self, kernel, scale):
+        return kernel * scale[:, None]
+
+
+class ConvTranspose(Conv):
+    def __init__(self, layer, input_rank):
+        super().__init__(layer, input_rank)
+        self.folds_inputs = False  # border positions see fewer inputs
+
+    def linear(self, x, kernel):
+        layer = self.layer
+        return ops.conv_transpose(
+            x,
+            kernel,
+            strides=list(layer.strides),
+            padding=layer.padding,
+            output_padding=layer.output_padding,
+            dilation_rate=layer.dilation_rate,
+            data_format=layer.data_format,
+        )
+
+    def scale_outputs(self, kernel, scale):
+        return kernel * scale[:, None]
+
+
+class ConstantMatrix(Affine):
+    """An operation such as `ops.matmul(x, w)` with one operand that does not depend on the input."""
+
+    def __init__(self, function, kernel, family="dense", output_axis=-1):
+        self._function, self._kernel, self.family = function, kernel, family
+        self.output_axis = self.input_axis = output_axis
+        self.folds_outputs = self.folds_inputs = False
+
+    def kernel(self):
+        return widened(ops.convert_to_tensor(self._kernel))
+
+    def bias(self):
+        return None
+
+    def linear(self, x, kernel):
+        return self._function(x, kernel)
+
+
+class Folded(Affine):
+    """An affine layer with the diagonal affine map before or after it taken in: exactly the same function."""
+
+    def __init__(self, base, diagonal, after):
+        self.base, self.diagonal, self.after = base, diagonal, after
+        self.family, self.input_rank = base.family, getattr(base, "input_rank", None)
+        self.input_axis, self.output_axis = base.input_axis, base.output_axis
+        self.folds_outputs, self.folds_inputs = base.folds_outputs, base.folds_inputs
+        self.layer = getattr(base, "layer", None)
+
+    def kernel(self):
+        scale = self.diagonal.scale()
+        fold = self.base.scale_outputs if self.after else self.base.scale_inputs
+        return fold(self.base.kernel(), scale)
+
+    def bias(self):
+        bias, shift = self.base.bias(), self.diagonal.shift()
+        if self.after:
+            shift = self._over_outputs(shift)
+            return shift if bias is None else bias * self._over_outputs(self.diagonal.scale()) + shift
+        moved = self.base.shift_of_inputs(self.base.kernel(), shift)
+        return moved if bias is None else moved + bias
+
+    def _over_outputs(self, vector):
+        if self.output_axis == -1:
+            return vector
+        return ops.reshape(vector, (1, -1) + (1,) * (self.input_rank - 2))
+
+    def linear(self, x, kernel):
+        return self.base.linear(x, kernel)
+
+    def scale_outputs(self, kernel, scale):
+        return self.base.scale_outputs(kernel, scale)
+
+    def scale_inputs(self, kernel, scale):
+        return self.base.scale_inputs(kernel, scale)
+
+    def shift_of_inputs(self, kernel, shift):
+        return self.base.shift_of_inputs(kernel, shift)
+
+    def kernel_extent(self):
+        return self.base.kernel_extent()
+
+
+class BatchNorm:
+    """The diagonal affine map of batch normalization in inference: y = scale x + shift along one axis."""
+
+    def __init__(self, layer, rank):
+        self.layer, self.rank = layer, rank
+        self.axis = layer.axis if layer.axis < 0 else layer.axis - rank
+
+    def scale(self):
+        layer = self.layer
+        deviation = ops.sqrt(widened(ops.convert_to_tensor(layer.moving_variance)) + layer.epsilon)
+        return (widened(ops.convert_to_tensor(layer.gamma)) if layer.scale else 1.0) / deviation
+
+    def shift(self):
+        mean = widened(ops.convert_to_tensor(self.layer.moving_mean))
+        shift = -mean * self.scale()
+        return shift + widened(ops.convert_to_tensor(self.layer.beta)) if self.layer.center else shift
+
+    def __call__(self, x):
+        shape = [1] * self.rank
+        shape[self.axis] = -1
+        return x * ops.reshape(self.scale(), shape) + ops.reshape(self.shift(), shape)
+
+

@@ -1,0 +1,139 @@
+"""Rules and reverse-mapping layers: the two nouns that every method is made of."""
+
+from keras import ops
+
+from innspect import backend
+
+
+class Rule:
+    """How one kind of layer answers a backward signal.
+
+    A rule has two methods. `forward` computes what the layer computes, unchanged, and keeps what it will need;
+    `backward` turns the signals at the outputs into the signals at the inputs.
+
+    Attributes:
+        form: "relevance" where the signal is R itself, "gradient" where it is a (modified) gradient.
+        support: "input" where an input of zero gets nothing, since every message has it as a factor; "output" where an
+            input of zero gets nothing if an output of zero does; None where neither holds.
+        gates: True for a rule of affine layers that applies `layer.gate` to its outputs: the ReLU that follows may
+            then be merged into the layer, and the rule needs no stored pre-activation.
+    """
+
+    form = "relevance"
+    support = None
+    gates = False
+    needs_bounds = False
+
+    def forward(self, layer, inputs):
+        """Compute the layer.
+
+        Args:
+            layer: The `ReverseLayer`. `layer(*inputs)` computes the layer as it is.
+            inputs: List of tensors.
+
+        Returns:
+            The list of outputs, and anything for `backward`.
+        """
+        raise NotImplementedError
+
+    def backward(self, layer, saved, signals):
+        """The list of signals at the inputs (None for an input that gets none) from those at the outputs."""
+        raise NotImplementedError
+
+    def shares(self, layer, saved, signals):
+        """Where relevance stayed: a dict of "bias", "stabiliser" and "dropped".
+
+        Each is a list of tensors with the batch as their first axis; together their entries sum to the share lost.
+        """
+        return {}
+
+    def describe(self, layer):
+        """The form chosen for this layer, for `analyzer.summary()`."""
+        return ""
+
+    def __repr__(self):
+        settings = ", ".join(f"{k}={v!r}" for k, v in sorted(vars(self).items()) if not k.startswith("_"))
+        return f"{type(self).__name__}({settings})"
+
+
+class ReverseLayer:
+    """One node of the cloned graph with the rule that answers for it in the backward pass.
+
+    Attributes:
+        node: The node of the graph; `node.view` is the affine view where the node is affine.
+        rule: The `Rule`.
+        nonnegative: True where the input is proven to be >= 0.
+        gated: True where a ReLU follows and relevance can only be where it is open. The ReLU is then part of this
+            layer: its outputs are those of the ReLU.
+        bounds: For rules with `needs_bounds`: the lowest and highest value of each input entry.
+    """
+
+    def __init__(self, node, rule, nonnegative=False, gated=False, outputs=None, paths=()):
+        self.node, self.rule = node, rule
+        self.nonnegative, self.gated = nonnegative, gated
+        self.inputs, self.outputs = node.inputs, outputs or node.outputs
+        self.paths = paths
+
+    @property
+    def path(self):
+        return self.node.path
+
+    @property
+    def view(self):
+        return self.node.view
+
+    def __call__(self, *inputs):
+        """The node's own outputs, a list, without the gate."""
+        return self.node(*inputs)
+
+    def gate(self, z):
+        """What the layer hands on: relu(z) where the ReLU that follows was merged into it, else z."""
+        return ops.relu(z) if self.gated else z
+
+    def vjp(self, function, *inputs):
+        """Outputs of `function` (one tensor) and its pullback, from the signal to the list of inputs' signals."""
+        outputs, pullback = backend.vjp(lambda *xs: [function(*xs)], list(inputs))
+        return outputs[0], lambda signal: pullback([signal])
+
+    def active_vjp(self, inputs):
+        """The node's outputs and a pullback with respect to the inputs that a signal can flow to."""
+        return vjp_at(self.node, inputs, self.node.active_inputs)
+
+    def forward(self, inputs):
+        return self.rule.forward(self, inputs)
+
+    def backward(self, saved, signals):
+        return self.rule.backward(self, saved, signals)
+
+    def __repr__(self):
+        return f"ReverseLayer({self.path!r}, {self.rule!r})"
+
+
+def vjp_at(function, inputs, positions):
+    """Outputs of `function(*inputs)` and a pullback to all inputs, with None outside `positions`."""
+
+    def at(*chosen):
+        filled = list(inputs)
+        for position, value in zip(positions, chosen, strict=True):
+            filled[position] = value
+        return function(*filled)
+
+    outputs, pull = backend.vjp(at, [inputs[p] for p in positions])
+
+    def pullback(signals):
+        results = [None] * len(inputs)
+        for position, signal in zip(positions, pull(signals), strict=True):
+            results[position] = signal
+        return results
+
+    return outputs, pullback
+
+
+def stabilised(z, epsilon):
+    """z moved away from zero by epsilon, where zero counts as positive (METHODS 0)."""
+    return ops.where(z >= 0, z + epsilon, z - epsilon) if epsilon else z
+
+
+def safe_divide(numerator, denominator):
+    """numerator / denominator, and 0 where the denominator is 0."""
+    return ops.divide_no_nan(numerator, denominator)

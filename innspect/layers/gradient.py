@@ -1,0 +1,41 @@
+"""Rules in gradient form: the gradient itself, and the rectified ones of DeconvNet and guided backpropagation."""
+
+from keras import ops
+
+from innspect.layers.base import Rule
+
+
+class Gradient(Rule):
+    """The backend's own gradient."""
+
+    form = "gradient"
+
+    def forward(self, layer, inputs):
+        return layer.active_vjp(inputs)
+
+    def backward(self, layer, pullback, signals):
+        return pullback(signals)
+
+
+class Rectified(Rule):
+    """At a ReLU keep only positive signals; with `guided`, only where the ReLU is open (METHODS 8).
+
+    DeconvNet (Zeiler and Fergus 2014) ignores the forward pass; guided backpropagation (Springenberg et al. 2014)
+    keeps the gradient's gate 0 < z < max_value.
+    """
+
+    form = "gradient"
+
+    def __init__(self, guided):
+        self.guided = guided
+
+    def forward(self, layer, inputs):
+        return layer(*inputs), (inputs[0] if self.guided else None)
+
+    def backward(self, layer, z, signals):
+        signal = ops.relu(signals[0])
+        if self.guided:
+            limit = layer.view.max_value
+            opened = z > 0 if limit is None else ops.logical_and(z > 0, z < limit)
+            signal = ops.where(opened, signal, ops.zeros_like(signal))
+        return [signal]

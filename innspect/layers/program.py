@@ -1,0 +1,228 @@
+"""The clone at work: one forward pass through the reverse-mapping layers, then the signals back through them.
+
+The backward pass walks the layers in reverse order and adds up the signals that reach a tensor. So fan-out, shared
+layers, several inputs and outputs and nested models need no code of their own, and the signal at any tensor, the
+books of every layer and the seeds of many neurons come from the same walk. Runs of plain gradient layers are one
+segment, handed to the backend's own differentiation whole.
+"""
+
+from keras import ops
+
+from innspect.graph.ir import is_float
+from innspect.graph.operations import Rectifier
+from innspect.layers.base import ReverseLayer, vjp_at
+from innspect.layers.flow import Pass
+from innspect.layers.gradient import Gradient
+
+
+class Segment:
+    """Consecutive nodes whose signal is the plain gradient, as one step."""
+
+    def __init__(self, nodes, consumers, keep):
+        self.nodes = nodes
+        made = [t for n in nodes for t in n.outputs]
+        inside = set(made)
+        self.inputs = list(dict.fromkeys(t for n in nodes for t in n.inputs if t not in inside))
+        members = set(nodes)
+        self.outputs = [t for t in made if t in keep or any(reader not in members for reader, _ in consumers.get(t, ()))]
+        self.path = nodes[-1].path
+
+    def _run(self, *values):
+        env = dict(zip(self.inputs, values, strict=True))
+        for node in self.nodes:
+            env.update(zip(node.outputs, node(*[env[t] for t in node.inputs]), strict=True))
+        return [env[t] for t in self.outputs]
+
+    def forward(self, inputs):
+        return vjp_at(self._run, inputs, [p for p, t in enumerate(self.inputs) if t.active])
+
+    def backward(self, pullback, signals):
+        return pullback(signals)
+
+
+class Constant:
+    """A node that no signal flows through."""
+
+    def __init__(self, node):
+        self.node, self.inputs, self.outputs, self.path = node, node.inputs, node.outputs, node.path
+
+
+class Program:
+    """A graph with a rule for every node, ready to run.
+
+    Args:
+        graph: The graph, folded where the method wants that.
+        output: The tensor that is explained.
+        rules: Dict from node to `Rule`; every node that a signal can flow through has one.
+        nonnegative: The tensors proven to be >= 0.
+        keep: Tensors whose signals are asked for.
+        seed_support: True where the seed is 0 wherever the output is.
+    """
+
+    def __init__(self, graph, output, rules, nonnegative=frozenset(), keep=(), seed_support=False):
+        self.inputs, self.output = graph.inputs, output
+        self.nodes = graph.ancestors([output])
+        self._rules, self._nonnegative = rules, nonnegative
+        self._keep = {output, *keep}
+        self._consumers = {}
+        for node in self.nodes:
+            for position, tensor in enumerate(node.inputs):
+                self._consumers.setdefault(tensor, []).append((node, position))
+        self._seed_support = seed_support
+        self._supported = {}
+        self.steps = self._plan()
+        self._last_use = {t: i for i, step in enumerate(self.steps) for t in step.inputs}
+        self.needs_bounds = any(isinstance(s, ReverseLayer) and s.rule.needs_bounds for s in self.steps)
+
+    # ------------------------------------------------------------------ planning
+    def _plan(self):
+        steps, run, merged = [], [], set()
+
+        def close():
+            if run:
+                steps.append(Segment(list(run), self._consumers, self._keep))
+                run.clear()
+
+        for node in self.nodes:
+            if node in merged:
+                continue
+            if node.kind == "constant":
+                steps.append(Constant(node)) if not run else run.append(node)
+                continue
+            rule = self._rules[node]
+            if type(rule) is Gradient:
+                run.append(node)
+                if any(t in self._keep for t in node.outputs):
+                    close()
+                continue
+            close()
+            gate = self._gate_after(node, rule)
+            if gate is not None:
+                merged.add(gate)
+            steps.append(
+                ReverseLayer(
+                    node,
+                    rule,
+                    nonnegative=all(t in self._nonnegative for t in node.inputs),
+                    gated=gate is not None,
+                    outputs=gate.outputs if gate is not None else None,
+                )
+            )
+        close()
+        return steps
+
+    def _gate_after(self, node, rule):
+        """The ReLU node that `node` may take in, or None."""
+        if not rule.gates or node.outputs[0] in self._keep:
+            return None
+        readers = self._consumers.get(node.outputs[0], ())
+        if len(readers) != 1:
+            return None
+        relu = readers[0][0]
+        plain = isinstance(relu.view, Rectifier) and relu.view.max_value is None
+        return relu if plain and type(self._rules.get(relu)) is Pass and self._has_support(relu.outputs[0]) else None
+
+    def _has_support(self, tensor):
+        """Whether the signal at `tensor` is 0 wherever its value is."""
+        if tensor not in self._supported:
+            self._supported[tensor] = (tensor is not self.output or self._seed_support) and all(
+                self._reader_supports(node) for node, _ in self._consumers.get(tensor, ()) if node.kind != "constant"
+            )
+        return self._supported[tensor]
+
+    def _reader_supports(self, node):
+        support = self._rules[node].support
+        if isinstance(node.view, Rectifier) and type(self._rules[node]) is Pass:
+            support = "output"
+        return support == "input" or (support == "output" and all(self._has_support(t) for t in node.outputs))
+
+    # ------------------------------------------------------------------ running
+    def forward(self, values):
+        """Compute the clone.
+
+        Returns:
+            The value of the explained tensor, and the tape for `backward`: (step, saved) pairs.
+        """
+        env, tape = dict(zip(self.inputs, values, strict=True)), []
+        bounds = self._input_bounds(values) if self.needs_bounds else None
+        for index, step in enumerate(self.steps):
+            inputs = [env[t] for t in step.inputs]
+            if bounds is not None:
+                self._carry_bounds(step, inputs, bounds)
+            if isinstance(step, Constant):
+                outputs = step.node(*inputs)
+            else:
+                outputs, saved = step.forward(inputs)
+                tape.append((step, saved, [y.shape for y in outputs]))
+            env.update(zip(step.outputs, outputs, strict=True))
+            for tensor in step.inputs:
+                if self._last_use[tensor] == index and tensor is not self.output:
+                    env.pop(tensor, None)
+        return env[self.output], tape
+
+    def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False):
+        """Send the seed back.
+
+        Args:
+            tape: From `forward`.
+            seed: The signal at the explained tensor.
+            wanted: Tensors whose signals are returned besides those of the inputs.
+            ledger: A list that gets (step, signals out, signals in, saved) for every step.
+            keep_tape: False frees what each step saved as soon as it was used.
+
+        Returns:
+            Dict from tensor to signal (absent where none arrived), for the inputs and `wanted`.
+        """
+        signals, returned = {self.output: seed}, {}
+        tape = list(tape) if keep_tape else tape
+        wanted = {*self.inputs, *wanted}
+        while tape:
+            step, saved, shapes = tape.pop()
+            arrived = [signals.pop(t, None) for t in step.outputs]
+            returned.update((t, s) for t, s in zip(step.outputs, arrived, strict=True) if t in wanted and s is not None)
+            if all(s is None for s in arrived):
+                continue
+            filled = [ops.zeros(shape, _dtype_like(arrived)) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]
+            results = step.backward(saved, filled)
+            if ledger is not None:
+                ledger.append((step, filled, results, saved))
+            for tensor, signal in zip(step.inputs, results, strict=True):
+                if signal is not None and tensor.active:
+                    signals[tensor] = signals[tensor] + signal if tensor in signals else signal
+            del saved, filled, results
+        returned.update((t, s) for t, s in signals.items() if t in wanted)
+        return returned
+
+    # ------------------------------------------------------------------ bounds of the input, for the z-box rule
+    def _input_bounds(self, values):
+        rule = next(s.rule for s in self.steps if isinstance(s, ReverseLayer) and s.rule.needs_bounds)
+        return {
+            t: tuple(ops.broadcast_to(ops.cast(ops.convert_to_tensor(b), x.dtype), x.shape) for b in (rule.low, rule.high))
+            for t, x in zip(self.inputs, values, strict=True)
+            if is_float(t.dtype)
+        }
+
+    def _carry_bounds(self, step, inputs, bounds):
+        """Take the bounds through what comes before the first kernel layer, and hand them to the rules that ask."""
+        if isinstance(step, Constant) or not any(t in bounds for t in step.inputs):
+            return
+        if step.rule.needs_bounds:
+            step.bounds = bounds[step.inputs[0]]
+        elif step.node.kind in ("pass", "reindex", "sum"):
+            ends = [
+                step.node(*[bounds[t][side] if t in bounds else x for t, x in zip(step.inputs, inputs, strict=True)])
+                for side in (0, 1)
+            ]
+            for tensor, low, high in zip(step.outputs, *ends, strict=True):
+                bounds[tensor] = (ops.minimum(low, high), ops.maximum(low, high))
+
+
+def _dtype_like(signals):
+    return next(s.dtype for s in signals if s is not None)
+
+
+def per_sample(tensor, batch):
+    """Sums over everything but the samples: (batch,)."""
+    return ops.sum(ops.reshape(tensor, (batch, -1)), axis=1)
+
+

@@ -1,0 +1,295 @@
+"""LRP rules for one affine layer (METHODS 4), in the VJP form that serves every layer kind (METHODS 1.3).
+
+A rule is a few *terms*. A term shares a part of R among products of inputs u and kernels v:
+
+    Z = sum_m linear(u_m, v_m) + b        s = part * R / stab(Z)        R_in += sum_m u_m * J_m^T s
+
+The bias is only ever in the denominator, so its share is lost, and known.
+"""
+
+from dataclasses import dataclass
+
+from keras import ops
+
+from innspect.layers.base import Rule, safe_divide, stabilised
+
+
+def positive(t):
+    return ops.relu(t)
+
+
+def negative(t):
+    return -ops.relu(-t)
+
+
+@dataclass
+class Term:
+    """One term of a rule, ready for its signal."""
+
+    factors: list  # u_m
+    z: object  # the sum of linear(u_m, v_m)
+    pullback: object  # from s to the J_m^T s
+    bias: object = None
+    part: float = 1.0
+    where: object = None  # takes only the signal where this holds
+    complete: bool = False  # z has the bias in it already
+
+    @property
+    def denominator(self):
+        return self.z if self.bias is None or self.complete else self.z + self.bias
+
+    def offered(self, signal):
+        signal = signal if self.part == 1.0 else signal * self.part
+        return signal if self.where is None else ops.where(self.where, signal, ops.zeros_like(signal))
+
+    def ratio(self, signal, epsilon):
+        return safe_divide(self.offered(signal), stabilised(self.denominator, epsilon))
+
+    def messages(self, signal, epsilon):
+        pulled = self.pullback(self.ratio(signal, epsilon))
+        return sum_of(u * message for u, message in zip(self.factors, pulled, strict=True))
+
+
+def sum_of(tensors):
+    total = None
+    for tensor in tensors:
+        total = tensor if total is None else total + tensor
+    return total
+
+
+def make_term(layer, pieces, bias=None, **settings):
+    """The term of (factor, kernel) pairs."""
+
+    def total(*us):
+        return sum_of(layer.view.linear(u, v) for u, (_, v) in zip(us, pieces, strict=True))
+
+    factors = [u for u, _ in pieces]
+    z, pullback = layer.vjp(total, *factors)
+    return Term(factors, z, pullback, bias, **settings)
+
+
+class AffineRule(Rule):
+    """Base of the rules for affine layers: a subclass gives `terms(layer, x, y)`.
+
+    Args:
+        epsilon: Stabiliser of the denominators.
+        bias: True: the bias takes its share, which is lost; False: the denominators leave it out.
+    """
+
+    gates = True
+    support = "input"
+
+    def __init__(self, epsilon=0.0, bias=True):
+        self.epsilon, self.bias = epsilon, bias
+
+    def forward(self, layer, inputs):
+        (x,) = inputs
+        y = layer.gate(layer(x)[0])
+        return [y], (x, y)
+
+    def backward(self, layer, saved, signals):
+        return [sum_of(term.messages(signals[0], self.epsilon) for term in self.terms(layer, *saved))]
+
+    def terms(self, layer, x, y):
+        raise NotImplementedError
+
+    def shares(self, layer, saved, signals):
+        result = {"bias": [], "stabiliser": [], "dropped": []}
+        for term in self.terms(layer, *saved):
+            denominator = term.denominator
+            moved = stabilised(denominator, self.epsilon)
+            offered, ratio = term.offered(signals[0]), term.ratio(signals[0], self.epsilon)
+            if term.bias is not None:
+                result["bias"].append(ratio * term.bias)
+            result["stabiliser"].append(ratio * (moved - denominator))
+            result["dropped"].append(ops.where(moved == 0, offered, ops.zeros_like(offered)))
+        return result
+
+    def _bias_of(self, layer):
+        return layer.view.bias() if self.bias else None
+
+
+class Epsilon(AffineRule):
+    """LRP-epsilon (Bach et al. 2015, eq. 58); with epsilon=0 LRP-0, the z-rule (eq. 56).
+
+    R_i = sum_j x_i w_ij / (z_j + epsilon sign(z_j)) R_j
+    """
+
+    def __init__(self, epsilon=1e-7, bias=True):
+        super().__init__(epsilon, bias)
+
+    def forward(self, layer, inputs):
+        (x,) = inputs
+        kernel, bias = layer.view.kernel(), layer.view.bias()
+        z, pullback = layer.vjp(lambda x: layer.view.linear(x, kernel), x)
+        y = layer.gate(z if bias is None else z + bias)
+        # Where relevance is not zero the gated output equals the denominator: only without the bias must z be kept.
+        return [y], (x, y if self.bias or bias is None else z, pullback)
+
+    def terms(self, layer, x, denominator, pullback):
+        return [Term([x], denominator, pullback, self._bias_of(layer), complete=True)]
+
+    def backward(self, layer, saved, signals):
+        if not (layer.gated and self.bias):
+            return super().backward(layer, saved, signals)
+        x, y, pullback = saved  # y >= 0: the sign needs no test
+        ratio = signals[0] / (y + self.epsilon) if self.epsilon else safe_divide(signals[0], y)
+        return [x * pullback(ratio)[0]]
+
+
+class Gamma(AffineRule):
+    """LRP-gamma (Montavon et al. 2019; Andeol et al. 2021 for signed inputs): kernels with their favourable side enlarged.
+
+    The sign of the layer's real z, bias included, says which side is favourable; where it is 0 nothing is passed.
+    """
+
+    def __init__(self, gamma=0.25, epsilon=1e-7, bias=True):
+        super().__init__(epsilon, bias)
+        self.gamma = gamma
+
+    def terms(self, layer, x, y):
+        kernel, bias = layer.view.kernel(), self._bias_of(layer)
+        more, less = kernel + self.gamma * positive(kernel), kernel + self.gamma * negative(kernel)
+        above, below = (None, None) if bias is None else (bias + self.gamma * positive(bias), bias + self.gamma * negative(bias))
+        if layer.nonnegative:
+            sides = [([(x, more)], above), ([(x, less)], below)]
+        else:
+            up, down = positive(x), negative(x)
+            sides = [([(up, more), (down, less)], above), ([(up, less), (down, more)], below)]
+        if layer.gated:  # relevance is only where z > 0
+            return [make_term(layer, *sides[0])]
+        return [make_term(layer, *side, where=w) for side, w in zip(sides, (y > 0, y < 0), strict=True)]
+
+    def shares(self, layer, saved, signals):
+        result = super().shares(layer, saved, signals)
+        result["dropped"].append(ops.where(saved[1] == 0, signals[0], ops.zeros_like(signals[0])))
+        return result
+
+    def describe(self, layer):
+        return "one-sided" if layer.nonnegative else "four quadrants"
+
+
+class AlphaBeta(AffineRule):
+    """LRP-alpha-beta (Bach et al. 2015, eq. 60), for inputs of any sign.
+
+    R_i = sum_j (alpha z_ij+ / z_j+  -  beta z_ij- / z_j-) R_j with alpha - beta = 1; an empty side gives nothing.
+
+    Args:
+        alpha, beta: With alpha - beta = 1 and beta >= 0; either may be left out.
+        bias: True splits it by sign (Bach); "both" puts it whole in both denominators, as iNNvestigate does; False
+            leaves it out.
+    """
+
+    def __init__(self, alpha=None, beta=None, epsilon=0.0, bias=True):
+        super().__init__(epsilon, bias)
+        if alpha is None and beta is None:
+            alpha = 2
+        self.alpha = beta + 1 if alpha is None else alpha
+        self.beta = self.alpha - 1 if beta is None else beta
+        if abs(self.alpha - self.beta - 1) > 1e-9 or self.beta < 0:
+            raise ValueError(
+                f"`alpha` and `beta` must satisfy alpha - beta = 1 and beta >= 0. Received: alpha={alpha}, beta={beta}"
+            )
+
+    def _biases(self, layer):
+        bias = self._bias_of(layer)
+        if bias is None or self.bias == "both":
+            return bias, bias
+        return positive(bias), negative(bias)
+
+    def _side(self, layer, x, positive_side):
+        kernel = layer.view.kernel()
+        same, other = (positive, negative) if positive_side else (negative, positive)
+        if layer.nonnegative:
+            pieces = [(x, same(kernel))]
+        else:
+            pieces = [(positive(x), same(kernel)), (negative(x), other(kernel))]
+        bias = self._biases(layer)[0 if positive_side else 1]
+        return make_term(layer, pieces, bias, part=self.alpha if positive_side else -self.beta)
+
+    def forward(self, layer, inputs):
+        if not self.beta:
+            return super().forward(layer, inputs)
+        (x,) = inputs
+        sides = [self._side(layer, x, True), self._side(layer, x, False)]
+        z, bias = sum_of(term.z for term in sides), layer.view.bias()
+        y = layer.gate(z if bias is None else z + bias)
+        return [y], (sides, None)
+
+    def terms(self, layer, x, y):
+        return x if self.beta else [self._side(layer, x, True)]
+
+    def describe(self, layer):
+        return "one-sided" if layer.nonnegative else "four quadrants"
+
+
+class ZPlus(AlphaBeta):
+    """The z+ rule (Montavon et al. 2017): alpha = 1, beta = 0, without the bias."""
+
+    def __init__(self, epsilon=0.0):
+        super().__init__(1, 0, epsilon, bias=False)
+
+
+class ZPlusFast(AffineRule):
+    """R_i = sum_j x_i w_ij+ / sum_i x_i w_ij+ R_j with x as it is: the z+ rule where x >= 0."""
+
+    def __init__(self, epsilon=0.0):
+        super().__init__(epsilon, bias=False)
+
+    def terms(self, layer, x, y):
+        return [make_term(layer, [(x, positive(layer.view.kernel()))])]
+
+
+class _DataFree(AffineRule):
+    """Rules whose shares do not depend on the input: R_i = sum_j v_ij / sum_i v_ij R_j."""
+
+    support = None
+
+    def __init__(self):
+        super().__init__(bias=False)
+
+    def _weights(self, kernel):
+        raise NotImplementedError
+
+    def terms(self, layer, x, y):
+        weights = self._weights(layer.view.kernel())
+        denominator = layer.view.linear(ops.ones_like(x[:1]), weights)  # padding is not counted
+        _, pullback = layer.vjp(lambda u: layer.view.linear(u, weights), x)
+        return [Term([1.0], denominator, pullback)]
+
+
+class WSquare(_DataFree):
+    """The w^2 rule (Montavon et al. 2017), for unbounded inputs: R_i = sum_j w_ij^2 / sum_i w_ij^2 R_j."""
+
+    def _weights(self, kernel):
+        return kernel * kernel
+
+
+class Flat(_DataFree):
+    """The flat rule (Lapuschkin et al. 2019): every input of a receptive field gets the same."""
+
+    def _weights(self, kernel):
+        return ops.ones_like(kernel)
+
+
+class Bounded(AffineRule):
+    """The z-box rule for inputs between `low` and `high` (Montavon et al. 2017).
+
+    R_i = sum_j (x_i w_ij - l_i w_ij+ - h_i w_ij-) / sum_i (x_i w_ij - l_i w_ij+ - h_i w_ij-) R_j
+
+    Args:
+        low, high: Bounds of the model's input, in its own units: a number, one number a channel, or an array of the
+            input's shape. Where preprocessing layers come before this layer the bounds are taken through them.
+    """
+
+    needs_bounds = True
+    support = None
+
+    def __init__(self, low, high, epsilon=0.0):
+        super().__init__(epsilon, bias=False)
+        self.low, self.high = low, high
+
+    def terms(self, layer, x, y):
+        kernel = layer.view.kernel()
+        low, high = (ops.broadcast_to(ops.cast(b, x.dtype), x.shape) for b in layer.bounds)
+        return [make_term(layer, [(x, kernel), (-low, positive(kernel)), (-high, negative(kernel))])]

@@ -11,7 +11,10 @@ _PUBLIC = {
     "NotAnalyzeableModelError": "innspect.errors",
     "create_analyzer": "innspect.analyzers",
     "list_analyzers": "innspect.analyzers",
+    "load_analyzer": "innspect.analyzers.storage",
+    "model_wo_softmax": "innspect.graph.logits",
     "register_analyzer": "innspect.analyzers",
+    "register_reverse_mapping": "innspect.graph.registry",
 }
 
 __all__ = [*sorted(_PUBLIC), "NotAnalyzeableModelException"]

@@ -15,7 +15,7 @@ from innspect.analyzers.data import Inputs, batches_of, is_stream
 from innspect.analyzers.explanation import Explanation
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
 from innspect.graph.clone import Clone
-from innspect.graph.heads import without_head
+from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import is_float
 from innspect.graph.signs import nonnegative
 from innspect.layers.program import Program
@@ -181,6 +181,19 @@ class Analyzer:
         """The arguments this analyzer was created with, by name."""
         return dict(getattr(self, "_arguments", {}))
 
+    def save(self, path):
+        """Write name, arguments, model and state to one file, which `innspect.load_analyzer` reads."""
+        from innspect.analyzers.storage import save_analyzer
+
+        save_analyzer(self, path)
+
+    def state(self):
+        """What the analyzer has learned, as a nest of arrays, strings and numbers; None where there is nothing."""
+        return None
+
+    def set_state(self, state):
+        """Take back what `state` returned."""
+
     def _explain_batch(self, inputs, rows, chosen, number, at, several):
         raise NotImplementedError
 
@@ -295,9 +308,19 @@ class ReverseAnalyzer(Analyzer):
         return [self._stand_in(t) for call in calls for t in call]
 
     def _stand_in(self, tensor):
+        """The tensor of the prepared graph that carries the signal of one of the clone's."""
+        explained = {self._explained(i) for i in range(len(self._clone.graph.outputs))}
+        if is_head(tensor.producer) and tensor.producer.inputs[0] in explained:  # behind the head there is no signal
+            return tensor.producer.inputs[0]
         while tensor in self._gone:
             tensor = self._gone[tensor]
         return tensor
+
+    def summary(self, output=0):
+        """The rule, and the form of it, that was chosen for every layer: a table that prints itself."""
+        from innspect.analyzers.summary import Summary
+
+        return Summary(self, self._program(self._output_number(output)))
 
     # ------------------------------------------------------------------ running
     def _explain_batch(self, inputs, rows, chosen, number, at, several):
@@ -311,6 +334,9 @@ class ReverseAnalyzer(Analyzer):
         key = (number, at, several, *[s.key for s in chosen])
         if key not in self._compiled:
             layers = {path: self._tensors_at(path) for path in at}
+            for path, tensors in layers.items():
+                if any(not program.computes(t) for t in tensors):
+                    raise ValueError(f"`at` must name layers that the explained output depends on. Received: {path!r}")
 
             def run(variables, xs, values):
                 mapping = zip(self._variables, variables, strict=True) if variables else []
@@ -347,7 +373,8 @@ class ReverseAnalyzer(Analyzer):
             result["delta"] = targets - sum(sums[1:], sums[0])
         if layers:
             result["signals"] = {
-                path: _unwrapped([signals.get(t) for t in tensors], tensors) for path, tensors in layers.items()
+                path: signals[tensors[0]] if len(tensors) == 1 else [signals[t] for t in tensors]
+                for path, tensors in layers.items()
             }
         return result
 
@@ -355,14 +382,6 @@ class ReverseAnalyzer(Analyzer):
         signal = signals.get(tensor)
         dtype = x.dtype if is_float(x.dtype) else "float32"
         return ops.zeros(x.shape, dtype) if signal is None else signal
-
-
-def _unwrapped(values, tensors):
-    if any(v is None for v in values):
-        raise ValueError(
-            "No signal reaches one of the layers in `at`: the explained output does not depend on it."
-        )
-    return values[0] if len(values) == 1 else values
 
 
 def suggest(word, known):

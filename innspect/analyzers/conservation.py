@@ -8,6 +8,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.data import Inputs
+from innspect.analyzers.tables import Table
 from innspect.layers.program import per_sample
 
 _SHARES = ("bias", "stabiliser", "dropped")
@@ -44,36 +45,23 @@ class ConservationTable:
         row = self.layers.index(path)
         return {name: column[row] for name, column in self.columns.items()}
 
-    def _cells(self):
+    def _table(self):
         head = ["layer", "rule", *[c.replace("_", " ") for c in _COLUMNS]]
-        body = [
+        rows = [
             [path, rule, *[f"{np.mean(self.columns[c][i]):.4g}" for c in _COLUMNS]]
             for i, (path, rule) in enumerate(zip(self.layers, self.rules, strict=True))
         ]
-        return head, body
-
-    def __str__(self):
-        head, body = self._cells()
-        widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-
-        def line(row):
-            left = [cell.ljust(w) for cell, w in zip(row[:2], widths, strict=False)]
-            right = [cell.rjust(w) for cell, w in zip(row[2:], widths[2:], strict=True)]
-            return "  ".join(left + right)
-
         samples = self.magnitude.shape[1]
         note = f"means over {samples} sample{'s' * (samples != 1)}; largest unexplained share {self.error:.1e}"
-        return "\n".join([line(head), "  ".join("-" * w for w in widths), *map(line, body), note])
+        return Table(head, rows, note)
+
+    def __str__(self):
+        return str(self._table())
 
     __repr__ = __str__
 
     def _repr_html_(self):
-        import html
-
-        head, body = self._cells()
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in body)
-        top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
-        return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table><p>largest unexplained share {self.error:.1e}</p>"
+        return self._table().html()
 
 
 class Conserving:

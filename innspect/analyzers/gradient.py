@@ -19,6 +19,9 @@ class GradientRules(ReverseAnalyzer):
     embedding = "norm"
 
     def rule(self, node):
+        registered = getattr(node.view, "gradient_rule", None)
+        if registered is not None:
+            return registered
         if node.kind == "embedding":
             return SumOverEmbedding(self.embedding)
         if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):

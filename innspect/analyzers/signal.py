@@ -19,6 +19,9 @@ class _RectifiedAnalyzer(ReverseAnalyzer):
     guided = False
 
     def rule(self, node):
+        registered = getattr(node.view, "gradient_rule", None)
+        if registered is not None:
+            return registered
         if node.kind == "embedding":
             return SumOverEmbedding("norm")
         if isinstance(node.view, Rectifier):

@@ -188,6 +188,8 @@ def check_model(model):
 
 def input_structure(model):
     """The specifications (`keras.KerasTensor`) of what the model's `call` is given, in its structure."""
+    if hasattr(model, "input_specs"):
+        return model.input_specs
     if isinstance(model, keras.Sequential):
         try:
             return model.inputs[0]

@@ -25,3 +25,56 @@ def find_lowering(layer):
             same = all(getattr(own, name, None) is getattr(base, name, None) for name in _COMPUTING)
             return _LOWERINGS[base] if same else None
     return None
+
+
+class Registered:
+    """The view of a node whose layer class brought its own rules."""
+
+    def __init__(self, rule, gradient_rule):
+        self.relevance_rule, self.gradient_rule = rule, gradient_rule
+
+
+def register_reverse_mapping(layer_class, *, rule=None, gradient_rule=None, kind=None, view=None, lower=None):
+    """Teach innspect a layer class.
+
+    Instances, and instances of subclasses that do not change how it computes, become one node of the graph, run by
+    calling the layer itself.
+
+    Args:
+        layer_class: A subclass of `keras.layers.Layer`.
+        rule: `innspect.layers.Rule` instance that answers in the relevance methods (LRP, deep Taylor).
+        gradient_rule: The same for the methods in gradient form; default the layer's gradient.
+        kind: Instead of a rule, one of the kinds that every method has rules for: "pass" (elementwise), "reindex"
+            (outputs are copies of inputs), "sum" (fixed linear or diagonal affine map), "affine" (with `view`).
+        view: For kind "affine": a class made from (layer, input rank), see `innspect.layers.affine.Affine`.
+        lower: Instead of all these, a function `(trace, layer, *call_arguments)` that writes the layer as nodes.
+
+    Example:
+        >>> innspect.register_reverse_mapping(MyActivation, kind="pass")
+        >>> innspect.register_reverse_mapping(MyGate, rule=MyGateRule())
+    """
+    import keras
+
+    if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
+        raise TypeError(f"`layer_class` must be a subclass of `keras.layers.Layer`. Received: {layer_class!r}")
+    kinds = ("pass", "reindex", "sum", "affine")
+    if kind not in (None, *kinds):
+        raise ValueError(f"`kind` must be one of {kinds}. Received: {kind!r}")
+    if (kind == "affine") != (view is not None):
+        raise ValueError(f"`view` goes with kind='affine', and only with it. Received: kind={kind!r}, view={view!r}")
+    if lower is None and kind is None and rule is None and gradient_rule is None:
+        raise ValueError("Give a `rule`, a `kind` or a `lower` function. Received: none of them")
+    _LOWERINGS[layer_class] = lower or _kept_whole(rule, gradient_rule, kind, view)
+
+
+def _kept_whole(rule, gradient_rule, kind, view):
+    def lowering(trace, layer, *args, **kwargs):
+        if kind == "affine":
+            x = args[0]
+            made = view(layer, len(x.shape))
+            spec = layer.compute_output_spec(*args, **kwargs)
+            name = type(layer).__name__
+            return trace.emit("affine", made, x, spec=spec, layer=layer, view=made, operation=name)
+        return trace.leaf(layer, *args, kind=kind or "opaque", view=Registered(rule, gradient_rule), **kwargs)
+
+    return lowering

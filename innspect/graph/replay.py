@@ -14,12 +14,14 @@ Requirements of the design:
 
 import contextlib
 import inspect
+import re
 import threading
 
 import keras
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph import operations
+from innspect.graph.heads import without_head
 from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen, widened
 from innspect.graph.registry import find_lowering
 
@@ -93,6 +95,11 @@ class Trace:
         except KeyError:
             raise CannotOpen("it uses a symbolic tensor of another model") from None
 
+    def before_head(self, symbol):
+        """The symbolic tensor that the softmax or sigmoid behind `symbol` reads, or `symbol` itself."""
+        logits = without_head(self.tensor(symbol))
+        return next(known for known, ours in self._tensors.values() if ours is logits)
+
     def _refer(self, structure):
         return keras.tree.map_structure(
             lambda leaf: Ref(self.tensor(leaf)) if isinstance(leaf, keras.KerasTensor) else leaf, structure
@@ -132,7 +139,7 @@ class Trace:
 
     def attempt(self, run, otherwise):
         """`run()`, or where it fails `otherwise()`, with nothing of the failed attempt left."""
-        state = len(self.nodes), dict(self.paths), dict(self.layers), set(self._used), dict(self.unopened)
+        state = len(self.nodes), {p: list(c) for p, c in self.paths.items()}, dict(self.layers), set(self._used), dict(self.unopened)
         stack = list(self._stack)
         try:
             return run()
@@ -163,8 +170,9 @@ class Trace:
                 f"The layer {'/'.join([*self._stack, layer.name])!r} is not built, so it has no weights to explain. "
                 "Call the model once on data, or `model.build(input_shape)`, before creating an analyzer."
             )
-        self._stack.append(layer.name)
-        path = "/".join(self._stack)
+        path = _layer_path([*self._stack, layer.name])
+        calls = len(self.paths.setdefault(path, []))
+        self._stack.append(f"{layer.name}[{calls}]" if calls else layer.name)
         self.layers.setdefault(path, layer)
         try:
             call = _Call(self, layer, args, kwargs)
@@ -181,8 +189,12 @@ class Trace:
         finally:
             self._stack.pop()
         symbols = [y for y in keras.tree.flatten(outputs) if isinstance(y, keras.KerasTensor)]
-        self.paths.setdefault(path, []).append([self.tensor(y) for y in symbols])
+        self.paths[path].append([self.tensor(y) for y in symbols])
         return outputs
+
+    def open(self, model, inputs):
+        """The outputs of a model whose layers keep their own paths, as at the top."""
+        return _open_model(self, model, inputs)
 
     def leaf(self, layer, *args, kind="opaque", view=None, **kwargs):
         """The layer as one node that calls it, for lowerings of layers that are not to be opened."""
@@ -203,6 +215,11 @@ class Trace:
         return self.emit(
             kind, _called(layer), *call.args, spec=spec, layer=layer, view=view, operation=type(layer).__name__, **call.kwargs
         )
+
+
+def _layer_path(names):
+    """The path of a layer, whichever of its calls, and of its parents' calls, this is."""
+    return re.sub(r"\[\d+\]", "", "/".join(names))
 
 
 class _Bound:

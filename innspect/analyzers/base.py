@@ -146,7 +146,7 @@ class Analyzer:
         if not parts:
             return self._empty(inputs, several)
         return Explanation(
-            attributions=inputs.restore(joined("attributions", axis)),
+            attributions=self._restore(inputs, joined("attributions", axis)),
             outputs=joined("outputs", 0),
             targets=joined("targets", axis),
             signals=joined("signals", axis) if at else {},
@@ -158,10 +158,14 @@ class Analyzer:
         shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in inputs.arrays])
         lead = (0,) if several else ()
         arrays = [np.zeros((*lead, *s), "float32") for s in shapes]
-        return Explanation(inputs.restore(arrays), np.zeros((0,), "float32"), np.zeros((0,), "float32"))
+        return Explanation(self._restore(inputs, arrays), np.zeros((0,), "float32"), np.zeros((0,), "float32"))
 
     def _attribution_shapes(self, shapes):
         return shapes
+
+    def _restore(self, inputs, arrays):
+        """Attributions, a flat list, as they are returned."""
+        return inputs.restore(arrays)
 
     def _settings(self, neuron, output):
         from innspect import __version__

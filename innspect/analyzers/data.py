@@ -39,6 +39,7 @@ class Inputs:
         arrays: One NumPy array for each input of the model.
         samples: Number of samples.
         restore: From a flat list of arrays to the structure the user's inputs had.
+        batch_size: How many samples may be computed at once, known from the first batch on.
     """
 
     def __init__(self, x, clone):
@@ -55,6 +56,7 @@ class Inputs:
         """Index arrays of each batch, padded to a power of two by repeating the last sample, and their real length."""
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
+        self.batch_size = int(batch_size)
         for start in range(0, self.samples, batch_size):
             rows = np.arange(start, min(start + batch_size, self.samples))
             size = min(1 << (len(rows) - 1).bit_length(), batch_size)

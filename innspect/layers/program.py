@@ -136,9 +136,17 @@ class Program:
             support = "output"
         return support == "input" or (support == "output" and all(self._has_support(t) for t in node.outputs))
 
+    def computes(self, tensor):
+        """Whether the explained tensor depends on `tensor`, or is it."""
+        return tensor is self.output or tensor in self._consumers
+
     # ------------------------------------------------------------------ running
-    def forward(self, values):
+    def forward(self, values, record=None):
         """Compute the clone.
+
+        Args:
+            values: Of the graph's inputs.
+            record: A dict whose keys are inputs and tensors to `keep`; gets their values.
 
         Returns:
             The value of the explained tensor, and the tape for `backward`: (step, saved) pairs.
@@ -155,9 +163,13 @@ class Program:
                 outputs, saved = step.forward(inputs)
                 tape.append((step, saved, [y.shape for y in outputs]))
             env.update(zip(step.outputs, outputs, strict=True))
+            if record:
+                record.update((t, env[t]) for t in (*step.inputs, *step.outputs) if t in record)
             for tensor in step.inputs:
                 if self._last_use[tensor] == index and tensor is not self.output:
                     env.pop(tensor, None)
+        if self.output in (record or ()):
+            record[self.output] = env[self.output]
         return env[self.output], tape
 
     def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False):
@@ -171,7 +183,7 @@ class Program:
             keep_tape: False frees what each step saved as soon as it was used.
 
         Returns:
-            Dict from tensor to signal (absent where none arrived), for the inputs and `wanted`.
+            Dict from tensor to signal, for the inputs (absent where none arrived) and `wanted`.
         """
         signals, returned = {self.output: seed}, {}
         tape = list(tape) if keep_tape else tape
@@ -181,6 +193,7 @@ class Program:
             arrived = [signals.pop(t, None) for t in step.outputs]
             returned.update((t, s) for t, s in zip(step.outputs, arrived, strict=True) if t in wanted and s is not None)
             if all(s is None for s in arrived):
+                returned.update((t, ops.zeros(shape, seed.dtype)) for t, shape in zip(step.outputs, shapes, strict=True) if t in wanted)
                 continue
             filled = [ops.zeros(shape, _dtype_like(arrived)) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]
             results = step.backward(saved, filled)

@@ -1,0 +1,147 @@
+"""Which layer a map is made of: by path, or the last one with spatial axes; and where its axes are."""
+
+import re
+from dataclasses import dataclass
+
+from innspect.analyzers.base import suggest
+from innspect.errors import NotAnalyzeableModelError, PlainKeyError
+from innspect.graph.ir import is_float
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer's output.
+
+    Attributes:
+        path: The layer's path, with "[n]" where it is the n-th of several calls.
+        tensor: The output, (batch, *spatial axes, channels), or channels first.
+        channels_first: Where its channel axis is.
+        inputs: Numbers of the model's inputs that it depends on.
+    """
+
+    path: str
+    tensor: object
+    channels_first: bool
+    inputs: tuple
+
+
+def find_layer(graph, explained, output, layer=None):
+    """The place that `layer` names.
+
+    Args:
+        graph: The model's graph.
+        explained: The tensor that is explained.
+        output: The model's output; another tensor where its softmax was stripped.
+        layer: A path such as "conv5" or "backbone/conv5", "conv5[1]" for the second call of a layer; None for the last
+            layer with spatial axes before the output, if possible with as many of them as an input has.
+
+    Raises:
+        KeyError: No layer has this path.
+        ValueError: The layer has no spatial axes, is called several times, or has no influence on the output.
+    """
+    nodes = graph.ancestors([explained])
+    if layer is None:
+        path, tensor = _last(graph, nodes, {explained, output})
+    else:
+        path, tensor = _named(graph, nodes, explained, layer)
+    before = graph.ancestors([tensor])
+    read = {t for node in before for t in node.inputs} | {tensor}
+    numbers = tuple(i for i, t in enumerate(graph.inputs) if t in read)
+    return Place(path, tensor, _channels_first(before), numbers)
+
+
+def _named(graph, nodes, explained, layer):
+    path, call = _parsed(layer)
+    if path not in graph.paths:
+        raise PlainKeyError(f"`layer` must be the path of a layer of the model. Received: {layer!r}. {_near(graph, path)}")
+    calls = graph.paths[path]
+    if call is None and len(calls) > 1:
+        raise ValueError(
+            f"The layer {path!r} is called {len(calls)} times, and each call has a map of its own; name one, such as "
+            f"layer='{path}[0]'. Received: layer={layer!r}"
+        )
+    if not -len(calls) <= (call or 0) < len(calls):
+        raise ValueError(f"The layer {path!r} is called {len(calls)} times. Received: layer={layer!r}")
+    tensors = calls[call or 0]
+    spatial = [t for t in tensors if _spatial(t)]
+    if not spatial:
+        raise ValueError(
+            f"`layer` must have spatial axes, (batch, *spatial axes, channels). Received: layer={layer!r}, whose output has "
+            f"shape {tensors[0].shape if tensors else None}"
+        )
+    if not spatial[0].active or spatial[0] not in {t for n in nodes for t in n.outputs} | {explained}:
+        raise ValueError(
+            f"`layer` must lie between the model's inputs and the explained output. Received: layer={layer!r}, which the "
+            "output does not depend on, or which does not depend on the inputs"
+        )
+    return layer, spatial[0]
+
+
+def _parsed(layer):
+    if not isinstance(layer, str):
+        raise TypeError(f"`layer` must be the path of a layer, a string, or None. Received: {layer!r}")
+    match = re.fullmatch(r"(.*)\[(-?\d+)\]", layer)
+    return (match[1], int(match[2])) if match else (layer, None)
+
+
+def _near(graph, path):
+    """A hint with the paths that end in what was asked for, else with near matches."""
+    ending = [p for p in graph.paths if p.endswith("/" + path)]
+    return "Did you mean " + ", ".join(map(repr, ending[:4])) + "?" if ending else suggest(path, graph.paths)
+
+
+def _last(graph, nodes, excluded):
+    order = {t: i for i, node in enumerate(nodes) for t in node.outputs}
+    layers = [
+        (path if len(calls) == 1 else f"{path}[{number}]", tensor)
+        for path, calls in graph.paths.items()
+        if not _inside_attention(graph, path)
+        for number, tensors in enumerate(calls)
+        for tensor in tensors
+    ]
+    operations = [(node.path, t) for node in nodes for t in node.outputs]  # for a model of bare operations
+    for listed in (layers, operations):
+        known = [(p, t) for p, t in listed if t in order and t not in excluded and t.active and _spatial(t)]
+        found = [(p, t) for p, t in sorted(known, key=lambda f: order[f[1]], reverse=True) if _has_positions(graph, t)]
+        if found:
+            rank = max(len(t.shape) - 2 for t in graph.inputs)
+            return next((f for f in found if len(f[1].shape) - 2 == rank), found[0])
+    raise NotAnalyzeableModelError(
+        "No layer before the explained output has spatial axes, (batch, *spatial axes, channels), so there is no map to "
+        "make. Use a method without a layer, such as 'gradient' or 'lrp.epsilon'."
+    )
+
+
+def _inside_attention(graph, path):
+    """Whether a layer is part of an attention layer, whose inner axes are heads and pairs of tokens."""
+    parents = path.split("/")[:-1]
+    above = ["/".join(parents[: i + 1]) for i in range(len(parents))]
+    return any("Attention" in type(graph.layers.get(p)).__name__ for p in above)
+
+
+def _spatial(tensor):
+    return len(tensor.shape) > 2 and is_float(tensor.dtype)
+
+
+def _has_positions(graph, tensor):
+    """Whether the map would have more than one position."""
+    inner = tensor.shape[1:]
+    return any(d != 1 for d in (inner[1:] if _channels_first(graph.ancestors([tensor])) else inner[:-1]))
+
+
+def _channels_first(before):
+    """The data format of the nearest layer at or before a tensor that has one."""
+    formats = (getattr(node.layer, "data_format", None) for node in reversed(before))
+    return next((f for f in formats if f), "channels_last") == "channels_first"
+
+
+def reads_channels_first(graph, number):
+    """The data format of the first layer after an input that has one."""
+    reached = {graph.inputs[number]}
+    for node in graph.nodes:
+        if any(t in reached for t in node.inputs):
+            reached.update(node.outputs)
+            found = getattr(node.layer, "data_format", None)
+            if found:
+                return found == "channels_first"
+    return False

@@ -70,11 +70,15 @@ class LayerMap(GradientRules):
 
     def _program(self, number, at=()):
         if (number, at) not in self._programs:
-            stops = dict.fromkeys([self.place(number).tensor, *(t for path in at for t in self._tensors_at(path))])
+            stops = dict.fromkeys([*self._stops(number), *(t for path in at for t in self._tensors_at(path))])
             self._programs[number, at] = CutProgram(
                 self._graph, self._explained(number), stops, self._rules_for(number), number
             )
         return self._programs[number, at]
+
+    def _stops(self, number):
+        """The tensors whose values and signals the map is made of."""
+        return [self.place(number).tensor]
 
     # ------------------------------------------------------------------ from the layer to the map
     def _aligned(self, values, number, batch):
@@ -124,13 +128,19 @@ class GradientMap(LayerMap):
         """The map (batch, *spatial axes) from A and G, (batch, *spatial axes, channels)."""
         raise NotImplementedError
 
+    def slope(self, weights, y):
+        """The signal at the explained tensor whose gradient G is."""
+        return self.seed(weights, y)
+
+    def _map(self, number, values, signals, batch):
+        tensor = self.place(number).tensor
+        return self.formula(self._aligned(values[tensor], number, batch), self._aligned(signals[tensor], number, batch))
+
     def _back(self, program, tape, weights, xs, y, layers, keep_tape):
         number, batch = program.number, y.shape[0]
-        tensor = self.place(number).tensor
         wanted = [t for ts in layers.values() for t in ts]
-        signals = program.backward(tape, self.seed(weights, y), wanted, keep_tape=keep_tape)
-        a, g = (self._aligned(v, number, batch) for v in (tape.values[tensor], signals[tensor]))
-        shown = self._shown(self.formula(a, g), number, [x.shape for x in xs])
+        signals = program.backward(tape, self.slope(weights, y), wanted, keep_tape=keep_tape)
+        shown = self._shown(self._map(number, tape.values, signals, batch), number, [x.shape for x in xs])
         result = {"attributions": [shown], "targets": ops.sum(ops.reshape(weights * y, (batch, -1)), axis=1)}
         if layers:
             result["signals"] = {p: signals[ts[0]] if len(ts) == 1 else [signals[t] for t in ts] for p, ts in layers.items()}

@@ -44,6 +44,11 @@ def find_layer(graph, explained, output, layer=None):
         path, tensor = _last(graph, nodes, {explained, output})
     else:
         path, tensor = _named(graph, nodes, explained, layer)
+    return place_of(graph, path, tensor)
+
+
+def place_of(graph, path, tensor):
+    """The `Place` of a tensor."""
     before = graph.ancestors([tensor])
     read = {t for node in before for t in node.inputs} | {tensor}
     numbers = tuple(i for i, t in enumerate(graph.inputs) if t in read)

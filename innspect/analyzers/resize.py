@@ -17,6 +17,8 @@ def interpolation(source, target, convention="half_pixel"):
     """The matrix (target, source) that interpolates `source` points linearly at `target` points; rows sum to 1.
 
     Args:
+        source: Number of points known.
+        target: Number of points wanted.
         convention: "half_pixel" takes pixels as areas, as Keras and TensorFlow 2 resize images; "align_corners" puts
             the outermost points upon each other.
     """

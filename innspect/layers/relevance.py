@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
+from innspect import backend
 from innspect.layers.base import Rule, safe_divide, stabilised
 
 
@@ -19,7 +20,7 @@ def positive(t):
 
 
 def negative(t):
-    return -ops.relu(-t)
+    return backend.minimum(t, ops.zeros((), t.dtype))
 
 
 @dataclass
@@ -145,11 +146,14 @@ class Gamma(AffineRule):
 
     def __init__(self, gamma=0.25, epsilon=1e-7, bias=True):
         super().__init__(epsilon, bias)
+        if gamma < 0:
+            raise ValueError(f"`gamma` must not be negative. Received: {gamma}")
         self.gamma = gamma
 
     def terms(self, layer, x, y):
         kernel, bias = layer.view.kernel(), self._bias_of(layer)
-        more, less = kernel + self.gamma * positive(kernel), kernel + self.gamma * negative(kernel)
+        # k + gamma k+ and k + gamma k-, in two passes over the kernel
+        more, less = (pick(kernel * (1 + self.gamma), kernel) for pick in (backend.maximum, backend.minimum))
         above, below = (None, None) if bias is None else (bias + self.gamma * positive(bias), bias + self.gamma * negative(bias))
         if layer.nonnegative:
             sides = [([(x, more)], above), ([(x, less)], below)]

@@ -32,7 +32,13 @@ scan = _active.scan
 variable_values = _active.variable_values
 inference = _active.inference
 is_tensor = _active.is_tensor
+accelerated = _active.accelerated
 stop_gradient = keras.ops.stop_gradient
+# On torch, `keras.ops` computes these in float32 where it is given float64.
+matmul = getattr(_active, "matmul", keras.ops.matmul)
+minimum = getattr(_active, "minimum", keras.ops.minimum)
+maximum = getattr(_active, "maximum", keras.ops.maximum)
+divide_no_nan = getattr(_active, "divide_no_nan", keras.ops.divide_no_nan)
 
 
 def to_numpy(tensor):

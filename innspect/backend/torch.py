@@ -3,6 +3,14 @@
 import keras
 import torch
 
+matmul, minimum, maximum = torch.matmul, torch.minimum, torch.maximum
+
+
+def divide_no_nan(numerator, denominator):
+    """numerator / denominator, and 0 where the denominator is 0."""
+    empty = denominator == 0
+    return torch.where(empty, 0, numerator / torch.where(empty, 1, denominator))
+
 
 def is_tensor(x):
     return isinstance(x, torch.Tensor)
@@ -51,3 +59,8 @@ def variable_values(variables):
 
 def inference():
     return torch.no_grad()
+
+
+def accelerated():
+    """Whether tensors live on a device that is not the CPU."""
+    return keras.ops.zeros(()).device.type != "cpu"

@@ -38,6 +38,12 @@ def widened(x):
     return keras.ops.cast(x, "float32") if dtype in _HALF else x
 
 
+def _as_declared(y, dtype):
+    """`y` in the dtype that the graph says: on torch some Keras operations narrow float64."""
+    narrowed = dtype == "float64" and keras.backend.standardize_dtype(y.dtype) == "float32"
+    return keras.ops.cast(y, dtype) if narrowed else y
+
+
 @dataclass(eq=False)
 class Tensor:
     """A value between nodes. `shape` has None where an axis is not known before the input is."""
@@ -87,8 +93,8 @@ class Node:
         args, kwargs = keras.tree.map_structure(
             lambda leaf: next(supply) if isinstance(leaf, Ref) else leaf, (self.args, self.kwargs)
         )
-        outputs = self.function(*args, **kwargs)
-        return [y for y in keras.tree.flatten(outputs) if y is not None]
+        outputs = [y for y in keras.tree.flatten(self.function(*args, **kwargs)) if y is not None]
+        return [_as_declared(y, t.dtype) for y, t in zip(outputs, self.outputs, strict=True)]
 
     @property
     def active_inputs(self):
@@ -97,6 +103,12 @@ class Node:
 
     def __repr__(self):
         return f"<{self.kind} {self.path}>"
+
+
+def channels_first(graph):
+    """Whether the layers of a graph hold the channels before the spatial axes."""
+    formats = (getattr(node.layer, "data_format", None) for node in graph.nodes)
+    return next((f for f in formats if f), "channels_last") == "channels_first"
 
 
 @dataclass(eq=False)

@@ -136,4 +136,4 @@ def stabilised(z, epsilon):
 
 def safe_divide(numerator, denominator):
     """numerator / denominator, and 0 where the denominator is 0."""
-    return ops.divide_no_nan(numerator, denominator)
+    return backend.divide_no_nan(numerator, denominator)

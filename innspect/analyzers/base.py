@@ -18,7 +18,8 @@ from innspect.graph.clone import Clone
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import is_float
 from innspect.graph.signs import nonnegative
-from innspect.layers.program import Program
+from innspect.layers.flow import Proportional
+from innspect.layers.program import Program, per_sample
 
 
 class Analyzer:
@@ -28,7 +29,8 @@ class Analyzer:
         model: A built Keras model. It is only read.
         neuron_selection_mode: None accepts any `neuron_selection`; "max_activation", "index" and "all" fix what it
             is, as in iNNvestigate.
-        disable_model_checks: Skip the check that the method's theory covers the model.
+        disable_model_checks: Where a relevance method has no rule for a layer, share in proportion to input times
+            gradient instead of raising.
 
     Raises:
         TypeError: `model` is no Keras model.
@@ -92,10 +94,14 @@ class Analyzer:
         return self._run(x, neuron_selection, batch_size, output, verbose, neurons, at)
 
     # ------------------------------------------------------------------ the flow
+    def check(self, inputs):
+        """Warn, or raise, where the method cannot be right for these `Inputs`."""
+
     def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
         inputs = Inputs(x, self._clone)
         if inputs.samples:
             self._clone.verify([a[:1] for a in inputs.arrays])
+        self.check(inputs)
         number = self._output_number(output)
         chosen = self._selections(neuron, neurons, number, inputs.samples)
         parts = []
@@ -115,13 +121,7 @@ class Analyzer:
 
     def _selections(self, neuron, neurons, number, samples):
         shape = tuple(self._explained(number).shape[1:])
-        if neurons is None:
-            return [selection.resolve(neuron, self.neuron_selection_mode, shape, samples)]
-        if neuron is not None:
-            raise ValueError("Give either `neuron_selection` or `neurons`. Received: both")
-        if not len(neurons):
-            raise ValueError("`neurons` must name at least one neuron. Received: an empty list")
-        return [selection.resolve(n, None, shape, samples) for n in neurons]
+        return selection.resolve_all(neuron, neurons, self.neuron_selection_mode, shape, samples)
 
     def _output_number(self, output):
         names = self._clone.output_names
@@ -247,8 +247,7 @@ class ReverseAnalyzer(Analyzer):
         self._nonnegative = nonnegative(self._graph)
         self._variables = self._clone.variables()
         self._programs, self._compiled = {}, {}
-        for number in range(len(self._clone.graph.outputs)):
-            self._check_rules(number)
+        self._rules_for(0)
 
     # ------------------------------------------------------------------ what a method decides
     def prepare(self, graph):
@@ -273,13 +272,19 @@ class ReverseAnalyzer(Analyzer):
         return without_head(tensor) if self.head == "logit" else tensor
 
     def _rules_for(self, number):
-        nodes = self._graph.ancestors([self._explained(number)])
-        return {node: self.rule(node) for node in nodes if node.kind != "constant"}
-
-    def _check_rules(self, number):
-        missing = [node for node, rule in self._rules_for(number).items() if rule is None]
-        if missing and not self.disable_model_checks:
-            raise NotAnalyzeableModelError(self._no_rule(missing[0]))
+        explained = self._explained(number)
+        if not explained.active:
+            raise NotAnalyzeableModelError(
+                f"The output {self._clone.output_names[number]!r} of the model {self.model.name!r} does not depend "
+                "differentiably on any of its inputs, so there is nothing that could be sent back to them."
+            )
+        nodes = self._graph.ancestors([explained])
+        rules = {node: self.rule(node) for node in nodes if node.kind != "constant"}
+        for node in [n for n, rule in rules.items() if rule is None]:
+            if not self.disable_model_checks:
+                raise NotAnalyzeableModelError(self._no_rule(node))
+            rules[node] = Proportional()
+        return rules
 
     def _no_rule(self, node):
         reason = self._clone.unopened.get(node.path)
@@ -363,18 +368,21 @@ class ReverseAnalyzer(Analyzer):
         return y if output is self._explained(number) else output.producer(y)[0]
 
     def _back(self, program, tape, weights, xs, y, layers, keep_tape):
-        batch = y.shape[0]
-        targets = ops.sum(ops.reshape(weights * y, (batch, -1)), axis=1)
+        targets, seed = _sums(weights * y), self.seed(weights, y)
         wanted = [t for tensors in layers.values() for t in tensors]
-        signals = program.backward(tape, self.seed(weights, y), wanted, keep_tape=keep_tape)
+        signals = program.backward(tape, seed, wanted, keep_tape=keep_tape)
         arrived = [self._signal_at(signals, t, x) for t, x in zip(program.inputs, xs, strict=True)]
+        # Only ids stay integers: whole numbers such as pixels are numbers like others.
+        xs = [
+            x if is_float(x.dtype) or self._clone.takes_ids(t) else ops.cast(x, "float32")
+            for t, x in zip(program.inputs, xs, strict=True)
+        ]
         result = {
             "attributions": [self.finish(s, x) for s, x in zip(arrived, xs, strict=True)],
             "targets": targets,
         }
         if self.conserves:
-            sums = [ops.sum(ops.reshape(s, (batch, -1)), axis=1) for s in arrived]
-            result["delta"] = targets - sum(sums[1:], sums[0])
+            result["delta"] = _sums(seed) - sum(_sums(s) for s in arrived)
         if layers:
             result["signals"] = {
                 path: signals[tensors[0]] if len(tensors) == 1 else [signals[t] for t in tensors]
@@ -386,6 +394,11 @@ class ReverseAnalyzer(Analyzer):
         signal = signals.get(tensor)
         dtype = x.dtype if is_float(x.dtype) else "float32"
         return ops.zeros(x.shape, dtype) if signal is None else signal
+
+
+def _sums(tensor):
+    """Sums over everything but the samples: (batch,)."""
+    return per_sample(tensor, tensor.shape[0])
 
 
 def suggest(word, known):

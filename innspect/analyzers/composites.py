@@ -66,6 +66,25 @@ def bounded(low, high, epsilon=0.0):
     return R.Bounded(low, high, epsilon)
 
 
+def fitted_box(rule, spec, channels_first):
+    """The z-box rule with bounds that broadcast over (samples, *axes) of the model's input."""
+    shape = tuple(spec.shape[1:])
+
+    def fitted(bound, name):
+        if bound.ndim == 1 and len(shape) > 1:  # one number a channel
+            bound = bound.reshape((-1, *[1] * (len(shape) - 1))) if channels_first else bound
+        missing = len(shape) - bound.ndim
+        sizes = (1,) * missing + bound.shape
+        if missing < 0 or any(b not in (1, s) and s is not None for b, s in zip(sizes, shape, strict=True)):
+            raise ValueError(
+                f"`{name}` must be a number, one number a channel, or an array of the input's shape {shape}. "
+                f"Received: an array of shape {bound.shape}"
+            )
+        return bound
+
+    return R.Bounded(fitted(rule.low, "low"), fitted(rule.high, "high"), rule.epsilon)
+
+
 class Composite:
     """The rule of every affine node: by path, else for the first layers, else by kind, else the default.
 

@@ -3,10 +3,10 @@
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.base import Analyzer, ReverseAnalyzer
-from innspect.analyzers.explanation import Explanation
+from innspect.analyzers.base import ReverseAnalyzer
+from innspect.analyzers.data import Inputs, is_stream
 from innspect.analyzers.registry import register_analyzer
-from innspect.graph.ir import is_float
+from innspect.graph.ir import channels_first, is_float
 from innspect.layers.flow import Reindex, SumOverEmbedding
 from innspect.layers.gradient import Gradient
 
@@ -77,38 +77,33 @@ class Saliency(GradientRules):
 
     def finish(self, signal, x):
         signal = ops.absolute(signal)
-        return ops.max(signal, axis=self._channel_axis(x)) if len(x.shape) > 2 and is_float(x.dtype) else signal
+        return ops.max(signal, axis=self._channel_axis()) if len(x.shape) > 2 and is_float(x.dtype) else signal
 
-    def _channel_axis(self, x):
-        return 1 if self._channels_first() else -1
-
-    def _channels_first(self):
-        formats = [getattr(n.layer, "data_format", None) for n in self._clone.graph.nodes if n.layer is not None]
-        return next((f for f in formats if f), "channels_last") == "channels_first"
+    def _channel_axis(self):
+        return 1 if channels_first(self._clone.graph) else -1
 
     def _attribution_shapes(self, shapes):
-        axis = 1 if self._channels_first() else -1
-        return [s if len(s) < 3 else tuple(np.delete(s, axis)) for s in shapes]
+        return [s if len(s) < 3 else tuple(np.delete(s, self._channel_axis())) for s in shapes]
 
 
-class _Simple(Analyzer):
-    """Analyzers that need no model but its input and output."""
+class _Simple(GradientRules):
+    """Baselines that send nothing back. `explain` still tells outputs and targets."""
 
-    def __init__(self, model, **arguments):
-        super().__init__(model, **arguments)
-
-    def analyze(self, x, neuron_selection=None, **arguments):
-        return super().analyze(x, None if self.neuron_selection_mode is None else neuron_selection, **arguments)
-
-    def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
-        from innspect.analyzers.data import Inputs
-
+    def analyze(self, x, neuron_selection=None, *, neurons=None, **arguments):
+        if is_stream(x):
+            return super().analyze(x, neuron_selection, neurons=neurons, **arguments)
         inputs = Inputs(x, self._clone)
         lead = (len(neurons),) if neurons is not None else ()
-        arrays = [np.broadcast_to(self._map(a), (*lead, *a.shape)).copy() for a in inputs.arrays]
-        return Explanation(inputs.restore(arrays), np.zeros((inputs.samples, 0), "float32"), np.zeros(inputs.samples, "float32"))
+        return inputs.restore([np.broadcast_to(a, (*lead, *a.shape)).copy() for a in self._maps(inputs.arrays)])
 
-    def _map(self, x):
+    def explain(self, x, neuron_selection=None, *, at=(), **arguments):
+        if at:
+            raise ValueError(f"`at` has no meaning for {self.name!r}, which sends no signal back. Received: {at!r}")
+        explanation = super().explain(x, neuron_selection, **arguments)
+        explanation.attributions = self.analyze(x, neurons=arguments.get("neurons"))
+        return explanation
+
+    def _maps(self, arrays):
         raise NotImplementedError
 
 
@@ -116,8 +111,8 @@ class _Simple(Analyzer):
 class Input(_Simple):
     """The input itself, a baseline for comparisons."""
 
-    def _map(self, x):
-        return x
+    def _maps(self, arrays):
+        return arrays
 
 
 @register_analyzer("random")
@@ -131,10 +126,9 @@ class Random(_Simple):
 
     def __init__(self, model, *, stddev=1.0, seed=None, **arguments):
         super().__init__(model, **arguments)
-        self.stddev = stddev
+        self.stddev, self._seed = stddev, seed
         self._random = np.random.default_rng(seed)
-        self.seed = seed
 
-    def _map(self, x):
-        random = self._random if self.seed is None else np.random.default_rng(self.seed)
-        return random.normal(0, self.stddev, x.shape).astype("float32" if x.dtype.kind in "iub" else x.dtype)
+    def _maps(self, arrays):
+        random = self._random if self._seed is None else np.random.default_rng(self._seed)
+        return [random.normal(0, self.stddev, a.shape).astype("float32" if a.dtype.kind in "iub" else a.dtype) for a in arrays]

@@ -1,12 +1,15 @@
 """Layer-wise relevance propagation (Bach et al. 2015): rules, presets, and the composites of the literature."""
 
+import warnings
+
 from innspect.analyzers.base import ReverseAnalyzer
-from innspect.analyzers.composites import Composite, bounded, make_rule
+from innspect.analyzers.composites import Composite, bounded, fitted_box, make_rule
 from innspect.analyzers.conservation import Conserving
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.folding import fold
 from innspect.graph.heads import is_head
+from innspect.graph.ir import channels_first
 from innspect.graph.operations import Rectifier
 from innspect.layers import flow
 from innspect.layers.affine import BatchNorm
@@ -26,6 +29,7 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
     default_start = "value"
     conserves = True
     stabiliser = 1e-7
+    _box = None
 
     def composite(self):
         """The `Composite` of this method."""
@@ -33,10 +37,31 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
 
     def prepare(self, graph):
         folded, gone = fold(graph, keep=graph.outputs)
-        self._kernel_rules = self.composite().assign(folded)
+        self._kernel_rules = {n: self._in_input_units(r) for n, r in self.composite().assign(folded).items()}
         data_free = {type(r) for r in self._kernel_rules.values()} <= {Flat, WSquare}
         self._norm_rule = flow.Pass() if data_free and self._kernel_rules else flow.Proportional(self.stabiliser)
         return folded, gone
+
+    def _in_input_units(self, rule):
+        """The z-box rule with its bounds in a shape that broadcasts over the model's input."""
+        if not rule.needs_bounds:
+            return rule
+        boxes = [fitted_box(rule, spec, channels_first(self._clone.graph)) for spec in self._clone.specs]
+        self._box = boxes[0]
+        return boxes[0]
+
+    def check(self, inputs):
+        super().check(inputs)
+        box = self._box
+        if box is None:
+            return
+        for x in inputs.arrays:
+            if x.size and x.dtype.kind == "f" and ((x < box.low).any() or (x > box.high).any()):
+                warnings.warn(
+                    f"{self.name!r}: some inputs are outside the bounds `low` and `high`, where the z-box rule may give "
+                    f"relevance of the wrong sign. Received: values from {x.min():.4g} to {x.max():.4g}",
+                    stacklevel=4,
+                )
 
     def rule(self, node):
         if node.kind == "affine":

@@ -34,7 +34,8 @@ class Segment:
         return [env[t] for t in self.outputs]
 
     def forward(self, inputs):
-        return vjp_at(self._run, inputs, [p for p, t in enumerate(self.inputs) if t.active])
+        # Ids that only constants read, such as a mask, have no gradient.
+        return vjp_at(self._run, inputs, [p for p, t in enumerate(self.inputs) if t.active and is_float(t.dtype)])
 
     def backward(self, pullback, signals):
         return pullback(signals)
@@ -209,11 +210,11 @@ class Program:
     # ------------------------------------------------------------------ bounds of the input, for the z-box rule
     def _input_bounds(self, values):
         rule = next(s.rule for s in self.steps if isinstance(s, ReverseLayer) and s.rule.needs_bounds)
-        return {
-            t: tuple(ops.broadcast_to(ops.cast(ops.convert_to_tensor(b), x.dtype), x.shape) for b in (rule.low, rule.high))
-            for t, x in zip(self.inputs, values, strict=True)
-            if is_float(t.dtype)
-        }
+        bounds = {}
+        for tensor, x in zip(self.inputs, values, strict=True):
+            dtype = x.dtype if is_float(x.dtype) else "float32"
+            bounds[tensor] = tuple(ops.broadcast_to(ops.convert_to_tensor(b, dtype), x.shape) for b in (rule.low, rule.high))
+        return bounds
 
     def _carry_bounds(self, step, inputs, bounds):
         """Take the bounds through what comes before the first kernel layer, and hand them to the rules that ask."""

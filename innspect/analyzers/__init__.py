@@ -1,6 +1,20 @@
 """What a user creates. Importing this folder registers every method."""
 
-from innspect.analyzers import cam, deep_taylor, gradient, relevance, signal  # noqa: F401  (register themselves)
+from innspect.analyzers import (  # noqa: F401  (register themselves)
+    cam,
+    cam_guided,
+    cam_path,
+    cam_pooled,
+    cam_scores,
+    deep_taylor,
+    gradient,
+    noise,
+    path,
+    pattern,
+    relevance,
+    rise,
+    signal,
+)
 from innspect.analyzers.base import Analyzer, ReverseAnalyzer
 from innspect.analyzers.explanation import Explanation
 from innspect.analyzers.registry import create_analyzer, list_analyzers, register_analyzer

@@ -6,7 +6,7 @@ import warnings
 from innspect.analyzers.base import suggest
 from innspect.errors import PlainKeyError
 
-_ANALYZERS = {}  # name -> (class, arguments that the name fixes)
+_ANALYZERS: dict = {}  # name -> (class, arguments that the name fixes)
 
 # iNNvestigate's arguments that have no meaning here, with what replaces them.
 _REPLACED = {
@@ -57,9 +57,9 @@ def create_analyzer(name, model, **kwargs):
     cls, fixed = _ANALYZERS[name]
     given = _without_replaced(kwargs)
     _check_arguments(name, cls, fixed, given)
-    analyzer = cls(model, **{**fixed, **given})
-    analyzer.name = name
-    analyzer._arguments = dict(kwargs)
+    analyzer = cls.__new__(cls)
+    analyzer.name, analyzer._arguments = name, dict(kwargs)
+    analyzer.__init__(model, **{**fixed, **given})
     return analyzer
 
 
@@ -74,11 +74,22 @@ def _without_replaced(kwargs):
 
 
 def _check_arguments(name, cls, fixed, given):
+    accepted = accepted_arguments(name)
+    more = getattr(cls, "more_arguments", None)
+    if more is not None:
+        accepted |= more({**fixed, **given})
+    for argument in given:
+        if argument not in accepted:
+            raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
+
+
+def accepted_arguments(name):
+    """The names of the arguments that a method takes."""
+    if name not in _ANALYZERS:
+        raise PlainKeyError(f"Unknown analyzer: {name!r}. {suggest(name, list_analyzers())}")
+    cls, fixed = _ANALYZERS[name]
     accepted = set()
     for base in cls.__mro__:
         parameters = inspect.signature(base.__init__).parameters.values() if "__init__" in vars(base) else ()
         accepted |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)} - {"self", "model"}
-    accepted -= set(fixed)
-    for argument in given:
-        if argument not in accepted:
-            raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
+    return accepted - set(fixed)

@@ -1,0 +1,148 @@
+"""Reference inputs, in every form users give them: what an input is compared with."""
+
+import numpy as np
+
+from innspect import backend
+from innspect.graph.ir import is_float
+
+
+class References:
+    """One or several references for the samples of an analysis.
+
+    Args:
+        given: A number; an array that broadcasts to the input's shape; an array (1, *shape); one reference for each
+            sample, (samples, *shape); or several, whose attributions are averaged: (references, 1 or samples, *shape),
+            or a list of any of these. For a model with several inputs a list with, or a dict by name of, one of these
+            for each input; several references are then a list of such lists or dicts.
+        inputs: The `Inputs` of the analysis.
+        clone: The model's `Clone`. Where an input is ids of an embedding its reference is the zero vector.
+        name: The argument's name, for errors.
+
+    Attributes:
+        sets: A list with, for each reference, a list with an array (1 or samples, *shape) for each input; None for ids.
+    """
+
+    def __init__(self, given, inputs, clone, name="reference_inputs"):
+        self._inputs, self._clone, self._name = inputs, clone, name
+        self.ids = [clone.takes_ids(t) for t in clone.graph.inputs]
+        self.sets = [s for one in self._listed(given) for s in self._expanded(self._per_input(one))]
+        if not self.sets:
+            raise ValueError(f"`{name}` must hold at least one reference. Received: {given!r}")
+
+    def __len__(self):
+        return len(self.sets)
+
+    @property
+    def shared(self):
+        """Whether every reference serves all samples."""
+        return all(a is None or len(a) == 1 for one in self.sets for a in one)
+
+    def take(self, number, rows):
+        """The arrays of one reference for some samples: (1 or rows, *shape) each, None for ids."""
+        return [a if a is None or len(a) == 1 else a[rows] for a in self.sets[number]]
+
+    def _listed(self, given):
+        """A list of references, each of which covers all inputs."""
+        if not isinstance(given, list | tuple):
+            return [given]
+        count = len(self._inputs.arrays)
+        nested = bool(given) and all(isinstance(g, list | tuple | dict) for g in given)
+        return list(given) if count == 1 or nested else [given]
+
+    def _per_input(self, given):
+        """What is given for each input."""
+        arrays, names = self._inputs.arrays, self._clone.names
+        if isinstance(given, dict):
+            if set(given) != set(names):
+                raise ValueError(f"`{self._name}` must be a dict with the inputs {names}. Received: a dict with {list(given)}")
+            return [given[n] for n in names]
+        if isinstance(given, list | tuple):
+            if len(given) != len(arrays):
+                raise ValueError(
+                    f"`{self._name}` must hold one reference for each of the {len(arrays)} inputs {names}. "
+                    f"Received: {len(given)}"
+                )
+            return list(given)
+        if np.ndim(given) and len(arrays) > 1:
+            raise ValueError(
+                f"`{self._name}` must be a number, or a list with one reference for each of the inputs {names}. "
+                f"Received: one array of shape {np.shape(given)}"
+            )
+        return [0.0 if ids else given for ids in self.ids]
+
+    def _expanded(self, per_input):
+        """One list of arrays for each reference."""
+        stacks = [self._stack(g, i) for i, g in enumerate(per_input)]
+        counts = {len(s) for s in stacks if s is not None and len(s) != 1}
+        if len(counts) > 1:
+            raise ValueError(f"`{self._name}` must hold equally many references for every input. Received: {sorted(counts)}")
+        count = counts.pop() if counts else 1
+        return [[None if s is None else s[r if len(s) > 1 else 0] for s in stacks] for r in range(count)]
+
+    def _stack(self, given, i):
+        """The references of one input, (references, 1 or samples, *shape), or None for ids."""
+        x = self._inputs.arrays[i]
+        array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(0.0 if given is None else given)
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"`{self._name}` must hold numbers. Received: {given!r}")
+        if self.ids[i]:
+            if array.any():
+                raise ValueError(
+                    f"The reference of the input {self._clone.names[i]!r}, ids, is the zero vector of its embedding: "
+                    f"`{self._name}` must be 0 or None there. Received: {given!r}"
+                )
+            return None
+        shape, samples = x.shape[1:], len(x)
+        array = array.astype(x.dtype if is_float(x.dtype) else "float32")
+        if array.ndim <= len(shape) and _broadcasts(array.shape, shape):
+            return np.broadcast_to(array, (1, 1, *shape))
+        lead = array.shape[: array.ndim - len(shape)]
+        if array.shape[len(lead) :] == shape and len(lead) <= 2 and lead[-1:] in ((1,), (samples,)) and lead[0]:
+            return array if len(lead) == 2 else array[None]
+        raise ValueError(
+            f"`{self._name}` has the wrong shape for the input {self._clone.names[i]!r}: expected a number, {shape}, "
+            f"{(1, *shape)} or, one for each sample, {(samples, *shape)}; for several references "
+            f"{('references', '1 or ' + str(samples), *shape)}. Received: shape {array.shape}"
+        )
+
+
+class Background(References):
+    """Several references that serve all samples: (references, *shape) for each input, ids included."""
+
+    def _listed(self, given):
+        return [given]
+
+    def _stack(self, given, i):
+        x = self._inputs.arrays[i]
+        array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(given)
+        if array.dtype.kind not in "fiub" or array.ndim != x.ndim or array.shape[1:] != x.shape[1:] or not len(array):
+            raise ValueError(
+                f"`{self._name}` must hold at least one reference for the input {self._clone.names[i]!r}: expected shape "
+                f"{('references', *x.shape[1:])}. Received: {'shape ' + str(array.shape) if array.ndim else repr(given)}"
+            )
+        return array.astype(x.dtype)[:, None]
+
+    def _per_input(self, given):
+        if not isinstance(given, list | tuple | dict) and len(self._inputs.arrays) == 1:
+            return [given]
+        return super()._per_input(given)
+
+
+def _broadcasts(shape, to):
+    try:
+        return np.broadcast_shapes(shape, to) == tuple(to)
+    except ValueError:
+        return False
+
+
+def even_chunks(count, limit):
+    """Cut `range(count)` into chunks of one size, at most `limit`, so that one compiled shape serves them all.
+
+    Yields:
+        Index arrays, the last padded by repetition, and arrays of 1 for what counts and 0 for padding.
+    """
+    pieces = -(-count // max(1, limit))
+    size = -(-count // pieces) if pieces else 0
+    for start in range(0, count, size or 1):
+        numbers = np.arange(start, start + size)
+        yield np.minimum(numbers, count - 1), (numbers < count).astype("float32")

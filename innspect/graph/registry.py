@@ -1,6 +1,6 @@
 """Which layer is lowered how: the table that `register_reverse_mapping` writes to."""
 
-_LOWERINGS = {}
+_LOWERINGS: dict = {}
 
 # A subclass keeps its parent's mapping only where it computes with its parent's methods.
 _COMPUTING = ("call", "convolution_op", "_merge_function", "kernel")

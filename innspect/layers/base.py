@@ -20,7 +20,7 @@ class Rule:
     """
 
     form = "relevance"
-    support = None
+    support: str | None = None
     gates = False
     needs_bounds = False
 

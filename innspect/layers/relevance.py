@@ -78,7 +78,7 @@ class AffineRule(Rule):
     """
 
     gates = True
-    support = "input"
+    support: str | None = "input"
 
     def __init__(self, epsilon=0.0, bias=True):
         self.epsilon, self.bias = epsilon, bias

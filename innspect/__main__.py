@@ -1,0 +1,7 @@
+"""`python -m innspect`: the command line."""
+
+import sys
+
+from innspect.cli import main
+
+sys.exit(main())

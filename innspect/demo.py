@@ -1,0 +1,212 @@
+"""`innspect demo`: a small network, trained on real handwritten digits, explained by every family of methods.
+
+digits -> train -> ten digits it has not seen, one of each class -> every method -> one picture
+"""
+
+import os
+import sys
+import time
+
+_SEED = 7
+_EPOCHS = 20
+_TEST_SHARE = 0.25
+
+# What is drawn of each family: (name, arguments). A name that this version does not have is left out. Pixels are
+# between 0 and 1, which the box rules are told.
+METHODS = {
+    "gradient": [("gradient", {}), ("saliency", {}), ("input_t_gradient", {})],
+    "averaged gradient": [("integrated_gradients", {}), ("smoothgrad", {"seed": 0})],
+    "signal": [("deconvnet", {}), ("guided_backprop", {})],
+    "patterns": [("pattern.net", {}), ("pattern.attribution", {})],
+    "layer-wise relevance propagation": [
+        ("lrp.z", {}),
+        ("lrp.epsilon", {"epsilon": 0.1}),
+        ("lrp.gamma", {}),
+        ("lrp.z_plus", {}),
+        ("lrp.alpha_2_beta_1", {}),
+        ("lrp.sequential_preset_a_flat", {}),
+        ("lrp.epsilon_gamma_box", {"low": 0.0, "high": 1.0}),
+    ],
+    "deep Taylor": [("deep_taylor", {}), ("deep_taylor.bounded", {"low": 0.0, "high": 1.0})],
+    "difference to a reference": [("deep_lift", {})],
+    "class activation": [("grad_cam", {}), ("guided_grad_cam", {})],
+    "perturbation": [("occlusion", {"window": 2, "stride": 1})],
+    "baseline": [("random", {"seed": 0})],
+}
+
+_NEXT = """
+Now a model of your own, in three lines of Python:
+
+  model = keras.saving.load_model("{model}")
+  analyzer = innspect.create_analyzer("lrp.epsilon", model)
+  attribution = analyzer.analyze(x)      # x: the model's input, samples first; NumPy in, NumPy out
+
+`innspect methods` lists the other names."""
+
+
+def run(folder):
+    """Train, explain, draw; write `explanations.png` and `digits.keras`, and say where they are.
+
+    Args:
+        folder: Where to write; made if it is not there.
+
+    Returns:
+        A dict: "accuracy" on the test digits, "attributions" (dict from method to array), "picture" and "model" (paths).
+
+    Raises:
+        ImportError: scikit-learn or matplotlib is not installed.
+        OSError: The folder cannot be written to.
+    """
+    started = time.monotonic()
+    _check_installed()
+    os.makedirs(folder, exist_ok=True)
+    import keras
+
+    print(f"Keras {keras.__version__} on {keras.backend.backend()}")
+    keras.utils.set_random_seed(_SEED)
+    train, test = load_digits()
+    model = build_model()
+    _train(model, *train)
+    accuracy = float((_predict(model, test[0]).argmax(-1) == test[1]).mean())
+    print(f"Test accuracy: {accuracy:.1%} of {len(test[1])} digits it has not seen")
+
+    x, labels = one_of_each(*test)
+    attributions, families = explain(model, x, train[0])
+    figure = draw(x, labels, _predict(model, x), attributions, families)
+    picture, saved = (os.path.join(folder, name) for name in ("explanations.png", "digits.keras"))
+    figure.savefig(picture, dpi=160)
+    model.save(saved)
+    print(f"\nDone in {time.monotonic() - started:.0f} s.\n\n  picture  {picture}\n  model    {saved}")
+    print(_NEXT.format(model=saved))
+    return {"accuracy": accuracy, "attributions": attributions, "picture": picture, "model": saved}
+
+
+def _check_installed():
+    """Fail before the work is done, and say what to install."""
+    try:
+        import matplotlib  # noqa: F401
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"The demo needs {error.name}: pip install scikit-learn matplotlib") from error
+
+
+def load_digits():
+    """Scikit-learn's digits: ((x, labels) to train with, (x, labels) held out), x in [0, 1], (samples, 8, 8, 1)."""
+    from sklearn import datasets
+    from sklearn.model_selection import train_test_split
+
+    digits = datasets.load_digits()
+    x = (digits.images[..., None] / 16).astype("float32")
+    split = train_test_split(x, digits.target, test_size=_TEST_SHARE, stratify=digits.target, random_state=0)
+    x_train, x_test, y_train, y_test = split
+    return (x_train, y_train), (x_test, y_test)
+
+
+def build_model():
+    """A small convolutional network for 8x8 digits."""
+    from keras import Input, Sequential, layers
+
+    return Sequential(
+        [
+            Input((8, 8, 1)),
+            layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"),
+            layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"),
+            layers.MaxPooling2D(name="pool"),
+            layers.Dropout(0.25, name="dropout"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(64, activation="relu", name="hidden"),
+            layers.Dense(10, activation="softmax", name="digit"),
+        ],
+        name="digits",
+    )
+
+
+def one_of_each(x, labels):
+    """The first sample of each class, in the order of the classes."""
+    first = [int((labels == digit).argmax()) for digit in range(10)]
+    return x[first], labels[first]
+
+
+def explain(model, x, x_train):
+    """Attributions of every method of the table, and which family they are of.
+
+    Pattern methods first learn their patterns from `x_train`.
+
+    Returns:
+        Dict from name to attributions, and dict from family to names.
+    """
+    import innspect
+
+    known = set(innspect.list_analyzers())
+    families = {family: [m for m in methods if m[0] in known] for family, methods in METHODS.items()}
+    attributions = {}
+    with _Progress("Explaining", sum(map(len, families.values()))) as progress:
+        for name, arguments in (method for methods in families.values() for method in methods):
+            progress.say(name)
+            analyzer = innspect.create_analyzer(name, model, **arguments)
+            if name.startswith("pattern."):
+                analyzer.fit(x_train)
+            attributions[name] = analyzer.analyze(x)
+            progress.advance()
+    return attributions, {family: [name for name, _ in methods] for family, methods in families.items() if methods}
+
+
+def draw(x, labels, probabilities, attributions, families):
+    """The picture: a row for each digit, a column for each method."""
+    from innspect.visualize import grid
+
+    captions = [
+        f"{p.argmax()}  {p.max():.1%}" + ("" if p.argmax() == label else f" (is {label})")
+        for p, label in zip(probabilities, labels, strict=True)
+    ]
+    return grid(attributions, images=x, captions=captions, captions_label="prediction", families=families)
+
+
+def _train(model, x, labels):
+    import keras
+
+    model.compile(optimizer=keras.optimizers.Adam(2e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    with _Progress("Training", _EPOCHS) as progress:
+
+        def epoch_end(epoch, logs):
+            progress.say(f"accuracy {logs['accuracy']:.1%}")
+            progress.advance()
+
+        watcher = keras.callbacks.LambdaCallback(on_epoch_end=epoch_end)
+        model.fit(x, labels, batch_size=32, epochs=_EPOCHS, verbose=0, callbacks=[watcher])
+
+
+def _predict(model, x):
+    return model.predict(x, batch_size=256, verbose=0)
+
+
+class _Progress:
+    """A line that fills up in a terminal; four plain lines elsewhere."""
+
+    def __init__(self, what, total):
+        self.what, self.total, self.done, self.note = what, total, 0, ""
+        self._live = sys.stdout.isatty()
+
+    def __enter__(self):
+        self._show()
+        return self
+
+    def __exit__(self, *exception):
+        if self._live:
+            print()
+
+    def say(self, note):
+        self.note = note
+        self._show()
+
+    def advance(self):
+        self.done += 1
+        self._show()
+        if not self._live and self.done * 4 // self.total > (self.done - 1) * 4 // self.total:
+            print(f"{self.what}: {self.done} of {self.total}", flush=True)
+
+    def _show(self):
+        if self._live:
+            filled = 24 * self.done // max(self.total, 1)
+            bar = "=" * filled + "." * (24 - filled)
+            print(f"\r\033[K{self.what:<10} [{bar}] {self.done}/{self.total}  {self.note}", end="", flush=True)

@@ -1,0 +1,217 @@
+"""Labelled grids of maps. Needs matplotlib; no global setting of it is read or changed beyond the user's fonts.
+
+Everything is placed in inches on one pair of axes, so that a grid of hundreds of maps is drawn in a moment and labels
+get exactly the room that they need.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from innspect.visualize.colours import colours, heatmap
+
+_FONT, _SMALL = 9, 8  # points
+_ANGLE = 50  # of the column labels, in degrees
+_LONGEST = 1.25  # inches a column label may be long on one line
+_GAP, _FAMILY_GAP, _MARGIN = 0.05, 0.16, 0.12  # inches
+_STRIP = 1.2  # inches of the legend's colours
+_BELOW, _ABOVE = "negative", "positive; every map has its own scale"
+_INK, _PALE = "#222222", "#999999"
+
+
+@dataclass(eq=False)
+class _Column:
+    label: str
+    images: np.ndarray
+    x: float = 0.0
+    width: float = 0.0
+
+
+@dataclass
+class _Layout:
+    """Where everything is, in inches from the upper left corner of the cells."""
+
+    columns: list
+    height: float
+    captions_x: float = 0.0
+    right: float = 0.0
+    families: list = field(default_factory=list)  # [label, left, right]
+
+
+def grid(maps, *, images=None, captions=None, captions_label="", families=None, cell=0.55, reduce="sum", channel_axis=-1):
+    """Draw attributions as a grid: one row a sample, one column a method.
+
+    Args:
+        maps: Dict from column label to attributions, each (samples, height, width[, channels]); see `heatmap` for the
+            colours. Columns may differ in height and width, not in the number of samples.
+        images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour.
+        captions: One line of text for each sample, drawn beside the image: the prediction, say.
+        captions_label: The label above the captions.
+        families: Dict from the label of a family to the labels of its columns, which stand together.
+        cell: Height of a row in inches.
+        reduce: As for `heatmap`.
+        channel_axis: As for `heatmap`; it holds for `images` too.
+
+    Returns:
+        A `matplotlib.figure.Figure`; `figure.savefig("maps.png", dpi=160)` writes it.
+
+    Raises:
+        ValueError: Nothing to draw, or samples that differ in number.
+        ImportError: matplotlib is not installed.
+    """
+    columns = [_Column(str(name), heatmap(a, reduce=reduce, channel_axis=channel_axis)) for name, a in maps.items()]
+    _check(columns, images, captions, families, maps)
+    shown = [] if images is None else [_Column("input", _as_pictures(images, channel_axis))]
+    layout = _lay_out(shown, columns, captions, captions_label, families or {}, cell)
+    return _draw(layout, captions, captions_label, cell)
+
+
+def _check(columns, images, captions, families, maps):
+    if not columns or not len(columns[0].images):
+        raise ValueError(f"`maps` must hold at least one map of at least one sample. Received: {list(maps)}")
+    counts = {c.label: len(c.images) for c in columns}
+    counts |= {name: len(v) for name, v in (("images", images), ("captions", captions)) if v is not None}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"All columns must have the same number of samples. Received: {counts}")
+    unknown = [name for names in (families or {}).values() for name in names if name not in maps]
+    if unknown:
+        raise ValueError(f"`families` must hold labels of `maps`. Received: {unknown}")
+
+
+def _as_pictures(images, channel_axis):
+    """Inputs as RGB: stretched between their lowest and highest value, unless they are bytes already."""
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    images = np.moveaxis(images, channel_axis, -1)
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            "`images` must have the shape (samples, height, width) or (samples, height, width, 1 or 3). "
+            f"Received: shape {images.shape}"
+        )
+    if images.dtype != np.uint8:
+        values = np.nan_to_num(images.astype("float64"))
+        low, high = values.min(), values.max()
+        images = np.round(255 * (values - low) / (high - low if high > low else 1.0)).astype("uint8")
+    return np.broadcast_to(images, (*images.shape[:-1], 3))
+
+
+# ---------------------------------------------------------------------- where things go
+def _text_width(text, size):
+    """Inches that a line of text needs."""
+    from matplotlib.textpath import TextPath
+
+    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
+
+
+def _lay_out(shown, columns, captions, captions_label, families, cell):
+    layout = _Layout([*shown, *columns], height=len(columns[0].images) * (cell + _GAP) - _GAP)
+    family_of = {label: family for family, labels in families.items() for label in labels}
+    x, previous = 0.0, None
+    for column in layout.columns:
+        family = None if column in shown else family_of.get(column.label)
+        if column is columns[0] and captions is not None:
+            layout.captions_x = x + _GAP
+            x += max(_text_width(t, _FONT) for t in [*captions, captions_label]) + 2 * _GAP + _FAMILY_GAP
+        elif x and (column is columns[0] or family != previous):
+            x += _FAMILY_GAP
+        height, width = column.images.shape[1:3]
+        column.x, column.width = x, cell * min(max(width / height, 0.2), 8.0)
+        if family is not None and family == previous:
+            layout.families[-1][2] = x + column.width
+        elif family is not None:
+            layout.families.append([family, x, x + column.width])
+        x, previous = x + column.width + _GAP, family
+    layout.right = x - _GAP
+    return layout
+
+
+def _in_two_lines(label):
+    """A long name broken near its middle, after a dot, a space or an underscore."""
+    places = [i + 1 for i, letter in enumerate(label) if letter in "._ " and 0 < i < len(label) - 1]
+    if not places or _text_width(label, _FONT) <= _LONGEST:
+        return [label]
+    middle = min(places, key=lambda place: abs(place - len(label) / 2))
+    return [label[:middle].rstrip(), label[middle:]]
+
+
+def _wrapped(label, room):
+    """The label on as many lines as it takes to keep it within some inches."""
+    lines = [""]
+    for word in label.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _text_width(longer, _SMALL) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+# ---------------------------------------------------------------------- drawing
+def _draw(layout, captions, captions_label, cell):
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Figures need matplotlib: `pip install matplotlib`, or innspect with its extra `plot`.") from error
+    families = [(_wrapped(label, right - left + _FAMILY_GAP), left, right) for label, left, right in layout.families]
+    slope = math.radians(_ANGLE)
+    labels = [(c.x + c.width / 2, _in_two_lines(c.label)) for c in layout.columns]
+    widths = [max(_text_width(line, _FONT) for line in lines) for _, lines in labels]
+    above = max(widths) * math.sin(slope) + 0.25
+    beside = max(x + width * math.cos(slope) + 0.15 for (x, _), width in zip(labels, widths, strict=True))
+    line = _SMALL * 1.25 / 72
+    below = (0.1 + line * max((len(lines) for lines, _, _ in families), default=0)) + 0.42
+    wide = max(beside, layout.right, _legend_width()) + 2 * _MARGIN
+    tall = above + layout.height + below + 2 * _MARGIN
+
+    figure = Figure(figsize=(wide, tall), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    for column in layout.columns:
+        for row, image in enumerate(column.images):
+            top = row * (cell + _GAP)
+            extent = (column.x, column.x + column.width, top + cell, top)
+            axes.imshow(
+                image, extent=extent, interpolation="nearest" if max(image.shape) < 64 else "antialiased", aspect="auto"
+            )
+            _frame(axes, extent)
+    for x, lines in labels:
+        style = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center", "linespacing": 1.15}
+        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=_INK, **style)
+    if captions is not None:
+        for row, caption in enumerate(captions):
+            axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=_FONT, color=_INK, va="center")
+        axes.text(layout.captions_x, -0.07, captions_label, fontsize=_FONT, color=_INK, va="baseline")
+    for lines, left, right in families:
+        y = layout.height + 0.07
+        axes.plot([left, right], [y, y], color=_PALE, linewidth=1)
+        axes.text((left + right) / 2, y + 0.05, "\n".join(lines), fontsize=_SMALL, color=_INK, ha="center", va="top")
+    _legend(axes, layout.height + below - 0.16)
+    axes.set_xlim(-_MARGIN, wide - _MARGIN)
+    axes.set_ylim(layout.height + below + _MARGIN, -above - _MARGIN)
+    return figure
+
+
+def _frame(axes, extent):
+    from matplotlib.patches import Rectangle
+
+    left, right, bottom, top = extent
+    axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="#cccccc", linewidth=0.5))
+
+
+def _legend_width():
+    return _text_width(_BELOW, _SMALL) + _STRIP + _text_width(_ABOVE, _SMALL) + 0.25
+
+
+def _legend(axes, y):
+    """A strip of all colours with what they mean."""
+    height = 0.13
+    left = _text_width(_BELOW, _SMALL) + 0.08
+    strip = colours(np.linspace(-1, 1, 256)[None])
+    extent = (left, left + _STRIP, y + height, y)
+    axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
+    _frame(axes, extent)
+    style = {"fontsize": _SMALL, "color": _INK, "va": "center"}
+    axes.text(left - 0.06, y + height / 2, _BELOW, ha="right", **style)
+    axes.text(left + _STRIP + 0.06, y + height / 2, _ABOVE, ha="left", **style)

@@ -1,0 +1,120 @@
+"""Explanations in notebooks. Needs NumPy only: the pictures are PNG files written here and put into the page."""
+
+import base64
+import html
+import struct
+import zlib
+
+import numpy as np
+
+from innspect.visualize.colours import colours, heatmap, scaled
+
+_MAX_SAMPLES, _MAX_FEATURES, _MAX_NEURONS = 16, 24, 4
+_CHANNELS = (1, 2, 3, 4)
+_CELL = "border:1px solid #ddd;padding:2px 6px;text-align:right;color:{ink};background:rgb({r},{g},{b})"
+
+
+def explanation_html(explanation):
+    """An `Explanation` as HTML: pictures of image-shaped attributions, coloured tables of the others.
+
+    Args:
+        explanation: The `Explanation`; its first samples and neurons are shown.
+
+    Returns:
+        One HTML element as a string; nothing is loaded from elsewhere.
+    """
+    several = np.ndim(explanation.targets) == 2
+    heading = f"<b>{html.escape(str(explanation.settings.get('method', 'explanation')))}</b>"
+    model = explanation.settings.get("model")
+    heading += f" of {html.escape(str(model))}" if model else ""
+    blocks = [f"<div>{heading}</div>"]
+    for name, array in _named(explanation.attributions):
+        neurons = list(array[:_MAX_NEURONS]) if several else [array]
+        for number, attribution in enumerate(neurons):
+            targets = explanation.targets[number] if several else explanation.targets
+            label = ", ".join(part for part in (name, f"neuron {number + 1} of {len(array)}" if several else "") if part)
+            blocks.append(_block(label, attribution, _captions(explanation, targets, len(attribution))))
+    return f'<div style="font-family:sans-serif;font-size:13px">{"".join(blocks)}</div>'
+
+
+def _named(attributions):
+    """(name, array) for every input; a single one needs no name."""
+    if isinstance(attributions, dict):
+        return [(str(k), np.asarray(v)) for k, v in attributions.items()]
+    if isinstance(attributions, list | tuple):
+        return [(f"input {i}", np.asarray(v)) for i, v in enumerate(attributions)]
+    return [("", np.asarray(attributions))]
+
+
+def _captions(explanation, targets, samples):
+    """What is known of each sample in a few words: the predicted class and the explained value."""
+    outputs = np.asarray(explanation.outputs)
+    classes = outputs.argmax(-1) if outputs.ndim == 2 and outputs.shape[1] > 1 and len(outputs) == samples else None
+    predictions = [""] * samples if classes is None else [f"class {c}, " for c in classes]
+    return [f"{p}target {t:.4g}" for p, t in zip(predictions, np.ravel(targets), strict=True)]
+
+
+def _block(label, attribution, captions):
+    if attribution.size == 0:
+        content = f"nothing to show, shape {attribution.shape}"
+    elif attribution.ndim in (3, 4):
+        content = _pictures(attribution, captions)
+    else:
+        content = _table(attribution.reshape(len(attribution), -1), captions)
+    title = f"<div style='margin-top:6px'>{html.escape(label)}</div>" if label else ""
+    return title + content
+
+
+def _pictures(attribution, captions):
+    first = attribution.ndim == 4 and attribution.shape[-1] not in _CHANNELS and attribution.shape[1] in _CHANNELS
+    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=1 if first else -1)
+    figures = "".join(
+        '<figure style="display:inline-block;margin:4px;text-align:center">'
+        f'<img alt="attribution" src="data:image/png;base64,{base64.b64encode(png(image)).decode()}" '
+        f'style="width:{_width(image)}px;image-rendering:pixelated;border:1px solid #ccc">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for image, caption in zip(images, captions, strict=False)
+    )
+    return f"<div>{figures}</div>" + _more(len(attribution), _MAX_SAMPLES, "samples")
+
+
+def _width(image):
+    """Pixels on the screen: small maps enlarged by a whole factor, so that every pixel stays a square."""
+    height, width = image.shape[:2]
+    return width * max(1, round(128 / max(height, width)))
+
+
+def _table(attribution, captions):
+    shown = attribution[:_MAX_SAMPLES, :_MAX_FEATURES]
+    shades = colours(scaled(attribution)[:_MAX_SAMPLES, :_MAX_FEATURES])
+    head = "".join(f"<th>{i}</th>" for i in range(shown.shape[1]))
+    rows = "".join(
+        f"<tr><td>{html.escape(caption)}</td>" + "".join(map(_cell, values, row)) + "</tr>"
+        for caption, values, row in zip(captions, shown, shades, strict=False)
+    )
+    table = f'<table style="border-collapse:collapse"><tr><th></th>{head}</tr>{rows}</table>'
+    left_out = _more(len(attribution), _MAX_SAMPLES, "samples") + _more(attribution.shape[1], _MAX_FEATURES, "features")
+    return table + left_out
+
+
+def _cell(value, shade):
+    r, g, b = (int(c) for c in shade)
+    ink = "#fff" if 0.3 * r + 0.6 * g + 0.1 * b < 128 else "#000"
+    return f'<td style="{_CELL.format(ink=ink, r=r, g=g, b=b)}">{value:.3g}</td>'
+
+
+def _more(count, shown, what):
+    return f"<div>... and {count - shown} more {what}</div>" if count > shown else ""
+
+
+def png(image):
+    """The bytes of a PNG file with an RGB image, uint8 (height, width, 3)."""
+    height, width = image.shape[:2]
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(image, "uint8"))  # 0: the row is not filtered
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

@@ -1,0 +1,38 @@
+"""Settings that must be made before a framework is imported; the same for every backend."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+# PyTorch's threads sleep while they wait: where other work shares the cores, as in CI, waiting busily is many times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def double():
+    """Keras, and with it the models of a test, in float64."""
+    import keras
+
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        before = jax.config.jax_enable_x64
+        jax.config.update("jax_enable_x64", True)
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
+    if keras.backend.backend() == "jax":
+        jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Analyzers run as they are written, not compiled: the same numbers, sooner where every model is used once."""
+    from innspect import backend
+
+    monkeypatch.setattr(backend, "compile", lambda function: function)

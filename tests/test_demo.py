@@ -1,0 +1,175 @@
+"""The command line and what `innspect demo` promises, as a user runs them."""
+
+import importlib.util
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import innspect
+from innspect import cli, demo
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def _innspect(*arguments, cwd=None, **kwargs):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "innspect", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, **kwargs)
+
+
+# ---------------------------------------------------------------------- the command line
+def test_help_is_the_manual_and_starts_nothing():
+    script = (
+        "import sys; from innspect.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "print('LOADED', *{'keras', 'numpy', 'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "LOADED"
+    for word in ("demo", "methods", "create_analyzer", "KERAS_BACKEND"):
+        assert word in result.stdout
+
+
+def test_the_version_is_the_packages():
+    assert _innspect("--version").stdout.strip() == f"innspect {innspect.__version__}"
+
+
+def test_methods_lists_every_name():
+    result = _innspect("methods")
+    assert result.stdout.split() == innspect.list_analyzers()
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["no_such_command"], ["demo", "--no-such-option"]])
+def test_wrong_usage_has_exit_code_2(arguments):
+    result = _innspect(*arguments)
+    assert result.returncode == 2
+    assert "usage: innspect" in result.stdout + result.stderr
+
+
+def test_errors_are_one_line_and_debug_shows_the_traceback(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = _innspect("demo", "--out", tmp_path / "file" / "folder")
+    assert result.returncode == 1
+    assert result.stderr.startswith("innspect: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert str(tmp_path / "file") in result.stderr
+    debugged = _innspect("demo", "--debug", "--out", tmp_path / "file" / "folder")
+    assert debugged.returncode == 1
+    assert "Traceback" in debugged.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("`x` is wrong.\nReceived: 3"), "`x` is wrong. Received: 3"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_every_error_says_something(monkeypatch, capsys, error, line):
+    def fails(folder):
+        raise error
+
+    monkeypatch.setattr(demo, "run", fails)
+    assert cli.main(["demo"]) == 1
+    assert capsys.readouterr().err == f"innspect: {line}\n"
+
+
+def test_interruption_is_no_error(monkeypatch, capsys):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "run", interrupted)
+    assert cli.main(["demo", "--debug"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_without_a_backend_the_remedy_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert cli.main(["methods"]) == 1
+    assert "pip install tensorflow" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------- the demo
+def test_one_digit_of_each_class_is_held_out():
+    (x_train, _), (x_test, y_test) = demo.load_digits()
+    x, labels = demo.one_of_each(x_test, y_test)
+    assert labels.tolist() == list(range(10))
+    assert x.min() == 0
+    assert x.max() == 1
+    known = {image.tobytes() for image in x_train}
+    assert not any(image.tobytes() in known for image in x)
+
+
+def test_the_table_of_methods_is_drawn_as_far_as_it_is_known(monkeypatch, capsys):
+    table = {
+        "one": [("gradient", {}), ("no_such_method", {})],
+        "two": [("lrp.epsilon", {"epsilon": 0.1})],
+        "three": [("never", {})],
+    }
+    monkeypatch.setattr(demo, "METHODS", table)
+    (x_train, _), (x_test, y_test) = demo.load_digits()
+    x, labels = demo.one_of_each(x_test, y_test)
+    model = demo.build_model()
+    attributions, families = demo.explain(model, x, x_train)
+    assert families == {"one": ["gradient"], "two": ["lrp.epsilon"]}
+    assert [a.shape for a in attributions.values()] == [x.shape] * 2
+    assert "Explaining: 2 of 2" in capsys.readouterr().out
+    probabilities = np.eye(10)
+    probabilities[3] = probabilities[5]
+    texts = [t.get_text() for t in demo.draw(x, labels, probabilities, attributions, families).axes[0].texts]
+    assert "5  100.0% (is 3)" in texts
+    assert "4  100.0%" in texts
+
+
+def test_the_table_holds_a_dozen_methods_that_exist():
+    names = [name for methods in demo.METHODS.values() for name, _ in methods]
+    assert len(set(names)) == len(names)
+    assert len(set(names) & set(innspect.list_analyzers())) >= 12
+
+
+@pytest.mark.slow
+def test_the_demo_keeps_its_promises(tmp_path):
+    import keras
+
+    started = time.monotonic()
+    result = _innspect("demo", cwd=tmp_path)
+    elapsed = time.monotonic() - started
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert elapsed < 120
+    accuracy = float(re.search(r"Test accuracy: ([\d.]+)%", result.stdout)[1])
+    assert accuracy > 95
+    with Image.open(tmp_path / "innspect-demo" / "explanations.png") as picture:
+        assert min(picture.size) > 800
+    model = keras.saving.load_model(tmp_path / "innspect-demo" / "digits.keras")
+    _, (x, labels) = demo.load_digits()
+    assert float((model.predict(x, verbose=0).argmax(-1) == labels).mean()) == pytest.approx(accuracy / 100, abs=1e-3)
+    for line in (
+        "innspect-demo/explanations.png",
+        "innspect-demo/digits.keras",
+        "innspect.create_analyzer",
+        "innspect methods",
+    ):
+        assert line in result.stdout
+
+
+@pytest.mark.slow
+def test_the_quickstart_runs(tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "examples" / "quickstart.py")]
+    result = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "quickstart.png").exists()

@@ -9,6 +9,7 @@ from innspect.analyzers import (  # noqa: F401  (register themselves)
     deep_taylor,
     gradient,
     noise,
+    occlusion,
     path,
     pattern,
     relevance,

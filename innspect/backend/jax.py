@@ -36,3 +36,8 @@ def variable_values(variables):
 
 def inference():
     return contextlib.nullcontext()
+
+
+def accelerated():
+    """Whether tensors live on a device that is not the CPU."""
+    return jax.default_backend() != "cpu"

@@ -53,3 +53,8 @@ def variable_values(variables):
 
 def inference():
     return contextlib.nullcontext()
+
+
+def accelerated():
+    """Whether tensors live on a device that is not the CPU."""
+    return "CPU" not in tf.constant(0.0).device

@@ -1,0 +1,190 @@
+"""PatternNet and PatternAttribution: the gradient with learned patterns in place of the weights.
+
+Kindermans et al. 2017, "Learning how to explain neural networks": a layer's weights say how to filter the signal out of
+its input, not what the signal looks like. The patterns (`innspect.patterns`) are estimates of the latter.
+"""
+
+import os
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect.analyzers.base import ReverseAnalyzer
+from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.signal import winner_rule
+from innspect.graph.heads import is_head
+from innspect.graph.ir import is_float
+from innspect.layers.flow import Reindex, SumOverEmbedding
+from innspect.layers.gradient import Gradient
+from innspect.layers.pattern import DiagonalPattern, PatternRule, is_diagonal
+from innspect.patterns.collection import LayerPatterns, Patterns
+from innspect.patterns.files import fitted_to, load_patterns
+from innspect.patterns.fitting import fit
+from innspect.patterns.kinds import checked_types
+from innspect.patterns.measure import units_of
+
+_LINEAR_OR_GATING = ("pass", "reindex", "sum", "winner")
+
+
+class PatternAnalyzer(ReverseAnalyzer):
+    """Base of the two methods: patterns at affine layers, the real gradient's gates everywhere else.
+
+    Args:
+        patterns: A `Patterns` object or its file; or arrays in the kernels' shapes, as a dict by layer path or a list
+            in the order of the layers. Without it, call `fit`.
+        pattern_type: "auto", "linear", "relu" (the same as "relu.positive") or "relu.negative". None: what the given
+            patterns show, and "auto" for `fit`.
+        reverse_project_bottleneck_layers: Scale the result of each sample to the largest absolute value 1, as
+            iNNvestigate 1 does with inputs that have spatial axes.
+    """
+
+    default_start = "value"
+    paper = "Kindermans et al. 2017"
+    times_kernel = False
+    embedding = "norm"
+
+    def __init__(self, model, *, patterns=None, pattern_type=None, reverse_project_bottleneck_layers=False, **arguments):
+        self._chosen_type = pattern_type if pattern_type is None else checked_types([pattern_type])[0]
+        self._project = bool(reverse_project_bottleneck_layers)
+        self._kernels, self._patterns = {}, None  # path -> a variable that holds the pattern
+        super().__init__(model, **arguments)
+        if patterns is not None:
+            self._take(self._given(patterns))
+
+    def prepare(self, graph):
+        units = units_of(graph)
+        self._paths = {node: unit.path for unit in units for node in unit.nodes}
+        self._shapes = {unit.path: unit.layout.shape for unit in units}
+        return graph, {}
+
+    # ------------------------------------------------------------------ patterns
+    @property
+    def patterns(self):
+        """The `Patterns` in use, or None before `fit`."""
+        return self._patterns
+
+    @property
+    def pattern_type(self):
+        """The type of the patterns in use."""
+        return self._patterns.pattern_types[0] if self._patterns is not None else self._chosen_type or "auto"
+
+    def fit(self, data, **arguments):
+        """Learn the patterns.
+
+        Args:
+            data: What `innspect.patterns.fit` takes: arrays or a stream of batches, best the training data.
+            **arguments: Others of that function, such as `batch_size`, `verbose` and `checkpoint`.
+
+        Returns:
+            The analyzer itself.
+        """
+        self._take(fit(self._clone, data, self.pattern_type, **arguments))
+        return self
+
+    def fit_generator(self, generator, steps_per_epoch=None, **arguments):
+        """As `fit`, by the name and arguments of iNNvestigate."""
+        return self.fit(generator, steps=steps_per_epoch, **arguments)
+
+    def _given(self, patterns):
+        if isinstance(patterns, str | os.PathLike):
+            patterns = load_patterns(patterns)
+        elif isinstance(patterns, dict | list | tuple) and not isinstance(patterns, Patterns):
+            patterns = self._of_arrays(patterns)
+        elif not isinstance(patterns, Patterns):
+            raise TypeError(
+                "`patterns` must be a `Patterns` object, a path, or arrays as a dict or list. "
+                f"Received: {type(patterns).__name__}"
+            )
+        return fitted_to(patterns, self._clone, strict=patterns.fingerprints is not None)
+
+    def _of_arrays(self, arrays):
+        if not isinstance(arrays, dict):
+            if len(arrays) != len(self._shapes):
+                raise ValueError(
+                    f"`patterns` as a list must hold an array for each of the {len(self._shapes)} layers "
+                    f"{list(self._shapes)}. Received: {len(arrays)} arrays"
+                )
+            arrays = dict(zip(self._shapes, arrays, strict=True))
+        layers = {path: LayerPatterns({"linear": np.asarray(a)}) for path, a in arrays.items()}
+        return Patterns(layers, "linear", model_name=self.model.name)
+
+    def _take(self, patterns):
+        patterns = patterns if self._chosen_type is None else patterns.select(self._chosen_type)
+        for path, array in patterns.items():
+            if path in self._kernels:
+                self._kernels[path].assign(array)
+            else:
+                dtype = keras.backend.standardize_dtype(self._kernel_dtype(path))
+                self._kernels[path] = keras.Variable(array, trainable=False, dtype=dtype, name="pattern")
+                self._variables = [*self._variables, self._kernels[path]]
+                self._compiled.clear()
+        self._patterns = patterns
+
+    def _kernel_dtype(self, path):
+        return next(node.view.kernel().dtype for node, p in self._paths.items() if p == path)
+
+    # ------------------------------------------------------------------ what a method decides
+    def rule(self, node):
+        if node in self._paths:
+            return PatternRule(self._kernels, self._paths[node], self.times_kernel)
+        registered = getattr(node.view, "gradient_rule", None)
+        if registered is not None:
+            return registered
+        if node.kind == "embedding":
+            return SumOverEmbedding(self.embedding)
+        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
+            return Reindex()
+        if is_diagonal(node):
+            return DiagonalPattern(self.times_kernel)
+        covered = node.kind in _LINEAR_OR_GATING or (is_head(node) and node.outputs[0] in self._clone.graph.outputs)
+        return (winner_rule(node) or Gradient()) if covered or self.disable_model_checks else None
+
+    def finish(self, signal, x):
+        if not self._project or len(x.shape) < 3:
+            return signal
+        largest = ops.max(ops.absolute(signal), axis=tuple(range(1, len(x.shape))), keepdims=True)
+        return signal / ops.where(largest == 0, ops.ones_like(largest), largest)
+
+    def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
+        if self._patterns is None:
+            raise RuntimeError(
+                f"{self.name!r} has no patterns yet. Call `analyzer.fit(training_inputs)` first, or give them: "
+                f"`innspect.create_analyzer({self.name!r}, model, patterns=...)` with what `innspect.patterns.fit` "
+                "returned, or with its file."
+            )
+        return super()._run(x, neuron, batch_size, output, verbose, neurons, at)
+
+    # ------------------------------------------------------------------ saving
+    def arguments(self):
+        return {k: v for k, v in super().arguments().items() if k != "patterns"}
+
+    def state(self):
+        p = self._patterns
+        return None if p is None else {**vars(p), "layers": {path: vars(layer) for path, layer in p.layers.items()}}
+
+    def set_state(self, state):
+        if state is not None:
+            layers = {path: LayerPatterns(**layer) for path, layer in state["layers"].items()}
+            self._take(Patterns(**{**state, "layers": layers}))
+
+
+@register_analyzer("pattern.net")
+class PatternNet(PatternAnalyzer):
+    """PatternNet (Kindermans et al. 2017): the signal in the input that the explained neuron responds to.
+
+    The gradient with each kernel replaced by its pattern, started at the explained value. The result is a signal in
+    the units of the input, not an attribution; for ids of an embedding it is the norm of the signal there.
+    """
+
+
+@register_analyzer("pattern.attribution")
+class PatternAttribution(PatternAnalyzer):
+    """PatternAttribution (Kindermans et al. 2017): how much each input contributes through the signal.
+
+    The gradient with each kernel multiplied by its pattern, started at the explained value. What reaches the active
+    neurons of a layer is conserved, since w . a = 1; what reaches inactive ones is dropped.
+    """
+
+    times_kernel = True
+    embedding = "sum"

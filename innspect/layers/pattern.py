@@ -1,0 +1,73 @@
+"""Rules of PatternNet and PatternAttribution (Kindermans et al. 2017), in gradient form (METHODS 13.4)."""
+
+from keras import ops
+
+from innspect.layers.affine import BatchNorm
+from innspect.layers.base import Rule, safe_divide
+
+
+class PatternRule(Rule):
+    """The gradient of an affine layer with another kernel: the pattern a, or w times a.
+
+    Args:
+        kernels: Dict from layer path to the variable that holds its pattern; it is read at run time.
+        path: The layer's path in that dict.
+        times_kernel: False for PatternNet, True for PatternAttribution.
+    """
+
+    form = "gradient"
+
+    def __init__(self, kernels, path, times_kernel):
+        self._kernels, self._path = kernels, path
+        self.times_kernel = times_kernel
+
+    def forward(self, layer, inputs):
+        return layer(*inputs), inputs[0]
+
+    def backward(self, layer, x, signals):
+        kernel = ops.convert_to_tensor(self._kernels[self._path])
+        if self.times_kernel:
+            kernel = kernel * layer.view.kernel()
+        _, pullback = layer.vjp(lambda u: layer.view.linear(u, kernel), x)
+        return pullback(signals[0])
+
+    def describe(self, layer):
+        return "kernel times pattern" if self.times_kernel else "pattern"
+
+
+class DiagonalPattern(Rule):
+    """A diagonal affine map y = s x + t, as batch normalization is: a kernel s whose pattern is 1 / s.
+
+    So a network gives the same whether such maps are folded into their neighbours or not.
+    """
+
+    form = "gradient"
+
+    def __init__(self, times_kernel):
+        self.times_kernel = times_kernel
+
+    def forward(self, layer, inputs):
+        outputs, pullback = layer.active_vjp(inputs)
+        return outputs, (pullback([ops.ones_like(outputs[0])]), layer.node.active_inputs[0])
+
+    def backward(self, layer, saved, signals):
+        slopes, position = saved
+        slope, results = slopes[position], [None] * len(slopes)
+        pattern = safe_divide(ops.ones_like(slope), slope)
+        results[position] = signals[0] * (pattern * slope if self.times_kernel else pattern)
+        return results
+
+
+_DIAGONAL = {"sum": ("Multiply", "Divide", "TrueDivide"), "pass": ("Rescaling", "Normalization", "Negative")}
+
+
+def is_diagonal(node):
+    """Whether a node is y = s x + t with one input, elementwise, and s fixed."""
+    if isinstance(node.view, BatchNorm):
+        return True
+    active = node.active_inputs
+    return (
+        node.operation in _DIAGONAL.get(node.kind, ())
+        and len(active) == 1
+        and node.inputs[active[0]].shape == node.outputs[0].shape
+    )

@@ -1,0 +1,9 @@
+"""Signal estimators learned from data: patterns, for PatternNet and PatternAttribution (Kindermans et al. 2017)."""
+
+from innspect.patterns.collection import Patterns
+from innspect.patterns.files import load_patterns as load
+from innspect.patterns.fitting import fit
+from innspect.patterns.merging import merge
+from innspect.patterns.statistics import PatternStatistics
+
+__all__ = ["PatternStatistics", "Patterns", "fit", "load", "merge"]

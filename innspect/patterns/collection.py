@@ -1,0 +1,158 @@
+"""Fitted patterns: a mapping from layer path to an array in the kernel's shape."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from innspect.errors import PlainKeyError
+from innspect.patterns.kinds import KINDS, checked_types, kind_of
+
+
+@dataclass
+class LayerPatterns:
+    """The patterns of one layer.
+
+    Attributes:
+        arrays: Dict from "linear", "positive" or "negative" to an array in the kernel's shape.
+        gated: Whether a ReLU follows the layer.
+        count: Samples times positions that the patterns were fitted on.
+        active: How often each neuron was active.
+        degenerate: Dict from kind to booleans per neuron: True where the pattern is 0 because there is none.
+    """
+
+    arrays: dict
+    gated: bool = False
+    count: int = 0
+    active: np.ndarray = field(default_factory=lambda: np.zeros((0,), "int64"))
+    degenerate: dict = field(default_factory=dict)
+
+
+class Patterns(Mapping):
+    """Patterns of all affine layers of a model: `patterns["conv1"]` has the shape of that layer's kernel.
+
+    A separable convolution has two, `name/depthwise` and `name/pointwise`. Where several types were fitted the mapping
+    shows the first; `select` gives another.
+
+    Attributes:
+        layers: Dict from path to `LayerPatterns`.
+        pattern_types: The types that were asked for, the one shown first.
+        samples: Number of samples fitted on.
+        gate, y_mean: As given to `fit`.
+        model_name: Name of the model.
+        fingerprints: Layer path -> digest of the model fitted on, or None where that is not known.
+    """
+
+    def __init__(
+        self, layers, pattern_types=("auto",), samples=0, gate="activation", y_mean="all", model_name="", fingerprints=None
+    ):
+        self.layers, self.samples = dict(layers), int(samples)
+        self.pattern_types = checked_types(pattern_types)
+        self.gate, self.y_mean = gate, y_mean
+        self.model_name, self.fingerprints = model_name, fingerprints
+
+    def __getitem__(self, path):
+        if path not in self.layers:
+            raise PlainKeyError(f"There is no pattern of {path!r}. Layers with patterns: {_listed(self.layers)}")
+        layer = self.layers[path]
+        return layer.arrays[kind_of(self.pattern_types[0], layer.gated)]
+
+    def __iter__(self):
+        return iter(self.layers)
+
+    def __len__(self):
+        return len(self.layers)
+
+    def select(self, pattern_type):
+        """The same patterns showing another type, which must have been fitted.
+
+        Raises:
+            ValueError: It was not fitted.
+        """
+        (chosen,) = checked_types([pattern_type])
+        for path, layer in self.layers.items():
+            if kind_of(chosen, layer.gated) not in layer.arrays:
+                raise ValueError(
+                    f"The patterns of type {pattern_type!r} were not fitted: {path!r} has only {sorted(layer.arrays)}. "
+                    f"Fit with pattern_type={[*self.pattern_types, pattern_type]}. Received: {pattern_type!r}"
+                )
+        types = (chosen, *[t for t in self.pattern_types if t != chosen])
+        return Patterns(
+            self.layers, types, self.samples, self.gate, self.y_mean, self.model_name, fingerprints=self.fingerprints
+        )
+
+    # ------------------------------------------------------------------ files
+    def save(self, path):
+        """Write to an HDF5 file, whole or not at all: a file that was there stays until the new one is complete.
+
+        Raises:
+            OSError: The file cannot be written, such as on a full disk.
+        """
+        from innspect.patterns.files import save_patterns
+
+        save_patterns(self, path)
+
+    @staticmethod
+    def load(path, model=None, *, strict=True):
+        """Read a file: see `innspect.patterns.load`."""
+        from innspect.patterns.files import load_patterns
+
+        return load_patterns(path, model, strict=strict)
+
+    # ------------------------------------------------------------------ looking at it
+    def summary(self, print_fn=print):
+        """Print a line per layer: neurons, dead neurons, degenerate denominators, samples; and return the text."""
+        head = ["layer", "kernel", "pattern", "neurons", "never active", *[f"no {k} pattern" for k in self._kinds()], "samples"]
+        rows = []
+        for path, layer in self.layers.items():
+            shown = kind_of(self.pattern_types[0], layer.gated)
+            without = [str(int(layer.degenerate[k].sum())) if k in layer.degenerate else "-" for k in self._kinds()]
+            dead = str(int((layer.active == 0).sum()))
+            shape = "x".join(map(str, layer.arrays[shown].shape))
+            rows.append([path, shape, shown, str(layer.active.size), dead, *without, str(layer.count)])
+        widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
+        lines.append(f"{self.samples} samples of the input; types {', '.join(self.pattern_types)}; gate {self.gate}")
+        text = "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+        if print_fn is not None:
+            print_fn(text)
+        return text
+
+    def _kinds(self):
+        return [k for k in KINDS if any(k in layer.arrays for layer in self.layers.values())]
+
+    @property
+    def degenerate(self):
+        """Path -> number of neurons that have no pattern, for the layers where there are any."""
+        counts = {
+            path: int(layer.degenerate[kind_of(self.pattern_types[0], layer.gated)].sum())
+            for path, layer in self.layers.items()
+            if layer.degenerate
+        }
+        return {path: n for path, n in counts.items() if n}
+
+    def __eq__(self, other):
+        if not isinstance(other, Patterns):
+            return NotImplemented
+        return (
+            list(self.layers) == list(other.layers)
+            and self.pattern_types == other.pattern_types
+            and (self.gate, self.y_mean, self.samples) == (other.gate, other.y_mean, other.samples)
+            and all(_same(a, other.layers[path]) for path, a in self.layers.items())
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self):
+        return f"Patterns({len(self)} layers, types {list(self.pattern_types)}, {self.samples} samples)"
+
+
+def _same(a, b):
+    return a.arrays.keys() == b.arrays.keys() and all(
+        x.dtype == b.arrays[k].dtype and np.array_equal(x, b.arrays[k]) for k, x in a.arrays.items()
+    )
+
+
+def _listed(paths):
+    paths = [repr(p) for p in paths]
+    return ", ".join(paths[:20]) + (", ..." if len(paths) > 20 else "")

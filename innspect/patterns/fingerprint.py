@@ -1,0 +1,60 @@
+"""What tells one model from another: a digest of every layer's class, settings and weights.
+
+The layers are those of the user's model, so that a file written on one backend is known on the others.
+"""
+
+import hashlib
+
+import numpy as np
+
+from innspect import backend
+
+# Settings that change what a layer computes but not the shapes of its weights.
+_SETTINGS = (
+    "strides padding dilation_rate groups data_format equation activation pool_size axis epsilon depth_multiplier "
+    "output_padding size target_shape rate negative_slope max_value threshold scale offset"
+).split()
+
+
+def layer_fingerprints(graph):
+    """Layer path -> digest, in the order in which the model calls its layers."""
+    seen, digests = set(), {}
+    for path in sorted(graph.layers, key=lambda p: -p.count("/")):  # inner layers first: their weights are theirs
+        digests[path] = _digest(graph.layers[path], seen)
+    return {path: digests[path] for path in graph.layers}
+
+
+def combined(fingerprints):
+    """One digest of all layers."""
+    joined = "\n".join(f"{path} {digest}" for path, digest in fingerprints.items())
+    return hashlib.sha256(joined.encode()).hexdigest()[:32]
+
+
+def first_difference(mine, theirs):
+    """The path of the first layer that differs, or None."""
+    for path in [*mine, *theirs]:
+        if mine.get(path) != theirs.get(path):
+            return path
+    return None
+
+
+def _digest(layer, seen):
+    hasher = hashlib.sha256(type(layer).__name__.encode())
+    for name in _SETTINGS:
+        hasher.update(f"{name}={_plain(getattr(layer, name, None))};".encode())
+    for variable in layer.weights:
+        if id(variable) not in seen:
+            seen.add(id(variable))
+            values = np.ascontiguousarray(backend.to_numpy(variable.value))
+            hasher.update(f"{values.dtype}{values.shape}".encode())
+            hasher.update(values.data.cast("B") if values.dtype.kind in "fiub" and values.size else values.tobytes())
+    return hasher.hexdigest()[:32]
+
+
+def _plain(value):
+    """A setting as text that is the same in every session."""
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
+    if isinstance(value, list | tuple):
+        return tuple(_plain(v) for v in value)
+    return value if isinstance(value, str | int | float | bool | type(None)) else type(value).__name__

@@ -1,0 +1,206 @@
+"""`fit`: from a model and data to patterns, in one run, resumed, or in shards."""
+
+import hashlib
+import logging
+import os
+import time
+
+import keras
+import numpy as np
+
+from innspect.patterns.statistics import PatternStatistics
+
+_LOG = logging.getLogger("innspect.patterns")
+_LONG = 10.0  # seconds
+
+
+def fit(
+    model,
+    data,
+    pattern_type="auto",
+    *,
+    batch_size=32,
+    gate="activation",
+    y_mean="all",
+    verbose="auto",
+    steps=None,
+    checkpoint=None,
+    every=100,
+    shard=None,
+):
+    """Learn the patterns of every affine layer of a model (Kindermans et al. 2017).
+
+    Args:
+        model: A built Keras model. It is only read: fitting runs it in inference.
+        data: Inputs, best those it was trained on: an array, a list or dict of arrays (samples first), or a stream of
+            batches (tf.data dataset, `keras.utils.PyDataset`, torch DataLoader, generator). Labels are ignored.
+        pattern_type: "linear": a = cov[x, y] / var(y). "relu" or "relu.positive": a+, over the samples for which the
+            neuron is active. "relu.negative": a-. "auto": a+ for layers that a ReLU follows, linear for the others. Or
+            a list of these.
+        batch_size: For arrays; a stream's batches are taken as they are.
+        gate: "activation" calls a neuron active by the layer's real activation, bias included and behind batch
+            normalization; "bias_free" where w . x > 0 (Eq. 5).
+        y_mean: "all" takes E[y] over all samples (Eq. 8), "regime" over those of the regime.
+        verbose: 1 shows progress, 0 does not, "auto" does where more than ten seconds of work are left.
+        steps: Take so many batches at most; an endless generator needs it.
+        checkpoint: A file to write the statistics to every `every` batches. If it exists, fitting goes on from there;
+            the data must come in the same order.
+        every: Batches between checkpoints.
+        shard: (i, n) takes every n-th batch, from the i-th, so that n runs share the work. Give each a `checkpoint` and
+            join these with `innspect.patterns.merge`. All must see the same data.
+
+    Returns:
+        A `Patterns` object.
+
+    Raises:
+        ValueError: An argument does not fit, or the data is empty or not finite.
+    """
+    first, count = _checked_shard(shard)
+    if not isinstance(every, int | np.integer) or every < 1:
+        raise ValueError(f"`every` must be a positive integer. Received: {every!r}")
+    statistics, done = _begin(model, pattern_type, gate, y_mean, checkpoint)
+    total = _number_of_batches(data, batch_size, steps)
+    bar, mine = _Bar(verbose, total), 0
+    for number, arrays in enumerate(_batches(data, statistics._clone, batch_size, done, steps)):
+        if number == 0:
+            progress = {"batch_size": _size(data, batch_size), "shard": [first, count], "first": _digest(arrays)}
+            _check_progress(statistics, progress, checkpoint)
+            if not done:
+                statistics.centre_on(arrays)
+        if number >= done and number % count == first:
+            statistics.add_arrays(arrays)
+            mine += 1
+        if number >= done:
+            statistics.progress = progress | {"batches": number + 1}
+            if checkpoint and number % count == first and mine % every == 0:
+                statistics.save(checkpoint, patterns=False)
+        bar.show(number + 1)
+    if not statistics.progress:
+        raise ValueError("`data` must hold at least one sample. Received: none")
+    bar.close()
+    return _finish(statistics, checkpoint)
+
+
+def _begin(model, pattern_type, gate, y_mean, checkpoint):
+    """Statistics, new or from the checkpoint, and how many batches they have seen."""
+    fresh = PatternStatistics(model, pattern_type, gate=gate, y_mean=y_mean)
+    if not checkpoint or not os.path.exists(checkpoint):
+        return fresh, 0
+    found = PatternStatistics.load(checkpoint, fresh._clone)
+    fresh.check_mergeable(found)
+    return found, found.progress.get("batches", 0)
+
+
+def _finish(statistics, checkpoint):
+    if not statistics.samples:  # more shards than batches
+        statistics.save(checkpoint, patterns=False) if checkpoint else None
+        raise ValueError("This shard got no batches: there are more shards than batches. Take smaller batches or fewer shards.")
+    patterns = statistics.patterns()
+    if checkpoint:
+        statistics.save(checkpoint)
+    if patterns.degenerate:
+        told = ", ".join(f"{path}: {n}" for path, n in patterns.degenerate.items())
+        _LOG.info("Neurons without a pattern, since they are never active or never vary: %s.", told)
+    return patterns
+
+
+# ------------------------------------------------------------------ batches
+def _batches(data, clone, batch_size, done, steps):
+    """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, None for the others."""
+    from innspect.analyzers.data import Inputs, batches_of
+
+    if _is_stream(data):
+        for number, batch in enumerate(batches_of(data)):
+            if steps is not None and number >= steps:
+                return
+            yield None if 0 < number < done else Inputs(batch, clone).arrays
+        return
+    inputs = Inputs(data, clone)
+    next(inputs.batches(batch_size), None)  # checks the batch size
+    for number, start in enumerate(range(0, inputs.samples, batch_size)):
+        if steps is not None and number >= steps:
+            return
+        yield [a[start : start + batch_size] for a in inputs.arrays]
+
+
+def _is_stream(data):
+    from innspect.analyzers.data import is_stream  # importing it registers analyzers, which use patterns
+
+    return is_stream(data)
+
+
+def _size(data, batch_size):
+    return None if _is_stream(data) else int(batch_size)
+
+
+def _number_of_batches(data, batch_size, steps):
+    """How many batches there will be, or None."""
+    if isinstance(data, keras.utils.PyDataset):
+        count = data.num_batches
+    elif _is_stream(data):
+        try:
+            count = int(data.cardinality()) if hasattr(data, "cardinality") else len(data)
+        except TypeError:
+            count = None
+        count = None if count is None or count < 0 else count
+    else:
+        leaves = keras.tree.flatten(data)
+        count = -(-len(leaves[0]) // batch_size) if hasattr(leaves[0], "__len__") else None
+    return steps if count is None else count if steps is None else min(count, steps)
+
+
+def _checked_shard(shard):
+    if shard is None:
+        return 0, 1
+    if len(shard) != 2 or not 0 <= shard[0] < shard[1]:
+        raise ValueError(f"`shard` must be (i, n) with 0 <= i < n. Received: {shard!r}")
+    return int(shard[0]), int(shard[1])
+
+
+def _digest(arrays):
+    hasher = hashlib.sha256()
+    for array in arrays:
+        hasher.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return hasher.hexdigest()[:32]
+
+
+def _check_progress(statistics, progress, checkpoint):
+    """The run that is continued must have been given the same work."""
+    for name, value in progress.items():
+        before = statistics.progress.get(name, value)
+        if before != value:
+            what = "first batch of data" if name == "first" else f"`{name}`"
+            raise ValueError(
+                f"The checkpoint {str(checkpoint)!r} was begun with another {what}, so it cannot be continued. Delete the "
+                f"file to begin anew. Received: {value!r}, there {before!r}"
+            )
+
+
+class _Bar:
+    """A progress bar, for long work only where `verbose` is "auto"."""
+
+    def __init__(self, verbose, total):
+        if verbose not in (0, 1, 2, True, False, None, "auto"):
+            raise ValueError(f"`verbose` must be 0, 1 or 'auto'. Received: {verbose!r}")
+        self._verbose, self._total = verbose, total
+        self._bar, self._last, self._first = None, 0, None
+
+    def show(self, done):
+        if not self._verbose or (self._bar is None and self._verbose == "auto" and not self._is_long(done)):
+            return
+        self._bar = self._bar or keras.utils.Progbar(self._total, unit_name="batch")
+        self._bar.update(done)
+        self._last = done
+
+    def _is_long(self, done):
+        """Whether much is left, told from the batches after the first, which compiles."""
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        seconds, batches = now - self._first[0], done - self._first[1]
+        if self._total is None:
+            return seconds > _LONG
+        return batches > 0 and seconds / batches * (self._total - done) > _LONG
+
+    def close(self):
+        if self._bar is not None and self._total is None:
+            self._bar.update(self._last, finalize=True)

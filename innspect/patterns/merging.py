@@ -1,0 +1,63 @@
+"""Joining the statistics files of many runs with bounded memory."""
+
+from innspect.patterns.files import _layer_groups, _opened, load_statistics, read_moments
+from innspect.patterns.statistics import merged_moments
+
+
+def merge(files):
+    """Add up the statistics of shards.
+
+    The layers are joined one after the other, and each as a tree: at no time are there more moments of one layer in
+    memory than the logarithm of the number of files, besides the result.
+
+    Args:
+        files: Paths of statistics files, in any order.
+
+    Returns:
+        A `PatternStatistics` object: `merge(files).patterns()` are the patterns of all the data.
+
+    Raises:
+        ValueError: There are no files, they are of different models or settings, or one shard is given twice.
+    """
+    files = [str(f) for f in files]
+    if not files:
+        raise ValueError("`files` must name at least one statistics file. Received: none")
+    result, shards = load_statistics(files[0], moments=False), {}
+    result.samples = 0
+    for file in files:
+        other = load_statistics(file, moments=False)
+        result.check_mergeable(other)
+        _check_new(shards, other.progress, file)
+        result.samples += other.samples
+    for path, layer in result.layers.items():
+        layer.moments = _joined(files, path)
+    result.progress = {}
+    return result
+
+
+def _check_new(shards, progress, file):
+    """The same shard of the same run must not be counted twice."""
+    if progress.get("shard", [0, 1])[1] < 2:
+        return
+    key = (*progress["shard"], progress["first"], progress["batch_size"])
+    if key in shards:
+        i, n = progress["shard"]
+        raise ValueError(f"The shard {i} of {n} is given twice: in {shards[key]!r} and in {file!r}.")
+    shards[key] = file
+
+
+def _joined(files, path):
+    """The moments of one layer in all files, joined as a binary counter: stack[i] holds those of 2^i files."""
+    stack = []
+    for number, file in enumerate(files, start=1):
+        with _opened(file) as opened:
+            group = next(g for g in _layer_groups(opened) if g.attrs["path"] == path)
+            moments = read_moments(group["statistics"])
+        while number % 2 == 0:
+            moments = merged_moments(stack.pop(), moments)
+            number //= 2
+        stack.append(moments)
+    moments = None
+    while stack:
+        moments = merged_moments(stack.pop(), moments)
+    return moments

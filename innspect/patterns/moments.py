@@ -1,0 +1,171 @@
+"""Moments of one affine layer in float64: sums that can be added, moved to another centre, and made into patterns.
+
+All sums are of u = x - centre_x and v = y - centre_y. The centres only keep the numbers small; no result depends on
+them. Regimes split the sums by the gate: "positive" where the neuron is active, "negative" where it is not.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+REGIMES = ("linear", "positive", "negative")
+
+# A denominator that is smaller than so many units of rounding, relative to what it was summed from, has vanished.
+_VANISHED = 4.0
+
+
+def regimes_to_measure(kinds):
+    """Which regimes must be measured for patterns of some kinds: any two of the three give the third."""
+    kinds = set(kinds)
+    return ("linear", "positive") if len(kinds) == 3 or kinds == {"positive", "negative"} else tuple(sorted(kinds))
+
+
+@dataclass
+class Moments:
+    """Sums over all samples and positions.
+
+    Attributes:
+        layout: The `Layout` of the layer's kernel.
+        regimes: The regimes that are measured.
+        centre: Dict of "x" (per input channel) and "y" (per neuron).
+        sums: Dict of float64 arrays. Per neuron: "count" (a number), "active", "y", "yy", "y_positive". In the kernel's
+            shape, or one that broadcasts over it: "x", and for each regime "xy_..." and (but for "linear") "x_...".
+    """
+
+    layout: object
+    regimes: tuple
+    centre: dict
+    sums: dict
+
+    @classmethod
+    def empty(cls, layout, regimes, centre):
+        """No samples yet, about a centre."""
+        return cls(layout, regimes, {k: np.asarray(v, "float64") for k, v in centre.items()}, {})
+
+    def add(self, sums):
+        """Add sums about the same centre, in place."""
+        for key, value in sums.items():
+            if key in self.sums:
+                self.sums[key] += value
+            else:
+                self.sums[key] = np.array(value, "float64")
+
+    # ------------------------------------------------------------------ merging
+    def about(self, centre):
+        """The same moments about another centre."""
+        dx = self.layout.inputs_over_kernel(self.centre["x"] - centre["x"])
+        dy = self.centre["y"] - centre["y"]
+        if not self.sums or not (dx.any() or dy.any()):
+            return Moments(self.layout, self.regimes, centre, dict(self.sums))
+        s, spread = self.sums, self.layout.over_kernel
+        moved = {
+            "count": s["count"],
+            "active": s["active"],
+            "x": s["x"] + self.layout.small(dx) * s["count"],
+            "y": s["y"] + dy * s["count"],
+            "yy": s["yy"] + 2 * dy * s["y"] + dy * dy * s["count"],
+            "y_positive": s["y_positive"] + dy * s["active"],
+        }
+        for regime in self.regimes:
+            count, y = (spread(t) for t in (self._count(regime), self._y(regime)))
+            x, shift = self._x(regime), spread(dy)
+            moved[f"xy_{regime}"] = s[f"xy_{regime}"] + dx * y + shift * x + dx * shift * count
+            if regime != "linear":
+                moved[f"x_{regime}"] = x + dx * count
+        return Moments(self.layout, self.regimes, centre, moved)
+
+    def merge(self, other):
+        """The moments of both sets of samples together; neither operand changes."""
+        if not other.sums or not self.sums:
+            return self if self.sums else other
+        moved = other.about(self.centre)
+        return Moments(self.layout, self.regimes, self.centre, {k: v + moved.sums[k] for k, v in self.sums.items()})
+
+    # ------------------------------------------------------------------ sums of a regime
+    def _count(self, regime):
+        active = self.sums["active"]
+        if regime == "linear":
+            return np.broadcast_to(self.sums["count"], active.shape)
+        return active if regime == "positive" else self.sums["count"] - active
+
+    def _y(self, regime):
+        if regime == "linear":
+            return self.sums["y"]
+        return self.sums["y_positive"] if regime == "positive" else self.sums["y"] - self.sums["y_positive"]
+
+    def _x(self, regime):
+        if regime == "linear":
+            return self.layout.expand(self.sums["x"])
+        if regime in self.regimes:
+            return self.sums[f"x_{regime}"]
+        return self.layout.expand(self.sums["x"]) - self._x(_other(regime))
+
+    def _xy(self, regime):
+        if regime in self.regimes:
+            return self.sums[f"xy_{regime}"]
+        first, second = self.regimes
+        if regime == "linear":
+            return self._xy(first) + self._xy(second)
+        return self._xy("linear") - self._xy(_other(regime))
+
+    # ------------------------------------------------------------------ results
+    @property
+    def count(self):
+        """Samples times positions."""
+        return int(self.sums["count"])
+
+    @property
+    def active(self):
+        """How often each neuron was active."""
+        return np.rint(self.sums["active"]).astype("int64")
+
+    @property
+    def variance(self):
+        """Variance of each neuron's output."""
+        mean = self.sums["y"] / self.sums["count"]
+        return np.maximum(self.sums["yy"] / self.sums["count"] - mean * mean, 0)
+
+    def numerator(self, regime, y_mean="all"):
+        """E_r[x y] - E_r[x] E[y], in the kernel's shape (Kindermans et al. 2017, eq. 6 to 8).
+
+        Args:
+            regime: "linear" gives cov[x, y].
+            y_mean: "all" takes E[y] over all samples, as the paper; "regime" over those of the regime.
+        """
+        spread = self.layout.over_kernel
+        count = np.maximum(self._count(regime), 1)
+        y, y_all = self._y(regime) / count, self.sums["y"] / self.sums["count"]
+        mean = y if y_mean == "regime" else y_all
+        result = self._xy(regime) / spread(count) - self._x(regime) / spread(count) * spread(mean)
+        if y_mean != "regime" and regime != "linear":
+            result = result + self.layout.inputs_over_kernel(self.centre["x"]) * spread(y - y_all)
+        return np.where(spread(self._count(regime) > 0), result, 0.0)
+
+    def pattern(self, regime, kernel, y_mean="all", epsilon=1e-7):
+        """The pattern a = N / (w . N), and which neurons have none.
+
+        Args:
+            regime: "linear", "positive" or "negative".
+            kernel: The layer's kernel, an array.
+            y_mean: As for `numerator`.
+            epsilon: The rounding unit of the numbers that were measured.
+
+        Returns:
+            The pattern in the kernel's shape, float64, with w . a = 1 for every neuron that has one and 0 for the
+            others; and a boolean per neuron, True where there is none: it was never in the regime, its output is
+            constant, or the denominator vanishes.
+        """
+        numerator = self.numerator(regime, y_mean)
+        products = kernel.astype("float64") * numerator
+        denominator = self.layout.per_neuron(products)
+        rounding = _VANISHED * epsilon
+        mean = self.centre["y"] + self.sums["y"] / self.sums["count"]
+        constant = self.variance <= (rounding * mean) ** 2
+        degenerate = constant | (np.abs(denominator) <= rounding * self.layout.per_neuron(np.abs(products)))
+        degenerate |= self._count(regime) == 0
+        safe = np.where(degenerate, 1.0, denominator)
+        return np.where(self.layout.over_kernel(degenerate), 0.0, numerator / self.layout.over_kernel(safe)), degenerate
+
+
+def _other(regime):
+    return "negative" if regime == "positive" else "positive"

@@ -1,0 +1,223 @@
+"""`PatternStatistics`: everything about a data set that patterns are made from; mergeable, storable, resumable."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from innspect.graph.clone import Clone
+from innspect.patterns.accumulate import Accumulator
+from innspect.patterns.collection import LayerPatterns, Patterns
+from innspect.patterns.fingerprint import first_difference, layer_fingerprints
+from innspect.patterns.kinds import checked_types, kinds_of
+from innspect.patterns.measure import GATES, Measurement
+from innspect.patterns.moments import Moments, regimes_to_measure
+
+Y_MEANS = ("all", "regime")
+
+
+@dataclass
+class LayerStatistics:
+    """What is known of one layer.
+
+    Attributes:
+        kernel: The layer's kernel when fitting began.
+        gated: Whether a ReLU follows the layer.
+        moments: The `Moments`, or None before the first batch.
+    """
+
+    kernel: np.ndarray
+    gated: bool
+    moments: Moments | None = None
+
+
+class PatternStatistics:
+    """Moments of every affine layer of a model, added up batch by batch in float64.
+
+    Args:
+        model: A built Keras model. It is only read.
+        pattern_type: "auto", "linear", "relu", "relu.positive", "relu.negative", or a list of these.
+        gate: "activation" splits by the layer's real activation, bias included; "bias_free" by the sign of w . x, as
+            in Eq. 5 of Kindermans et al. 2017.
+        y_mean: "all" takes E[y] over all samples (Eq. 8 there), "regime" over those of the regime.
+
+    Example:
+        >>> statistics = PatternStatistics(model)
+        >>> for batch in batches:
+        ...     statistics.update(batch)
+        >>> patterns = statistics.patterns()
+    """
+
+    def __init__(self, model, pattern_type="auto", *, gate="activation", y_mean="all"):
+        _check_choice("gate", gate, GATES)
+        _check_choice("y_mean", y_mean, Y_MEANS)
+        self.pattern_types, self.gate, self.y_mean = checked_types(pattern_type), gate, y_mean
+        self.samples, self.progress, self.layers = 0, {}, {}
+        self._attach(model)
+        for unit in self._measurement.units:
+            self.layers[unit.path] = LayerStatistics(np.array(unit.kernel()), unit.gated)
+        self.fingerprints = layer_fingerprints(self._clone.graph)
+
+    def _attach(self, model):
+        self._clone = model if isinstance(model, Clone) else Clone(model)
+        self.model_name = self._clone.model.name
+        self._measurement = Measurement(self._clone, self._regimes(), self.gate)
+        self._centres, self._accumulator = None, Accumulator()
+
+    def _regimes(self):
+        from innspect.patterns.measure import units_of
+
+        return {u.path: regimes_to_measure(kinds_of(self.pattern_types, u.gated)) for u in units_of(self._clone.graph)}
+
+    # ------------------------------------------------------------------ adding data
+    def update(self, x):
+        """Add one batch of inputs: an array, a list or a dict of arrays, samples first.
+
+        Raises:
+            ValueError: `x` does not fit the model's inputs.
+            RuntimeError: The statistics were loaded without a model.
+        """
+        from innspect.analyzers.data import Inputs  # importing it registers analyzers, which use patterns
+
+        self._require_model()
+        self.add_arrays(Inputs(x, self._clone).arrays)
+
+    def centre_on(self, arrays):
+        """Take the means over some samples, flat arrays, as the point that all moments are measured from.
+
+        The results do not depend on it, but for rounding. Where several runs share it they round alike.
+        """
+        self._clone.verify([a[:1] for a in arrays])
+        for path, centre in self._measurement.centres(arrays).items():
+            layer, unit = self.layers[path], self._unit(path)
+            layer.moments = Moments.empty(unit.layout, self._measurement.regimes[path], centre)
+
+    def add_arrays(self, arrays):
+        """As `update`, for flat arrays that were checked already."""
+        if not len(arrays[0]):
+            return
+        if any(layer.moments is None for layer in self.layers.values()):
+            self.centre_on(arrays)
+        if self._centres is None:
+            centres = {path: layer.moments.centre for path, layer in self.layers.items()}
+            self._centres = self._measurement.centre_tensors(centres)
+        self._accumulator.add(self._measurement.moments(arrays, self._centres), self._deposit)
+        self.samples += len(arrays[0])
+
+    def _deposit(self, sums):
+        for path, values in sums.items():
+            self.layers[path].moments.add(values)
+
+    def flush(self):
+        """Bring what is still on the device into the float64 sums."""
+        self._accumulator.flush(self._deposit)
+
+    def _unit(self, path):
+        return next(u for u in self._measurement.units if u.path == path)
+
+    def _require_model(self):
+        if self._measurement is None:
+            raise RuntimeError(
+                "These statistics were loaded without a model, so no data can be added. Give the model: "
+                "`PatternStatistics.load(path, model)`."
+            )
+
+    # ------------------------------------------------------------------ merging
+    def merge(self, other):
+        """The statistics of both data sets together; neither operand changes.
+
+        Raises:
+            ValueError: `other` is of another model, or was collected with other settings.
+        """
+        self.check_mergeable(other)
+        self.flush()
+        other.flush()
+        merged = object.__new__(PatternStatistics)
+        merged.__dict__.update(self.__dict__)
+        merged._centres, merged._accumulator, merged.progress = None, Accumulator(), {}
+        merged.samples = self.samples + other.samples
+        merged.layers = {
+            path: replace(layer, moments=merged_moments(layer.moments, other.layers[path].moments))
+            for path, layer in self.layers.items()
+        }
+        return merged
+
+    def check_mergeable(self, other):
+        """Raise where the two cannot be added up."""
+        for name in ("pattern_types", "gate", "y_mean"):
+            if getattr(self, name) != getattr(other, name):
+                raise ValueError(
+                    f"Statistics can only be merged that were collected with the same `{name}`. "
+                    f"Received: {getattr(self, name)!r} and {getattr(other, name)!r}"
+                )
+        path = first_difference(self.fingerprints, other.fingerprints)
+        if path is not None:
+            raise ValueError(
+                f"Statistics of different models cannot be merged: the first layer that differs is {path!r}. "
+                f"Received: statistics of {self.model_name!r} and {other.model_name!r}"
+            )
+
+    # ------------------------------------------------------------------ results
+    def patterns(self):
+        """The `Patterns` of the data seen so far.
+
+        Raises:
+            ValueError: There is no data yet, or it holds NaN or infinite values.
+        """
+        self.flush()
+        if not self.samples:
+            raise ValueError("There are no patterns without data: call `update` with at least one batch first.")
+        layers = {path: self._layer_patterns(path, layer) for path, layer in self.layers.items()}
+        settings = self.samples, self.gate, self.y_mean, self.model_name, self.fingerprints
+        return Patterns(layers, self.pattern_types, *settings)
+
+    def _layer_patterns(self, path, layer):
+        moments, arrays, degenerate = layer.moments, {}, {}
+        if not np.isfinite(moments.sums["yy"]).all():
+            raise ValueError(
+                f"The outputs of the layer {path!r} were not finite for some samples, so its patterns are not defined. "
+                "Remove NaN and infinite values from the data."
+            )
+        epsilon = float(np.finfo(layer.kernel.dtype).eps)
+        for kind in kinds_of(self.pattern_types, layer.gated):
+            pattern, without = moments.pattern(kind, layer.kernel, self.y_mean, epsilon)
+            arrays[kind], degenerate[kind] = pattern.astype(layer.kernel.dtype), without
+        return LayerPatterns(arrays, layer.gated, moments.count, moments.active, degenerate)
+
+    # ------------------------------------------------------------------ files
+    def save(self, path, *, patterns=True):
+        """Write to an HDF5 file, whole or not at all.
+
+        Args:
+            path: The file, which `innspect.patterns.load` reads as well.
+            patterns: False leaves the patterns out and writes the statistics only.
+        """
+        from innspect.patterns.files import save_statistics
+
+        save_statistics(self, path, patterns=patterns and self.samples > 0)
+
+    @staticmethod
+    def load(path, model=None):
+        """Read statistics.
+
+        Args:
+            path: A file that `save` wrote.
+            model: The model they were collected on; without it they can be merged and made into patterns only.
+
+        Raises:
+            ValueError: The file is damaged, of a newer version, without statistics, or of another model.
+        """
+        from innspect.patterns.files import load_statistics
+
+        return load_statistics(path, model)
+
+
+def merged_moments(first, second):
+    """The moments of both, where either may be None."""
+    if first is None or second is None:
+        return first or second
+    return first.merge(second)
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {value!r}")

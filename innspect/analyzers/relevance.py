@@ -36,11 +36,11 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         raise NotImplementedError
 
     def prepare(self, graph):
-        folded, gone = fold(graph, keep=graph.outputs)
-        self._kernel_rules = {n: self._in_input_units(r) for n, r in self.composite().assign(folded).items()}
-        data_free = {type(r) for r in self._kernel_rules.values()} <= {Flat, WSquare}
-        self._norm_rule = flow.Pass() if data_free and self._kernel_rules else flow.Proportional(self.stabiliser)
-        return folded, gone
+        rules = {node: self._in_input_units(rule) for node, rule in self.composite().assign(graph).items()}
+        data_free = {node for node, rule in rules.items() if isinstance(rule, Flat | WSquare)}
+        self._passing_norms = _neighbours(graph, data_free) if data_free != set(rules) else set(graph.nodes)
+        self._kernel_rules = {node.path: rule for node, rule in rules.items()}
+        return fold(graph, keep=graph.outputs, apart=data_free)
 
     def _in_input_units(self, rule):
         """The z-box rule with its bounds in a shape that broadcasts over the model's input."""
@@ -65,7 +65,7 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
 
     def rule(self, node):
         if node.kind == "affine":
-            return self._kernel_rules[node]
+            return self._kernel_rules[node.path]
         registered = getattr(node.view, "relevance_rule", None)
         if registered is not None:
             return registered
@@ -79,7 +79,8 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         if node.kind == "reindex":
             return flow.Reindex()
         if node.kind == "sum":
-            return self._norm_rule if isinstance(node.view, BatchNorm) else flow.Proportional(self.stabiliser)
+            passes = isinstance(node.view, BatchNorm) and node in self._passing_norms
+            return flow.Pass() if passes else flow.Proportional(self.stabiliser)
         if node.kind == "winner":
             return winner_rule(node) or flow.Reindex()
         if node.kind == "product":
@@ -89,6 +90,12 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         if node.kind == "embedding":
             return flow.SumOverEmbedding()
         return None
+
+
+def _neighbours(graph, nodes):
+    """The nodes right before and right after some nodes."""
+    after = {reader for reader in graph.nodes if any(t.producer in nodes for t in reader.inputs)}
+    return after | {t.producer for node in nodes for t in node.inputs if t.producer is not None}
 
 
 def _gates(node):

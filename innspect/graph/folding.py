@@ -18,8 +18,13 @@ def _matches(diagonal, axis):
     return diagonal.axis == _negative(axis, diagonal.rank)
 
 
-def fold(graph, keep):
-    """A graph with every batch normalization folded that can be; tensors in `keep` stay.
+def fold(graph, keep, apart=frozenset()):
+    """A graph with every batch normalization folded that can be.
+
+    Args:
+        graph: The graph; it is not changed.
+        keep: Tensors that must stay.
+        apart: Affine nodes that nothing is folded into.
 
     Returns:
         The new graph and a dict from each tensor that is gone to the tensor whose signal it now shares.
@@ -33,6 +38,7 @@ def fold(graph, keep):
         if (
             source is not None
             and source.kind == "affine"
+            and source not in apart
             and source.view.folds_outputs
             and _matches(norm.view, source.view.output_axis)
             and len(consumers[before]) == 1
@@ -44,7 +50,8 @@ def fold(graph, keep):
         readers = consumers.get(after, [])
         if len(readers) == 1 and after not in keep:
             target = readers[0][0]
-            if target.kind == "affine" and target.view.folds_inputs and _matches(norm.view, target.view.input_axis):
+            foldable = target.kind == "affine" and target not in apart and target.view.folds_inputs
+            if foldable and _matches(norm.view, target.view.input_axis):
                 _substitute(nodes, target, norm, Folded(target.view, norm.view, after=False), norm.args, target.outputs)
                 gone[after] = before
     return replace(graph, nodes=nodes), gone

@@ -9,6 +9,7 @@ _PUBLIC = {
     "Analyzer": "innspect.analyzers",
     "Explanation": "innspect.analyzers",
     "NotAnalyzeableModelError": "innspect.errors",
+    "class_specific_units": "innspect.analyzers.cam_pooled",
     "create_analyzer": "innspect.analyzers",
     "list_analyzers": "innspect.analyzers",
     "load_analyzer": "innspect.analyzers.storage",

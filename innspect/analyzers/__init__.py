@@ -6,6 +6,7 @@ from innspect.analyzers import (  # noqa: F401  (register themselves)
     cam_path,
     cam_pooled,
     cam_scores,
+    deep_lift,
     deep_taylor,
     gradient,
     noise,

@@ -173,7 +173,7 @@ class Analyzer:
         return {
             "method": self.name,
             "arguments": {k: _plain(v) for k, v in self.arguments().items()},
-            "model": self.model.name,
+            "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
             "neuron_selection": _plain(neuron),
             "output": output,
             "innspect": __version__,
@@ -228,6 +228,7 @@ class ReverseAnalyzer(Analyzer):
     form = "gradient"
     default_start = "one"
     conserves = False
+    program_class = Program
 
     def __init__(self, model, *, head=None, start=None, **arguments):
         if head not in (None, "logit", "output"):
@@ -298,7 +299,7 @@ class ReverseAnalyzer(Analyzer):
         key = (number, at)
         if key not in self._programs:
             rules = self._rules_for(number)
-            self._programs[key] = Program(
+            self._programs[key] = self.program_class(
                 self._graph,
                 self._explained(number),
                 rules,

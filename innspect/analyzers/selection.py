@@ -106,6 +106,17 @@ def resolve(neuron, mode, shape, samples):
     )
 
 
+def resolve_all(neuron, neurons, mode, shape, samples):
+    """The list of selections from the arguments `neuron_selection` and `neurons` of `analyze`; see `resolve`."""
+    if neurons is None:
+        return [resolve(neuron, mode, shape, samples)]
+    if neuron is not None:
+        raise ValueError("Give either `neuron_selection` or `neurons`. Received: both")
+    if not len(neurons):
+        raise ValueError("`neurons` must name at least one neuron. Received: an empty list")
+    return [resolve(n, None, shape, samples) for n in neurons]
+
+
 def _index(values, shape, samples):
     values = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim == 0:

@@ -1,0 +1,72 @@
+"""What stands where an input is hidden, and where an input's axes are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of one input, (samples, ...).
+
+    Attributes:
+        spatial: Those that masks have.
+        channel: The channel axis, or None.
+        size: Lengths of the spatial axes.
+    """
+
+    spatial: tuple
+    channel: int | None
+    size: tuple
+
+    @classmethod
+    def of(cls, shape, channel):
+        """From the input's shape and the number of its channel axis, or None."""
+        spatial = tuple(a for a in range(1, len(shape)) if a != channel)
+        return cls(spatial, channel, tuple(shape[a] for a in spatial))
+
+    def spread(self, masks):
+        """Masks (masks, *spatial) with axes for samples and channels, (masks, 1, ...)."""
+        return np.expand_dims(masks, (1,) if self.channel is None else (1, 1 + self.channel))
+
+
+def fill(value, x, axes, extent):
+    """What hides the samples `x`: an array that broadcasts to them.
+
+    Args:
+        value: A number, one for each channel, an array of a sample's shape, "mean" or "blur".
+        x: Array (batch, ...).
+        axes: Its `Axes`.
+        extent: For "blur", the size of what is hidden along each spatial axis.
+    """
+    if isinstance(value, str) and value == "mean":
+        return x.mean(axis=axes.spatial, keepdims=True).astype(x.dtype)
+    if isinstance(value, str) and value == "blur":
+        return _blurred(x, axes.spatial, extent)
+    array = None if isinstance(value, str) or value is None else np.asarray(value)
+    if array is None or array.dtype.kind not in "fiub":
+        raise ValueError(
+            "`value` must be a number, a sequence with one for each channel, an array of a sample's shape, 'mean' or 'blur'. "
+            f"Received: {value!r}"
+        )
+    if array.ndim == 0:
+        return array.reshape((1,) * x.ndim).astype(x.dtype)
+    if array.shape == x.shape[1:]:
+        return array[None].astype(x.dtype)
+    if axes.channel is not None and array.shape == (x.shape[axes.channel],):
+        return array.reshape([-1 if a == axes.channel else 1 for a in range(x.ndim)]).astype(x.dtype)
+    raise ValueError(
+        f"`value` must be a number, one for each channel, or an array of a sample's shape {x.shape[1:]}. "
+        f"Received: shape {array.shape}"
+    )
+
+
+def _blurred(x, axes, extent):
+    """`x` smoothed by a Gaussian whose deviation is half of what is hidden; weights at the border sum to 1."""
+    y = x.astype("float64")
+    for axis, width in zip(axes, extent, strict=True):
+        places = np.arange(x.shape[axis])
+        weights = np.exp(-0.5 * ((places[:, None] - places) / (width / 2)) ** 2)
+        weights /= weights.sum(axis=1, keepdims=True)
+        y = np.moveaxis(np.tensordot(weights, y, axes=(1, axis)), 0, axis)
+    return y.astype(x.dtype)

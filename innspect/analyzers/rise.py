@@ -1,0 +1,125 @@
+"""RISE: look through many random masks; what is kept when the model says more is what it looks at."""
+
+import numpy as np
+from keras import ops
+
+from innspect.analyzers.perturbation import Perturbation
+from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.resize import interpolation
+
+
+class RandomMasks:
+    """Smooth random masks: coarse random grids, enlarged and shifted.
+
+    Only the grids and shifts are kept; the masks are made when they are taken, so that any number of them needs little
+    memory, and they are the same however they are taken.
+
+    Args:
+        size: Lengths of the spatial axes.
+        number: How many masks.
+        grid: Cells along each axis.
+        probability: Of a cell to be kept; the mean of every pixel of the masks.
+        seed: The same seed gives the same masks.
+    """
+
+    def __init__(self, size, number, grid, probability, seed):
+        random = np.random.default_rng(seed)
+        self._size = size
+        self.extent = tuple(-(-n // grid) for n in size)  # rounded up, so that a shifted crop stays inside
+        self._grids = random.random((number, *[grid] * len(size)), "float32") < probability
+        self._shifts = np.stack([random.integers(0, cell, number) for cell in self.extent], axis=1)
+        self._matrices = [interpolation(grid, (grid + 1) * cell).astype("float32") for cell in self.extent]
+
+    def __len__(self):
+        return len(self._grids)
+
+    def take(self, numbers):
+        """Masks (masks, *size), from 0 where the input is hidden to 1 where it is kept."""
+        masks = self._grids[numbers].astype("float32")
+        for axis, (n, matrix) in enumerate(zip(self._size, self._matrices, strict=True)):
+            rows = self._shifts[numbers, axis][:, None] + np.arange(n)
+            moved = np.moveaxis(masks, axis + 1, -1)
+            shape = moved.shape[1:-1]
+            moved = moved.reshape(len(numbers), -1, moved.shape[-1]) @ np.swapaxes(matrix[rows], 1, 2)
+            masks = np.moveaxis(moved.reshape(len(numbers), *shape, n), -1, axis + 1)
+        return masks
+
+
+class GivenMasks:
+    """Masks that the user gave."""
+
+    def __init__(self, masks, size):
+        self._masks = np.asarray(masks, "float32")
+        if self._masks.shape[1:] != tuple(size) or not len(self._masks):
+            raise ValueError(
+                f"`masks` must hold masks of the input's spatial axes, {('masks', *size)}. Received: shape {self._masks.shape}"
+            )
+        self.extent = tuple(max(1, n // 7) for n in size)
+
+    def __len__(self):
+        return len(self._masks)
+
+    def take(self, numbers):
+        return self._masks[numbers]
+
+
+@register_analyzer("rise")
+class Rise(Perturbation):
+    """RISE (Petsiuk et al. 2018): the mean of random masks, weighted by the explained value of the input behind them.
+
+    Masks are shared by all samples and neurons; one pass serves any number of `neurons`.
+
+    Args:
+        model: A Keras model or a function, see `Perturbation`.
+        num_masks: How many masks; the paper takes 4000 for VGG16 and 8000 for ResNet50.
+        grid: Cells of a mask along each axis.
+        probability: Of a cell to be kept.
+        seed: The same seed gives the same masks.
+        normalize: "probability" divides by the number of masks and their mean, as the paper does; "masks" by the sum of
+            the masks at every pixel, which is exact for a model that says always the same.
+        masks: Masks of one's own, (masks, *spatial axes), in place of random ones.
+    """
+
+    paper = "Petsiuk et al. 2018"
+
+    def __init__(
+        self, model, *, num_masks=4000, grid=7, probability=0.5, seed=0, normalize="probability", masks=None, **arguments
+    ):
+        for name, given in (("num_masks", num_masks), ("grid", grid)):
+            if not isinstance(given, int | np.integer) or isinstance(given, bool) or given < 1:
+                raise ValueError(f"`{name}` must be a positive integer. Received: {given!r}")
+        if not 0 < probability <= 1:
+            raise ValueError(f"`probability` must be above 0 and at most 1. Received: {probability!r}")
+        if normalize not in ("probability", "masks"):
+            raise ValueError(f"`normalize` must be 'probability' or 'masks'. Received: {normalize!r}")
+        super().__init__(model, **arguments)
+        self.num_masks, self.grid, self.probability = int(num_masks), int(grid), probability
+        self.seed, self.normalize, self.masks = seed, normalize, masks
+
+    def plan(self, size):
+        if self.masks is not None:
+            return GivenMasks(self.masks, size)
+        return RandomMasks(size, self.num_masks, self.grid, self.probability, self.seed)
+
+    def prepared(self, x, i):
+        if self._box.is_ids(i):
+            raise ValueError(
+                f"'{self.name}' multiplies inputs with masks, so they must be numbers. Received: ids; take 'occlusion'"
+            )
+        return x if x.dtype.kind == "f" else x.astype("float32")
+
+    @staticmethod
+    def hide(x, mask, filling):
+        mask = ops.cast(mask, x.dtype)
+        return x * mask + filling * (1 - mask)
+
+    def map(self, plan, sights, targets):
+        total, covered = 0.0, 0.0
+        for masks, seen in sights:
+            masks = masks.astype("float64")
+            total = total + np.tensordot(seen["scores"], masks, axes=(1, 0))
+            covered = covered + masks.sum(axis=0)
+        if self.normalize == "masks":
+            return np.divide(total, covered, out=np.zeros_like(total), where=covered > 0)
+        mean = self.probability if self.masks is None else covered.mean() / len(plan)
+        return total / (len(plan) * mean)

@@ -7,7 +7,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # PyTorch's threads sleep while they wait: where other work shares the cores, as in CI, waiting busily is many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import pytest  # noqa: E402
+import pytest
 
 
 @pytest.fixture

@@ -58,16 +58,16 @@ def test_wrong_usage_has_exit_code_2(arguments):
     assert "usage: innspect" in result.stdout + result.stderr
 
 
-def test_errors_are_one_line_and_debug_shows_the_traceback(tmp_path):
+def test_errors_are_one_line_and_debug_shows_the_traceback(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    result = _innspect("demo", "--out", tmp_path / "file" / "folder")
-    assert result.returncode == 1
-    assert result.stderr.startswith("innspect: ")
-    assert len(result.stderr.splitlines()) == 1
-    assert str(tmp_path / "file") in result.stderr
-    debugged = _innspect("demo", "--debug", "--out", tmp_path / "file" / "folder")
-    assert debugged.returncode == 1
-    assert "Traceback" in debugged.stderr
+    arguments = ["demo", "--out", str(tmp_path / "file" / "folder")]
+    assert cli.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("innspect: ")
+    assert len(error.splitlines()) == 1
+    assert str(tmp_path / "file") in error
+    assert cli.main([*arguments, "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -173,3 +173,30 @@ def test_the_quickstart_runs(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "quickstart.png").exists()
+
+
+# ---------------------------------------------------------------------- the README
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_readme_names_methods_that_exist():
+    rows = [line for line in README.splitlines() if line.startswith("| ") and "`" in line]
+    names = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert len(names) > 10
+    assert not set(names) - set(innspect.list_analyzers())
+
+
+def test_the_readme_runs():
+    import keras
+
+    model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3), keras.layers.Flatten(), keras.layers.Dense(4)])
+    given = {"model": model, "x": np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype("float32")}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block, given)
+    assert given["image"].shape == (6, 6, 3)
+    assert np.allclose(given["analyzer"].explain(given["x"]).delta, 0, atol=1e-5)
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target

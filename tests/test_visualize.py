@@ -1,6 +1,8 @@
 """Pictures, pinned by numbers."""
 
+import base64
 import io
+import re
 from html.parser import HTMLParser
 
 import hypothesis.extra.numpy as arrays
@@ -123,6 +125,13 @@ def test_a_grid_names_everything_and_everything_is_inside():
         assert inside, text
 
 
+def test_a_narrow_grid_has_room_for_its_legend():
+    figure = grid(_maps(["a"]))
+    matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
+    for text, box in _texts(figure):
+        assert box.x1 <= figure.bbox.x1, text
+
+
 def test_upright_texts_of_a_grid_do_not_overlap():
     families = {f"family number {i}": [name] for i, name in enumerate(NAMES)}
     figure = grid(_maps(NAMES), captions=["a long caption indeed"] * 3, captions_label="prediction", families=families)
@@ -222,6 +231,14 @@ def test_notebooks_show_pictures_or_tables(attributions, several, images, cells)
     seen = _Balance(text).seen
     assert seen.count("img") == images
     assert seen.count("td") == cells
+
+
+def test_channels_first_is_recognised_in_notebooks():
+    attribution = np.random.default_rng(0).normal(size=(1, 3, 9, 8))
+    explanation = Explanation(attribution, np.ones((1, 2)), np.ones(1))
+    coded = re.search(r"base64,([^\"]+)", explanation_html(explanation))[1]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(coded))))
+    assert np.array_equal(shown, heatmap(attribution, channel_axis=1)[0])
 
 
 def test_notebooks_name_class_and_target_and_escape_names():

@@ -138,10 +138,10 @@ class Runner:
             points = self.owner.place(xs, moves, ws.shape[0])
             y, tape = program.forward(points)
             values = [ops.repeat(v, ws.shape[0], axis=0) for v in values]
-            weights = [_weights(s, v, y) for s, v in zip(chosen, values, strict=True)]
+            weights = [settled_weights(s, v, y) for s, v in zip(chosen, values, strict=True)]
             found = {
                 "outputs": self.analyzer._with_head(number, y),
-                "values": ops.stack([_value(s, w, y) for s, w in zip(chosen, weights, strict=True)]),
+                "values": ops.stack([explained_value(s, w, y) for s, w in zip(chosen, weights, strict=True)]),
                 "places": ops.argmax(ops.reshape(y, (y.shape[0], -1)), axis=-1),
             }
             if not backward:
@@ -215,7 +215,7 @@ def _key(chosen):
     return ("element", None) if chosen.kind == "max" else chosen.key
 
 
-def _weights(chosen, values, y):
+def settled_weights(chosen, values, y):
     """As `Selection.weights`, but the largest output is settled by `values` where these are not negative."""
     if chosen.kind != "max":
         return chosen.weights(values, y)
@@ -223,7 +223,8 @@ def _weights(chosen, values, y):
     return Selection("element").weights(ops.where(values < 0, largest, values), y)
 
 
-def _value(chosen, weights, y):
+def explained_value(chosen, weights, y):
+    """What a selection explains of y, (batch,)."""
     return chosen.function(y) if chosen.kind == "callable" else per_sample(weights * y, y.shape[0])
 
 

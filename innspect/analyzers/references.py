@@ -1,5 +1,6 @@
 """Reference inputs, in every form users give them: what an input is compared with."""
 
+import keras
 import numpy as np
 
 from innspect import backend
@@ -51,7 +52,8 @@ class References:
 
     def _per_input(self, given):
         """What is given for each input."""
-        arrays, names = self._inputs.arrays, self._clone.names
+        arrays, structure = self._inputs.arrays, self._clone.structure
+        names = keras.tree.flatten({n: n for n in structure}) if isinstance(structure, dict) else self._clone.names
         if isinstance(given, dict):
             if set(given) != set(names):
                 raise ValueError(f"`{self._name}` must be a dict with the inputs {names}. Received: a dict with {list(given)}")

@@ -23,10 +23,18 @@ class Reindex(Rule):
     support = "output"
 
     def forward(self, layer, inputs):
-        return _linear_vjp(layer, inputs)
+        outputs, pullback = _linear_vjp(layer, inputs)
+        return outputs, (inputs, pullback)
 
-    def backward(self, layer, pullback, signals):
-        return pullback(signals)
+    def backward(self, layer, saved, signals):
+        return saved[1](signals)
+
+    def shares(self, layer, saved, signals):
+        """Outputs that copy no input, such as padding, drop what arrives there."""
+        active = layer.node.active_inputs
+        fills = [[make(x) if p in active else x for p, x in enumerate(saved[0])] for make in (ops.ones_like, ops.zeros_like)]
+        pairs = zip(signals, *(layer(*fill) for fill in fills), strict=True)
+        return {"dropped": [s - s * ops.cast(one - zero, s.dtype) for s, one, zero in pairs]}
 
 
 def _linear_vjp(layer, inputs):
@@ -83,11 +91,11 @@ class WinnerOfOperands(Rule):
             wins = x == y
             taken = ops.where(wins, rest, ops.zeros_like(rest))
             rest = ops.where(wins, ops.zeros_like(rest), rest)
-            results.append(_sum_to(taken, x) if position in layer.node.active_inputs else None)
+            results.append(sum_to(taken, x) if position in layer.node.active_inputs else None)
         return results
 
 
-def _sum_to(signal, x):
+def sum_to(signal, x):
     """Undo broadcasting: sum `signal` over the axes along which `x` was repeated."""
     extra = len(signal.shape) - len(x.shape)
     if extra:
@@ -134,7 +142,7 @@ class Product(Rule):
         active = layer.node.active_inputs
         takers = [p for p in active if p not in self.gate_operands]
         part = signals[0] / len(takers)
-        return [_sum_to(part, x) if p in takers else ops.zeros_like(x) if p in active else None for p, x in enumerate(inputs)]
+        return [sum_to(part, x) if p in takers else ops.zeros_like(x) if p in active else None for p, x in enumerate(inputs)]
 
 
 class Bilinear(Proportional):

@@ -159,7 +159,7 @@ class Program:
             if bounds is not None:
                 self._carry_bounds(step, inputs, bounds)
             if isinstance(step, Constant):
-                outputs = step.node(*inputs)
+                outputs = self.constant(step.node, inputs)
             else:
                 outputs, saved = step.forward(inputs)
                 tape.append((step, saved, [y.shape for y in outputs]))
@@ -172,6 +172,10 @@ class Program:
         if self.output in (record or ()):
             record[self.output] = env[self.output]
         return env[self.output], tape
+
+    def constant(self, node, inputs):
+        """The outputs of a node that no signal flows through."""
+        return node(*inputs)
 
     def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False):
         """Send the seed back.

@@ -1,0 +1,221 @@
+"""DeepLIFT's rules (Shrikumar et al. 2017): multipliers of a change from a reference, in place of the gradient.
+
+Every tensor is a `Pair`, its value at the input and at the reference. A rule's forward pass computes both; its backward
+pass turns the multipliers of the outputs' changes into those of the inputs' changes, so that
+
+    sum_i m_i (x_i - x0_i) = sum_j m_j (y_j - y0_j)
+
+holds at every node, and in the end for the whole model (summation to delta). References may be fewer than rows: the
+activations of one that serves many samples are computed once.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect.graph.operations import Rectifier
+from innspect.layers.base import Rule, vjp_at
+from innspect.layers.flow import Reindex
+from innspect.layers.program import Program
+
+NEAR = 1e-7  # a smaller change of an activation's input counts as none
+
+
+@dataclass
+class Pair:
+    """A tensor at the input and at the reference.
+
+    Attributes:
+        x: (rows, ...).
+        x0: (references, ...); row n is compared with reference n modulo their number.
+        up: The part of x - x0 that positive contributions make, (rows, ...), where it is known (for RevealCancel).
+    """
+
+    x: object
+    x0: object
+    up: object = None
+
+    @property
+    def shape(self):
+        return self.x.shape
+
+    @property
+    def change(self):
+        """x - x0, (rows, ...)."""
+        rows, references = self.x.shape[0], self.x0.shape[0]
+        if references in (1, rows):
+            return self.x - self.x0
+        grouped = ops.reshape(self.x, (-1, references, *self.x.shape[1:]))
+        return ops.reshape(grouped - self.x0[None], self.x.shape)
+
+    @property
+    def reference(self):
+        """x0 for every row, (rows, ...)."""
+        copies = self.x.shape[0] // self.x0.shape[0]
+        return self.x0 if copies == 1 else ops.tile(self.x0, (copies, *[1] * (len(self.x0.shape) - 1)))
+
+
+def at_input(values):
+    return [v.x if isinstance(v, Pair) else v for v in values]
+
+
+def at_reference(values):
+    return [v.x0 if isinstance(v, Pair) else v for v in values]
+
+
+def reference_rows(values):
+    """As `at_reference`, for every row."""
+    return [v.reference if isinstance(v, Pair) else v for v in values]
+
+
+def paired(ys, y0s):
+    return [Pair(y, y0) for y, y0 in zip(ys, y0s, strict=True)]
+
+
+class PairProgram(Program):
+    """A `Program` whose values are pairs."""
+
+    def constant(self, node, inputs):
+        if not any(isinstance(v, Pair) for v in inputs):
+            return node(*inputs)
+        return paired(node(*at_input(inputs)), node(*at_reference(inputs)))
+
+
+class MultiplierRule(Rule):
+    """Base of the rules of DeepLIFT."""
+
+    form = "gradient"
+
+
+class Linear(MultiplierRule):
+    """Linear and affine maps: multipliers pass as gradients do."""
+
+    def forward(self, layer, inputs):
+        ys, pullback = layer.active_vjp(at_input(inputs))
+        return paired(ys, layer(*at_reference(inputs))), pullback
+
+    def backward(self, layer, pullback, signals):
+        return pullback(signals)
+
+
+class Ids(MultiplierRule):
+    """Ids on their way to an embedding, which have no gradient."""
+
+    def forward(self, layer, inputs):
+        ys, saved = Reindex().forward(layer, at_input(inputs))
+        return paired(ys, layer(*at_reference(inputs))), saved
+
+    def backward(self, layer, saved, signals):
+        return Reindex().backward(layer, saved, signals)
+
+
+class Vectors(MultiplierRule):
+    """An embedding: an id gets the sum over its vector of multiplier times change.
+
+    Args:
+        zero: True: the reference is the zero vector; False: the vectors of the reference's ids.
+    """
+
+    def __init__(self, zero):
+        self.zero = zero
+
+    def forward(self, layer, inputs):
+        (vectors,) = layer(*at_input(inputs))
+        reference = ops.zeros_like(vectors) if self.zero else layer(*at_reference(inputs))[0]
+        pair = Pair(vectors, reference)
+        return [pair], pair.change
+
+    def backward(self, layer, change, signals):
+        value = ops.sum(signals[0] * change, axis=-1)
+        return [value if p in layer.node.active_inputs else None for p in range(len(layer.inputs))]
+
+
+class Rescale(MultiplierRule):
+    """Elementwise functions: the change of the output over that of the input, the derivative where there is none."""
+
+    def forward(self, layer, inputs):
+        (p,) = layer.node.active_inputs
+        y, slope = self._with_slope(layer, at_input(inputs), p)
+        pair = Pair(y, layer(*at_reference(inputs))[0])
+        change = inputs[p].change
+        near = ops.absolute(change) < NEAR
+        return [pair], ops.where(near, slope, pair.change / ops.where(near, ops.ones_like(change), change))
+
+    def _with_slope(self, layer, xs, p):
+        if isinstance(layer.view, Rectifier):
+            (y,) = layer(*xs)
+            limit = layer.view.max_value
+            opened = xs[p] > 0 if limit is None else ops.logical_and(xs[p] > 0, xs[p] < limit)
+            return y, ops.cast(opened, y.dtype)
+        ys, pullback = layer.active_vjp(xs)
+        return ys[0], pullback([ops.ones_like(ys[0])])[p]
+
+    def backward(self, layer, multiplier, signals):
+        (p,) = layer.node.active_inputs
+        return [signals[0] * multiplier if i == p else None for i in range(len(layer.inputs))]
+
+
+class CrossMax(MultiplierRule):
+    """Maxima and minima, exactly: with M = max(y, y0), M - y0 goes to where x is largest, y - M to where x0 is.
+
+    Args:
+        route: The rule that sends a signal to the winner.
+    """
+
+    def __init__(self, route):
+        self.route = route
+
+    def forward(self, layer, inputs):
+        ys, here = self.route.forward(layer, at_input(inputs))
+        y0s, there = self.route.forward(layer, reference_rows(inputs))
+        references = next(v.x0.shape[0] for v in inputs if isinstance(v, Pair))
+        changes = [v.change if isinstance(v, Pair) else None for v in inputs]
+        return [Pair(ys[0], y0s[0][:references])], (here, there, ys[0] - y0s[0], changes)
+
+    def backward(self, layer, saved, signals):
+        here, there, change, changes = saved
+        # M - y0 is the positive part of the change for a maximum, the negative part for a minimum
+        rise, fall = signals[0] * ops.relu(change), signals[0] * -ops.relu(-change)
+        if not _is_largest(layer.node):
+            rise, fall = fall, rise
+        shares = zip(self.route.backward(layer, here, [rise]), self.route.backward(layer, there, [fall]), changes, strict=True)
+        return [None if a is None else _over(a + b, dx) for a, b, dx in shares]
+
+
+def _over(contribution, change):
+    """Contribution over change, 0 where there is no change."""
+    near = ops.absolute(change) < NEAR
+    return ops.where(near, ops.zeros_like(change), contribution / ops.where(near, ops.ones_like(change), change))
+
+
+def _is_largest(node):
+    if node.view is not None:
+        return node.view.largest
+    return "Min" not in node.operation and "min" not in node.operation
+
+
+class Multilinear(MultiplierRule):
+    """Products, of elements or matrices: the gradient averaged over the path from reference to input.
+
+    For u v this is Shapley's split, (u - u0) (v + v0) / 2 to u; for n factors n / 2 points of Gauss's quadrature are
+    exact.
+    """
+
+    def forward(self, layer, inputs):
+        positions, xs, x0s = layer.node.active_inputs, at_input(inputs), reference_rows(inputs)
+        nodes, weights = np.polynomial.legendre.leggauss((len(positions) + 1) // 2)
+        pulls = []
+        for t in (nodes + 1) / 2:
+            points = [(1 - float(t)) * a + float(t) * b if _moves(v) else b for v, a, b in zip(inputs, x0s, xs, strict=True)]
+            pulls.append(vjp_at(layer, points, positions)[1])
+        return paired(layer(*xs), layer(*at_reference(inputs))), list(zip(weights / 2, pulls, strict=True))
+
+    def backward(self, layer, pulls, signals):
+        found = [pull([s * float(w) for s in signals]) for w, pull in pulls]
+        return [None if parts[0] is None else sum(parts[1:], parts[0]) for parts in zip(*found, strict=True)]
+
+
+def _moves(value):
+    return isinstance(value, Pair) and "float" in keras.backend.standardize_dtype(value.x.dtype)

@@ -31,6 +31,8 @@ METHODS = [
     ("lrp.alpha_1_beta_0", {}, (1.5, 1.6)),
     ("deep_taylor", {}, (1.5, 1.6)),
     ("lrp.alpha_2_beta_1", {}, (2.0, 2.25)),
+    ("grad_cam", {}, (0.5, 0.6)),
+    ("guided_grad_cam", {}, (1.0, 1.1)),
 ]
 
 

@@ -54,7 +54,8 @@ def find_pooling(graph, explained):
 def _unfit(reason):
     return NotAnalyzeableModelError(
         "'cam' needs a model whose output is an affine layer on a global pooling of feature maps, such as Conv2D, "
-        f"GlobalAveragePooling2D, Dense. Here {reason}. 'grad_cam' gives the same map and has no such condition."
+        f"GlobalAveragePooling2D, Dense. Here {reason}. 'grad_cam' has no such condition, and where 'cam' is possible it "
+        "gives the same map up to a factor."
     )
 
 

@@ -8,8 +8,9 @@ from innspect.analyzers.cam import LayerMap, weighted
 from innspect.analyzers.locate import reads_channels_first
 from innspect.analyzers.references import even_chunks
 from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.resize import no_input_to_cover, resized
+from innspect.analyzers.resize import resized
 from innspect.analyzers.stateless import repeated, values_of
+from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.ir import is_float
 from innspect.layers.cut import Evaluation
 
@@ -100,7 +101,11 @@ class ScoreCam(ChannelScores):
     def probe(self, number, xs, handed, a, channels):
         covered, size = self._covered(number, len(a.shape) - 2, [x.shape for x in xs])
         if size is None:
-            raise no_input_to_cover(self.place(number).path, a.shape[1:-1], [x.shape for x in xs])
+            raise NotAnalyzeableModelError(
+                f"'score_cam' lays the maps of the layer {self.place(number).path!r} over the input, but no input that it depends "
+                f"on has as many spatial axes. Received: maps of shape {tuple(a.shape[1:-1])} and inputs of shapes "
+                f"{[tuple(x.shape) for x in xs]}"
+            )
         if not is_float(xs[covered].dtype):
             raise ValueError("'score_cam' multiplies the input with maps, so it needs an input of numbers. Received: ids")
         axes = tuple(range(1, len(a.shape) - 1))

@@ -66,7 +66,9 @@ def _named(graph, nodes, explained, layer):
             f"layer='{path}[0]'. Received: layer={layer!r}"
         )
     if not -len(calls) <= (call or 0) < len(calls):
-        raise ValueError(f"The layer {path!r} is called {len(calls)} times. Received: layer={layer!r}")
+        raise ValueError(
+            f"`layer` must name one of the calls of {path!r}, of which there are {len(calls)}. Received: layer={layer!r}"
+        )
     tensors = calls[call or 0]
     spatial = [t for t in tensors if _spatial(t)]
     if not spatial:

@@ -16,6 +16,7 @@ from innspect.analyzers import (  # noqa: F401  (register themselves)
     relevance,
     rise,
     signal,
+    taylor,
 )
 from innspect.analyzers.base import Analyzer, ReverseAnalyzer
 from innspect.analyzers.explanation import Explanation

@@ -152,6 +152,7 @@ class Analyzer:
             signals=joined("signals", axis) if at else {},
             delta=joined("delta", axis) if "delta" in parts[0] else None,
             settings=self._settings(neuron, output),
+            details=joined("details", axis) if "details" in parts[0] else {},
         )
 
     def _empty(self, inputs, several):

@@ -20,9 +20,10 @@ class Explanation:
         targets: The explained value of each sample, the logit where the head was stripped, (samples,); with a neuron
             axis first for several neurons.
         signals: Dict from each layer named by `at=` to the signal at its output, (samples, ...).
-        delta: For methods with a conservation or completeness law, what is missing from it: target minus the sum of
-            the attributions, (samples,); else None.
+        delta: For methods with a conservation or completeness law, what is missing from it: target, less the target
+            at the reference where the method has one, minus the sum of the attributions, (samples,); else None.
         settings: What is needed to compute the same again: method, arguments, selection, versions.
+        details: What else the method found, by name; see its class.
     """
 
     attributions: object
@@ -31,11 +32,13 @@ class Explanation:
     signals: dict = field(default_factory=dict)
     delta: np.ndarray | None = None
     settings: dict = field(default_factory=dict)
+    details: dict = field(default_factory=dict)
 
     def save(self, path):
         """Write everything to one npz file, whole or not at all."""
         arrays, tree = {}, _Packer()
-        described = tree.pack({k: getattr(self, k) for k in ("attributions", "outputs", "targets", "signals", "delta")}, arrays)
+        named = ("attributions", "outputs", "targets", "signals", "delta", "details")
+        described = tree.pack({k: getattr(self, k) for k in named}, arrays)
         header = {"format": _FORMAT, "version": 1, "tree": described, "settings": self.settings}
         arrays["header"] = np.frombuffer(json.dumps(header, default=repr).encode(), "uint8")
         folder = os.path.dirname(os.path.abspath(path))

@@ -43,7 +43,7 @@ class Pair:
 
     @property
     def change(self):
-        """x - x0, (rows, ...)."""
+        """What changed, x - x0, (rows, ...)."""
         rows, references = self.x.shape[0], self.x0.shape[0]
         if references in (1, rows):
             return self.x - self.x0
@@ -52,7 +52,7 @@ class Pair:
 
     @property
     def reference(self):
-        """x0 for every row, (rows, ...)."""
+        """The reference x0 for every row, (rows, ...)."""
         copies = self.x.shape[0] // self.x0.shape[0]
         return self.x0 if copies == 1 else ops.tile(self.x0, (copies, *[1] * (len(self.x0.shape) - 1)))
 

@@ -83,7 +83,8 @@ class SplitAffine(MultiplierRule):
     def forward(self, layer, inputs):
         (pair,) = inputs
         change, kernel = pair.change, layer.view.kernel()
-        sides = [layer.vjp(lambda u, v=side(kernel): layer.view.linear(u, v), side(change)) for side in (positive, negative)]
+        halves = [(side(change), side(kernel)) for side in (positive, negative)]
+        sides = [layer.vjp(lambda u, v=v: layer.view.linear(u, v), u) for u, v in halves]
         (y,), (y0,) = layer(pair.x), layer(pair.x0)
         return [Pair(y, y0, up=sides[0][0] + sides[1][0])], (change, [pullback for _, pullback in sides])
 

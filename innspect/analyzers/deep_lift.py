@@ -12,7 +12,8 @@ from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.analyzers.stateless import Compiler
 from innspect.graph.folding import fold
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Ref, is_float
+from innspect.graph.opening import open_normalizations
 from innspect.layers import deep_lift as rules
 from innspect.layers.flow import Reindex
 from innspect.layers.reveal_cancel import RevealCancel, SplitAffine, SplitSum
@@ -58,6 +59,7 @@ class DeepLift(ReverseAnalyzer):
 
     # ------------------------------------------------------------------ rules
     def prepare(self, graph):
+        graph = open_normalizations(graph)
         if "reveal_cancel" in self._rule_of.values():  # a normalization must not stand between a layer and its activation
             graph, gone = fold(graph, keep=graph.outputs)
         else:
@@ -73,7 +75,7 @@ class DeepLift(ReverseAnalyzer):
         if node.kind in ("affine", "sum"):
             return self._splitting(node) or rules.Linear()
         if node.kind == "reindex":
-            return rules.Linear()
+            return rules.Switch() if node.operation in ("Where", "Select") and isinstance(node.args[0], Ref) else rules.Linear()
         if node.kind == "pass":
             return self._activation(node)
         if node.kind == "winner":

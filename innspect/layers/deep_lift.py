@@ -16,8 +16,8 @@ import numpy as np
 from keras import ops
 
 from innspect.graph.operations import Rectifier
-from innspect.layers.base import Rule, vjp_at
-from innspect.layers.flow import Reindex
+from innspect.layers.base import Rule, safe_divide, vjp_at
+from innspect.layers.flow import Reindex, sum_to
 from innspect.layers.program import Program
 
 NEAR = 1e-7  # a smaller change of an activation's input counts as none
@@ -155,6 +155,34 @@ class Rescale(MultiplierRule):
     def backward(self, layer, multiplier, signals):
         (p,) = layer.node.active_inputs
         return [signals[0] * multiplier if i == p else None for i in range(len(layer.inputs))]
+
+
+class Switch(Linear):
+    """One of two tensors by a condition: where that changed, what is explained by the operands' changes.
+
+    There the change of the output is shared among the operands in proportion to the squares of their own changes.
+    """
+
+    def forward(self, layer, inputs):
+        pairs, pullback = super().forward(layer, inputs)
+        condition = inputs[0]
+        if not isinstance(condition, Pair):
+            return pairs, (None, pullback, None, None)
+        changed = ops.not_equal(condition.x, condition.reference)
+        active = {p: inputs[p] for p in layer.node.active_inputs}
+        return pairs, (ops.broadcast_to(changed, pairs[0].x.shape), pullback, pairs[0].change, active)
+
+    def backward(self, layer, saved, signals):
+        changed, pullback, change, active = saved
+        if changed is None:
+            return pullback(signals)
+        none = ops.zeros_like(signals[0])
+        results = pullback([ops.where(changed, none, signals[0])])
+        size = sum(ops.square(pair.change) for pair in active.values())
+        share = safe_divide(ops.where(changed, signals[0] * change, none), size)
+        for p, pair in active.items():
+            results[p] = results[p] + sum_to(share * pair.change, pair.x)
+        return results
 
 
 class CrossMax(MultiplierRule):

@@ -1,5 +1,8 @@
 """A user's model as innspect sees it: its inputs, its flat graph, and the check that both compute the same."""
 
+import functools
+import inspect
+
 import keras
 import numpy as np
 
@@ -8,7 +11,7 @@ from innspect.errors import NotAnalyzeableModelError
 from innspect.graph import lowering  # noqa: F401  (fills the table)
 from innspect.graph.heads import is_head
 from innspect.graph.ir import is_float, widen
-from innspect.graph.replay import replay, untouched
+from innspect.graph.replay import call_arguments, replay, untouched
 
 # How far clone and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
@@ -60,10 +63,15 @@ class Clone:
         ours = self._run_graph(tensors)
         self._check_head(ours)
         names = self.output_names
+        tolerance = self._tolerance()
         for name, tensor, y in zip(names, self.graph.outputs, theirs, strict=True):
-            if not _close(ours[tensor], y):
+            if not _close(ours[tensor], y, tolerance):
                 self._raise_mismatch(name, ours, record(), y, ours[tensor])
         self.verified = True
+
+    def _tolerance(self):
+        dtypes = {layer.compute_dtype for layer in self.model._flatten_layers()}
+        return max(_TOLERANCE.get(dtype, 1e-3) for dtype in dtypes)
 
     def _drawn_inputs(self):
         random, drawn = np.random.default_rng(0), []
@@ -78,16 +86,24 @@ class Clone:
         return drawn
 
     def takes_ids(self, tensor):
-        """Whether an input is read by an embedding."""
-        return any(n.kind == "embedding" and tensor in n.inputs for n in self.graph.nodes) or not is_float(tensor.dtype)
+        """Whether an input holds the ids of an embedding."""
+        return tensor in self._ids
+
+    @functools.cached_property
+    def _ids(self):
+        found = {t for n in self.graph.nodes if n.kind == "embedding" for t in n.inputs if t.active}
+        for node in reversed(self.graph.nodes):  # through what only moves ids about
+            if node.kind in ("reindex", "pass") and any(t in found for t in node.outputs):
+                found.update(t for t in node.inputs if t.active)
+        return found
 
     def _run_model(self, tensors):
         """The model's own outputs, and a function that runs it again and returns every layer's outputs by path."""
 
         def run():
-            arguments = keras.tree.pack_sequence_as(self.structure, tensors)
+            args, kwargs = call_arguments(self.model, keras.tree.pack_sequence_as(self.structure, tensors))
             with untouched(self.model), keras.StatelessScope(collect_losses=True), backend.inference():
-                return keras.tree.flatten(self.model(arguments, training=False))
+                return keras.tree.flatten(self.model(*args, **kwargs, training=False))
 
         def record():
             outputs, stack, original = {}, [], keras.Layer.__call__
@@ -130,13 +146,10 @@ class Clone:
                 self.hidden_softmax = node.path
 
     def _raise_mismatch(self, name, ours, recorded, theirs, mine):
-        for path, calls in self.graph.paths.items():
-            for call, tensors in enumerate(calls):
-                values = recorded.get(path, [])
-                if call >= len(values):
-                    continue
-                for tensor, value in zip(tensors, values[call], strict=False):
-                    if tensor in ours and not _close(ours[tensor], backend.to_numpy(value)):
+        for path, calls in recorded.items():  # in the order of completion: inner layers before what holds them
+            for tensors, values in zip(self.graph.paths.get(path, ()), calls, strict=False):
+                for tensor, value in zip(tensors, values, strict=False):
+                    if tensor in ours and not _close(ours[tensor], backend.to_numpy(value), self._tolerance()):
                         raise NotAnalyzeableModelError(
                             f"The clone of the model {self.model.name!r} does not compute what the model computes: the "
                             f"layer {path!r} (of type {type(self.graph.layers[path]).__name__}) is the first that "
@@ -162,14 +175,13 @@ class _Lazy:
         return backend.to_numpy(self._env[tensor])
 
 
-def _close(ours, theirs):
-    dtype = str(theirs.dtype)
+def _close(ours, theirs, tolerance):
     ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
     if ours.shape != theirs.shape:
         return False
     finite = theirs[np.isfinite(theirs)]
     scale = np.abs(finite).max() if finite.size else 0.0
-    return np.allclose(ours, theirs, rtol=0, atol=_TOLERANCE.get(dtype, 1e-3) * max(scale, 1e-6), equal_nan=True)
+    return np.allclose(ours, theirs, rtol=0, atol=tolerance * max(scale, 1e-6), equal_nan=True)
 
 
 def check_model(model):
@@ -198,12 +210,25 @@ def input_structure(model):
     elif hasattr(model, "inputs") and not callable(model.inputs):
         return model.input
     config = model.get_build_config() or {}
-    shape = config.get("input_shape", config.get("shapes_dict"))
-    if shape is None:
+    if "shapes_dict" in config:  # `build` takes a shape for each argument of `call`
+        return {name.removesuffix("_shape"): _specs_of(shape) for name, shape in config["shapes_dict"].items()}
+    needed = _required_arguments(model.call)
+    if len(needed) > 1:
+        raise ValueError(
+            f"The model {model.name!r} is called with several arguments, of which Keras keeps the shape of the first only. "
+            f"Give it a method `build(self, {', '.join(f'{name}_shape' for name in needed)})`, or wrap it in a functional "
+            f"model: `keras.Model(inputs, model(*inputs))`. Received: a model with call({', '.join(needed)})"
+        )
+    if config.get("input_shape") is None:
         raise ValueError(
             f"The input shape of the model {model.name!r} is not known. Call it once on data before creating an analyzer."
         )
-    return _specs_of(shape)
+    return _specs_of(config["input_shape"])
+
+
+def _required_arguments(call):
+    parameters = inspect.signature(call).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "training"]
 
 
 def _specs_of(shape):

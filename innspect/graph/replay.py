@@ -139,7 +139,13 @@ class Trace:
 
     def attempt(self, run, otherwise):
         """`run()`, or where it fails `otherwise()`, with nothing of the failed attempt left."""
-        state = len(self.nodes), {p: list(c) for p, c in self.paths.items()}, dict(self.layers), set(self._used), dict(self.unopened)
+        state = (
+            len(self.nodes),
+            {p: list(c) for p, c in self.paths.items()},
+            dict(self.layers),
+            set(self._used),
+            dict(self.unopened),
+        )
         stack = list(self._stack)
         try:
             return run()
@@ -262,7 +268,13 @@ class _Call(_Bound):
             return leaf
         mask = _mask_of(leaf)
         cast = trace.emit(
-            "pass", keras.ops.cast, leaf, spec=keras.KerasTensor(leaf.shape, dtype=target), name="cast", operation="Cast", dtype=target
+            "pass",
+            keras.ops.cast,
+            leaf,
+            spec=keras.KerasTensor(leaf.shape, dtype=target),
+            name="cast",
+            operation="Cast",
+            dtype=target,
         )
         if mask is not None:
             cast._keras_mask = mask
@@ -360,8 +372,13 @@ def replay(model, input_specs):
     return graph, trace.unopened
 
 
+def call_arguments(model, structure):
+    """How a model's `call` is given its inputs: one argument, or one by name for every shape that its `build` takes."""
+    return ((), structure) if "shapes_dict" in (model.get_build_config() or {}) else ((structure,), {})
+
+
 def _open_model(trace, model, symbols):
-    call = _Call(trace, model, (symbols,), {})
+    call = _Call(trace, model, *call_arguments(model, symbols))
     lowering = find_lowering(model)
     if lowering is not None:
         return lowering(trace, model, *call.args, **call.kwargs)

@@ -55,8 +55,8 @@ def print_costs(args, model, batch):
     if args.neurons:
         several = innspect.create_analyzer("gradient", model)
         key = f"{args.neurons} neurons"
-        neurons = list(range(args.neurons))
-        _, more = ratios(lambda: gradient(x), {key: lambda: several.analyze(x, batch_size=batch, neurons=neurons)}, args.repeats)
+        settings = {"batch_size": batch, "neurons": list(range(args.neurons))}
+        _, more = ratios(lambda: gradient(x), {key: lambda: several.analyze(x, **settings)}, args.repeats)
         table |= more
         limit = (1 + args.neurons) / 2
         chosen = [*chosen, (key, {}, (limit, 1.1 * limit))]
@@ -93,7 +93,8 @@ def print_memory(args, batch):
         before, peak = queue.get()
         process.join()
         base = base or peak
-        print(f"{name or 'plain gradient':24}{peak / 1024:10.0f}{peak / base:8.2f}   model alone {before / 1024:.0f}", flush=True)
+        alone = f"model alone {before / 1024:.0f}"
+        print(f"{name or 'plain gradient':24}{peak / 1024:10.0f}{peak / base:8.2f}   {alone}", flush=True)
 
 
 def main():

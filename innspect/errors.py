@@ -1,4 +1,6 @@
-"""What innspect raises on purpose."""
+"""What innspect raises on purpose, and what it says."""
+
+import difflib
 
 
 class NotAnalyzeableModelError(ValueError):
@@ -10,3 +12,12 @@ class PlainKeyError(KeyError):
 
     def __str__(self):
         return str(self.args[0]) if self.args else ""
+
+
+def suggest(word, known):
+    """A sentence with near matches."""
+    near = difflib.get_close_matches(str(word), list(known), n=4, cutoff=0.5)
+    if near:
+        return "Did you mean " + ", ".join(repr(n) for n in near) + "?"
+    listed = list(known)
+    return "There are " + ", ".join(repr(n) for n in listed[:20]) + (", ..." if len(listed) > 20 else "") + "."

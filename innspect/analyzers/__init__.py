@@ -18,8 +18,9 @@ from innspect.analyzers import (  # noqa: F401  (register themselves)
     signal,
     taylor,
 )
-from innspect.analyzers.base import Analyzer, ReverseAnalyzer
+from innspect.analyzers.base import Analyzer
 from innspect.analyzers.explanation import Explanation
 from innspect.analyzers.registry import create_analyzer, list_analyzers, register_analyzer
+from innspect.analyzers.reverse import ReverseAnalyzer
 
 __all__ = ["Analyzer", "Explanation", "ReverseAnalyzer", "create_analyzer", "list_analyzers", "register_analyzer"]

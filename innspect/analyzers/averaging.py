@@ -18,8 +18,9 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers import selection
-from innspect.analyzers.base import Analyzer, ReverseAnalyzer
+from innspect.analyzers.base import Analyzer
 from innspect.analyzers.registry import accepted_arguments, create_analyzer
+from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.selection import Selection
 from innspect.analyzers.stateless import Compiler
 from innspect.graph.ir import Node, Ref, Tensor

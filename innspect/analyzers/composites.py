@@ -2,7 +2,7 @@
 
 import inspect
 
-from innspect.errors import PlainKeyError
+from innspect.errors import PlainKeyError, suggest
 from innspect.graph.ir import is_float
 from innspect.layers import relevance as R
 from innspect.layers.base import Rule
@@ -36,8 +36,6 @@ def make_rule(rule, **settings):
         return bounded(*rule)
     if isinstance(rule, str):
         if rule not in RULES:
-            from innspect.analyzers.base import suggest
-
             raise PlainKeyError(f"Unknown rule: {rule!r}. {suggest(rule, RULES)}")
         cls, fixed = RULES[rule]
     elif isinstance(rule, type) and issubclass(rule, Rule):
@@ -108,12 +106,10 @@ class Composite:
         first, order = first_kernel_nodes(graph), _layer_order(nodes)
         early = set(list(order)[: self.until[0]]) if self.until else set()
         convolutions = [n for n in nodes if n.view.family == "convolution"]
-        box = _layer_key(convolutions[0]) if convolutions and self.first_convolution is not None else None
+        boxed = {n for n in convolutions if _layer_key(n) == _layer_key(convolutions[0]) and n in first}
         known = {name for node in nodes for name in _names(node)}
         unknown = [name for name in self.named if name not in known]
         if unknown:
-            from innspect.analyzers.base import suggest
-
             raise PlainKeyError(f"No kernel layer is named {unknown[0]!r}. {suggest(unknown[0], known)}")
         rules = {}
         for node in nodes:
@@ -122,12 +118,11 @@ class Composite:
                 by_name
                 or (self.until[1] if self.until and _layer_key(node) in early else None)
                 or (self.first if node in first and self._fits(self.first, node) else None)
-                or (self.first_convolution if box is not None and _layer_key(node) == box and node in first else None)
+                or (self.first_convolution if node in boxed and self._fits(self.first_convolution, node) else None)
                 or self.by_family.get(node.view.family)
                 or self.default
             )
         return rules
-
 
     @staticmethod
     def _fits(rule, node):

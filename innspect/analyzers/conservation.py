@@ -97,7 +97,11 @@ class Conserving:
         magnitude = table.pop("magnitude")
         table["unexplained"] = table["received"] - table["passed_on"] - sum(table[k] for k in _SHARES)
         return ConservationTable(
-            [s.path for s in seen], [type(s.rule).__name__ for s in seen], table, magnitude, self._settings(neuron_selection, output)
+            [s.path for s in seen],
+            [type(s.rule).__name__ for s in seen],
+            table,
+            magnitude,
+            self._settings(neuron_selection, output),
         )
 
     def _books(self, program, number, chosen):
@@ -111,7 +115,7 @@ class Conserving:
                     seed = self.seed(chosen.weights(values[0], y), y)
                     ledger = []
                     program.backward(tape, seed, ledger=ledger)
-                    return {step.path: _entry(step, arrived, left, saved, y.shape[0]) for step, arrived, left, saved in ledger}
+                    return {entry[0].path: _entry(*entry, y.shape[0]) for entry in ledger}
 
             self._compiled[key] = backend.compile(run)
         return self._compiled[key]

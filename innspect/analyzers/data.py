@@ -11,7 +11,8 @@ from innspect.graph.ir import is_float, widen
 
 def is_stream(x):
     """Whether `x` yields batches (a dataset, loader or generator) rather than being one array or nest of arrays."""
-    if isinstance(x, np.ndarray | list | tuple | dict | str | int | float) or hasattr(x, "__array__") or backend.is_tensor(x):
+    whole = np.ndarray | list | tuple | dict | str | int | float
+    if isinstance(x, whole) or hasattr(x, "__array__") or backend.is_tensor(x):
         return False
     return hasattr(x, "__iter__") or hasattr(x, "__getitem__") or inspect.isgenerator(x)
 
@@ -44,7 +45,8 @@ class Inputs:
 
     def __init__(self, x, clone):
         flat, self.restore = _flatten(x, clone)
-        self.arrays = [_check(a, spec, tensor, clone) for a, spec, tensor in zip(flat, clone.specs, clone.graph.inputs, strict=True)]
+        expected = zip(flat, clone.specs, clone.graph.inputs, strict=True)
+        self.arrays = [_check(array, spec, tensor, clone) for array, spec, tensor in expected]
         counts = {len(a) for a in self.arrays}
         if len(counts) > 1:
             raise ValueError(
@@ -68,7 +70,12 @@ def _flatten(x, clone):
     if isinstance(structure, dict) or (isinstance(x, dict) and count >= 1):
         return _flatten_dict(x, clone)
     if count == 1:
-        if isinstance(x, list | tuple) and len(x) == 1 and hasattr(x[0], "shape") and len(x[0].shape) == len(clone.specs[0].shape):
+        if (
+            isinstance(x, list | tuple)
+            and len(x) == 1
+            and hasattr(x[0], "shape")
+            and len(x[0].shape) == len(clone.specs[0].shape)
+        ):
             kind = type(x)
             return [x[0]], lambda arrays: kind(arrays)
         return [x], lambda arrays: arrays[0]
@@ -117,7 +124,7 @@ def _check(x, spec, tensor, clone):
     target = widen(spec.dtype)
     if is_float(target) and clone.takes_ids(tensor):
         target = "int32" if array.dtype.kind in "iub" else target
-    if not is_float(target) and target != "string" and array.dtype.kind == "f":
-        if not np.array_equal(array, np.round(array)):
-            raise ValueError(f"The input {name!r} takes integers (dtype {target}). Received: fractions, dtype {array.dtype}")
+    whole = is_float(target) or target == "string" or array.dtype.kind != "f" or np.array_equal(array, np.round(array))
+    if not whole:
+        raise ValueError(f"The input {name!r} takes integers (dtype {target}). Received: fractions, dtype {array.dtype}")
     return array if target == "string" else array.astype(target)

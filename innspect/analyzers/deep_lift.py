@@ -6,9 +6,9 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.averaging import explained_value
-from innspect.analyzers.base import ReverseAnalyzer
 from innspect.analyzers.references import Background, References, even_chunks
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.analyzers.stateless import Compiler
 from innspect.graph.folding import fold

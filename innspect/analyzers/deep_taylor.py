@@ -1,5 +1,8 @@
 """Deep Taylor decomposition (Montavon et al. 2017): z+ everywhere, another rule where the input's domain asks for it."""
 
+import warnings
+
+import numpy as np
 from keras import ops
 
 from innspect.analyzers.composites import Composite, bounded, make_rule
@@ -14,7 +17,8 @@ class DeepTaylor(RelevanceAnalyzer):
     Args:
         input_rule: "z_plus", or "w_square" at the first kernel layers for inputs without bounds.
 
-    Where the explained logit is not positive the map is all zero: there is nothing for it.
+    Where the explained logit is not positive there is no evidence to decompose: the map is all zero, and a warning
+    names the samples.
     """
 
     paper = "Montavon et al. 2017"
@@ -30,6 +34,18 @@ class DeepTaylor(RelevanceAnalyzer):
 
     def seed(self, weights, y):
         return weights * ops.relu(y) if self.start == "value" else weights * ops.cast(y > 0, y.dtype)
+
+    def _assemble(self, inputs, parts, at, several, neuron, output):
+        explanation = super()._assemble(inputs, parts, at, several, neuron, output)
+        empty = np.flatnonzero(explanation.targets <= 0) if not several else ()
+        if len(empty):
+            listed = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
+            warnings.warn(
+                f"{self.name!r} decomposes positive evidence only: the explained value is not positive, and so the map all "
+                f"zero, for {len(empty)} of {inputs.samples} samples (number {listed}).",
+                stacklevel=4,
+            )
+        return explanation
 
 
 @register_analyzer("deep_taylor.bounded")

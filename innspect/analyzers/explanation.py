@@ -65,7 +65,8 @@ class Explanation:
     def __repr__(self):
         shape = getattr(self.attributions, "shape", None)
         method = self.settings.get("method", "?")
-        return f"Explanation({method!r}, attributions={shape}, targets={np.array2string(self.targets, precision=4, threshold=6)})"
+        targets = np.array2string(self.targets, precision=4, threshold=6)
+        return f"Explanation({method!r}, attributions={shape}, targets={targets})"
 
     def _repr_html_(self):
         from innspect.visualize import explanation_html

@@ -3,9 +3,9 @@
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.base import ReverseAnalyzer
 from innspect.analyzers.data import Inputs, is_stream
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.graph.ir import channels_first, is_float
 from innspect.layers.flow import Reindex, SumOverEmbedding
 from innspect.layers.gradient import Gradient

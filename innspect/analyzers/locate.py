@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from innspect.analyzers.base import suggest
-from innspect.errors import NotAnalyzeableModelError, PlainKeyError
+from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
 from innspect.graph.ir import is_float
 
 

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.base import ReverseAnalyzer
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.heads import is_head
 from innspect.graph.ir import is_float

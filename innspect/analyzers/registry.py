@@ -3,8 +3,7 @@
 import inspect
 import warnings
 
-from innspect.analyzers.base import suggest
-from innspect.errors import PlainKeyError
+from innspect.errors import PlainKeyError, suggest
 
 _ANALYZERS: dict = {}  # name -> (class, arguments that the name fixes)
 
@@ -64,7 +63,10 @@ def create_analyzer(name, model, **kwargs):
 
 
 def _without_replaced(kwargs):
-    dropped = {k: v for k, v in kwargs.items() if k in _REPLACED or k.startswith("reverse_") and k != "reverse_project_bottleneck_layers"}
+    def is_replaced(argument):
+        return argument in _REPLACED or (argument.startswith("reverse_") and argument != "reverse_project_bottleneck_layers")
+
+    dropped = {k: v for k, v in kwargs.items() if is_replaced(k)}
     named = {k: _REPLACED.get(k, "explain(at=...) returns signals, conservation() checks them") for k in dropped}
     told = {k: why for k, why in named.items() if why}
     if told:

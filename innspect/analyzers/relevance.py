@@ -2,10 +2,10 @@
 
 import warnings
 
-from innspect.analyzers.base import ReverseAnalyzer
 from innspect.analyzers.composites import Composite, bounded, fitted_box, make_rule
 from innspect.analyzers.conservation import Conserving
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.folding import fold
 from innspect.graph.heads import is_head

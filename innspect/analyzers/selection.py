@@ -60,9 +60,7 @@ class Selection:
 
 def check_mode(mode):
     if mode not in MODES:
-        raise ValueError(
-            f"`neuron_selection_mode` must be one of 'max_activation', 'index', 'all' or None. Received: {mode!r}"
-        )
+        raise ValueError(f"`neuron_selection_mode` must be one of 'max_activation', 'index', 'all' or None. Received: {mode!r}")
 
 
 def resolve(neuron, mode, shape, samples):

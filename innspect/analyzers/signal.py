@@ -1,7 +1,7 @@
 """The signal family: what in the input the network reacted to."""
 
-from innspect.analyzers.base import ReverseAnalyzer
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.graph.ir import is_float
 from innspect.graph.operations import Rectifier
 from innspect.layers.flow import Reindex, SumOverEmbedding, WinnerOfAxes, WinnerOfOperands

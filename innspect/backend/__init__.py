@@ -6,7 +6,7 @@ Requirements of the design:
 - Nothing here is global: no switch of the framework is changed, and the user's variables are only read.
 - The same contract everywhere:
   `vjp(function, inputs)` gives the outputs and a pullback that may be asked more than once;
-  `compile(function)` may trace once per input shape;
+  `compile(function)` may trace once per input shape; `once(function, *args)` runs what is not run again;
   `variable_values(variables)` is what a compiled function must be handed to see the live weights;
   `scan(function, items)` maps over the first axis, one item at a time.
 """
@@ -27,7 +27,8 @@ if keras.backend.backend() not in _SUPPORTED:
 _active = importlib.import_module(f"innspect.backend.{keras.backend.backend()}")
 
 vjp = _active.vjp
-compile = _active.compile  # noqa: A001
+compile = _active.compile
+once = _active.once
 scan = _active.scan
 variable_values = _active.variable_values
 inference = _active.inference

@@ -20,8 +20,13 @@ def vjp(function, inputs):
     return outputs, pullback
 
 
-def compile(function):  # noqa: A001
+def compile(function):
     return jax.jit(function)
+
+
+def once(function, *args):
+    """The value of a function that is run a single time: compiled as a whole, which is quicker than op by op."""
+    return jax.jit(function).lower(*args).compile(compiler_options={"xla_backend_optimization_level": 0})(*args)
 
 
 def scan(function, items):

@@ -22,7 +22,7 @@ def vjp(function, inputs):
     return outputs, pullback
 
 
-def compile(function):  # noqa: A001
+def compile(function):
     """A graph function for every input shape, made when it is first met."""
     made = {}
 
@@ -34,6 +34,11 @@ def compile(function):  # noqa: A001
         return made[key](*args)
 
     return run
+
+
+def once(function, *args):
+    """The value of a function that is run a single time."""
+    return function(*args)
 
 
 def scan(function, items):

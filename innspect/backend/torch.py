@@ -38,12 +38,17 @@ def vjp(function, inputs):
     return [y.detach() for y in outputs], pullback
 
 
-def compile(function):  # noqa: A001
+def compile(function):
     def run(*args):
         with torch.no_grad():
             return function(*args)
 
     return run
+
+
+def once(function, *args):
+    """The value of a function that is run a single time."""
+    return function(*args)
 
 
 def scan(function, items):

@@ -5,7 +5,7 @@ import keras
 from innspect import backend
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.clone import Clone, input_structure
-from innspect.graph.heads import is_head
+from innspect.graph.heads import is_head, without_head
 from innspect.graph.registry import lowers
 
 
@@ -24,7 +24,7 @@ class LogitsModel(keras.Model):
         heads = [t.producer for t in self._clone.graph.outputs]
         if not any(is_head(node) for node in heads):
             raise NotAnalyzeableModelError(f"The model {model.name!r} ends in no softmax or sigmoid that could be taken off.")
-        self._logits = [node.inputs[0] if is_head(node) else t for node, t in zip(heads, self._clone.graph.outputs, strict=True)]
+        self._logits = [without_head(t) for t in self._clone.graph.outputs]
         self.built = True
 
     @property

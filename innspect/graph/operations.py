@@ -34,6 +34,8 @@ _KINDS = {
 }
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 
+_WINDOWS = ("MaxPool", "AdaptiveMaxPool")
+
 # Elementwise functions whose values are never negative, whatever they are given.
 NONNEGATIVE = set(
     "Relu Relu6 ReLU Sigmoid SparseSigmoid Softplus SparsePlus Squareplus HardSigmoid Exp Exp2 Sqrt Rsqrt Square Absolute "
@@ -110,11 +112,9 @@ def settle(node):
         node.kind = "opaque"
     elif node.kind in ("product", "quotient", "bilinear") and len(active) == 1:
         _settle_linear(node, active[0])
-    elif node.kind == "quotient":
+    elif node.kind == "quotient" or (node.kind == "bilinear" and "Conv" in node.operation):
         node.kind = "opaque"
-    elif node.kind == "bilinear" and node.operation in ("Conv", "DepthwiseConv", "ConvTranspose"):
-        node.kind = "opaque"
-    elif node.kind == "winner" and len(active) == 1 and node.view is None and node.operation not in ("MaxPool", "AdaptiveMaxPool"):
+    elif node.kind == "winner" and len(active) == 1 and node.view is None and node.operation not in _WINDOWS:
         node.kind = "pass"  # an elementwise maximum with a constant
         if node.operation == "Maximum" and any(_is_zero(leaf) for leaf in node.args):
             node.view, node.operation = Rectifier(), "Relu"

@@ -321,16 +321,22 @@ def _called(layer):
 
 @contextlib.contextmanager
 def untouched(layer):
-    """Keep what a call writes on a layer besides its variables: the losses of its last call."""
-    layers = layer._flatten_layers()
-    kept = [(each, list(each._losses), set(each._loss_ids)) for each in layers]
+    """Keep what a call writes on a layer besides its variables: the losses of its last call, attributes that it sets."""
+    kept = [(each, dict(vars(each)), list(each._losses), set(each._loss_ids)) for each in layer._flatten_layers()]
     try:
         yield
     finally:
-        for each, losses, ids in kept:
+        for each, attributes, losses, ids in kept:
+            _restore(vars(each), attributes)
             each._losses[:] = losses
             each._loss_ids.clear()
             each._loss_ids.update(ids)
+
+
+def _restore(attributes, kept):
+    for name in [name for name in attributes if name not in kept]:
+        del attributes[name]
+    attributes.update((name, value) for name, value in kept.items() if attributes.get(name) is not value)
 
 
 def replay(model, input_specs):
@@ -350,7 +356,7 @@ def replay(model, input_specs):
     def run():
         try:
             keras.config.set_dtype_policy(policy)
-            with _intercepting(trace):
+            with untouched(model), _intercepting(trace):
                 symbols = keras.tree.map_structure(lambda s: trace.input(s.shape, s.dtype), input_specs)
                 result["inputs"] = keras.tree.flatten(symbols)
                 result["outputs"] = _open_model(trace, model, symbols)

@@ -55,7 +55,8 @@ class Affine:
         shape[self.input_axis] = shift.shape[0]
         for axis, size in self.kernel_extent():
             shape[axis] = size
-        return self.linear(ops.broadcast_to(ops.reshape(shift, self._channel_shape(self.input_rank, self.input_axis)), shape), kernel)
+        constant = ops.reshape(shift, self._channel_shape(self.input_rank, self.input_axis))
+        return self.linear(ops.broadcast_to(constant, shape), kernel)
 
     def kernel_extent(self):
         """(axis, size) pairs: the smallest input that the layer gives a single position for."""
@@ -319,5 +320,3 @@ class BatchNorm:
         shape = [1] * self.rank
         shape[self.axis] = -1
         return x * ops.reshape(self.scale(), shape) + ops.reshape(self.shift(), shape)
-
-

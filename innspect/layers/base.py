@@ -130,7 +130,7 @@ def vjp_at(function, inputs, positions):
 
 
 def stabilised(z, epsilon):
-    """z moved away from zero by epsilon, where zero counts as positive (METHODS 0)."""
+    """Z moved away from zero by epsilon, where zero counts as positive (METHODS 0)."""
     return ops.where(z >= 0, z + epsilon, z - epsilon) if epsilon else z
 
 

@@ -67,7 +67,7 @@ class Proportional(Rule):
         return [None if m is None else x * m for x, m in zip(inputs, messages, strict=True)]
 
     def shares(self, layer, saved, signals):
-        inputs, y, pullback = saved
+        _, y, _ = saved
         ratio = self._ratio(y, signals[0])
         kept = [-r for r in self.backward(layer, saved, signals) if r is not None]
         moved = stabilised(y, self.epsilon)

@@ -198,9 +198,11 @@ class Program:
             arrived = [signals.pop(t, None) for t in step.outputs]
             returned.update((t, s) for t, s in zip(step.outputs, arrived, strict=True) if t in wanted and s is not None)
             if all(s is None for s in arrived):
-                returned.update((t, ops.zeros(shape, seed.dtype)) for t, shape in zip(step.outputs, shapes, strict=True) if t in wanted)
+                unreached = [(t, shape) for t, shape in zip(step.outputs, shapes, strict=True) if t in wanted]
+                returned.update((t, ops.zeros(shape, seed.dtype)) for t, shape in unreached)
                 continue
-            filled = [ops.zeros(shape, _dtype_like(arrived)) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]
+            dtype = next(s.dtype for s in arrived if s is not None)
+            filled = [ops.zeros(shape, dtype) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]
             results = step.backward(saved, filled)
             if ledger is not None:
                 ledger.append((step, filled, results, saved))
@@ -222,11 +224,17 @@ class Program:
 
     def _carry_bounds(self, step, inputs, bounds):
         """Take the bounds through what comes before the first kernel layer, and hand them to the rules that ask."""
-        if isinstance(step, Constant) or not any(t in bounds for t in step.inputs):
+        if isinstance(step, Constant):
             return
         if step.rule.needs_bounds:
+            if step.inputs[0] not in bounds:
+                raise ValueError(
+                    f"The bounds of the model's input say nothing about what the layer {step.path!r} reads, so the z-box "
+                    "rule does not fit it. Give it to the first kernel layers only, as `input_layer_rule=(low, high)`. "
+                    f"Received: {step.rule!r} for {step.path!r}"
+                )
             step.bounds = bounds[step.inputs[0]]
-        elif step.node.kind in ("pass", "reindex", "sum"):
+        elif step.node.kind in ("pass", "reindex", "sum", "winner") and any(t in bounds for t in step.inputs):
             ends = [
                 step.node(*[bounds[t][side] if t in bounds else x for t, x in zip(step.inputs, inputs, strict=True)])
                 for side in (0, 1)
@@ -235,12 +243,6 @@ class Program:
                 bounds[tensor] = (ops.minimum(low, high), ops.maximum(low, high))
 
 
-def _dtype_like(signals):
-    return next(s.dtype for s in signals if s is not None)
-
-
 def per_sample(tensor, batch):
     """Sums over everything but the samples: (batch,)."""
     return ops.sum(ops.reshape(tensor, (batch, -1)), axis=1)
-
-

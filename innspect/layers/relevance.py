@@ -154,7 +154,9 @@ class Gamma(AffineRule):
         kernel, bias = layer.view.kernel(), self._bias_of(layer)
         # k + gamma k+ and k + gamma k-, in two passes over the kernel
         more, less = (pick(kernel * (1 + self.gamma), kernel) for pick in (backend.maximum, backend.minimum))
-        above, below = (None, None) if bias is None else (bias + self.gamma * positive(bias), bias + self.gamma * negative(bias))
+        above = below = None
+        if bias is not None:
+            above, below = bias + self.gamma * positive(bias), bias + self.gamma * negative(bias)
         if layer.nonnegative:
             sides = [([(x, more)], above), ([(x, less)], below)]
         else:

@@ -11,7 +11,7 @@ import numpy as np
 REGIMES = ("linear", "positive", "negative")
 
 # A denominator that is smaller than so many units of rounding, relative to what it was summed from, has vanished.
-_VANISHED = 4.0
+_VANISHED = 32.0
 
 
 def regimes_to_measure(kinds):
@@ -132,14 +132,19 @@ class Moments:
             regime: "linear" gives cov[x, y].
             y_mean: "all" takes E[y] over all samples, as the paper; "regime" over those of the regime.
         """
+        return sum(self._terms(regime, y_mean))
+
+    def _terms(self, regime, y_mean):
+        """The numbers that a numerator is the sum of."""
         spread = self.layout.over_kernel
         count = np.maximum(self._count(regime), 1)
         y, y_all = self._y(regime) / count, self.sums["y"] / self.sums["count"]
         mean = y if y_mean == "regime" else y_all
-        result = self._xy(regime) / spread(count) - self._x(regime) / spread(count) * spread(mean)
+        terms = [self._xy(regime) / spread(count), self._x(regime) / spread(-count) * spread(mean)]
         if y_mean != "regime" and regime != "linear":
-            result = result + self.layout.inputs_over_kernel(self.centre["x"]) * spread(y - y_all)
-        return np.where(spread(self._count(regime) > 0), result, 0.0)
+            empty = self._count(regime) == 0
+            terms.append(self.layout.inputs_over_kernel(self.centre["x"]) * spread(np.where(empty, 0.0, y - y_all)))
+        return terms
 
     def pattern(self, regime, kernel, y_mean="all", epsilon=1e-7):
         """The pattern a = N / (w . N), and which neurons have none.
@@ -155,14 +160,13 @@ class Moments:
             others; and a boolean per neuron, True where there is none: it was never in the regime, its output is
             constant, or the denominator vanishes.
         """
-        numerator = self.numerator(regime, y_mean)
-        products = kernel.astype("float64") * numerator
-        denominator = self.layout.per_neuron(products)
-        rounding = _VANISHED * epsilon
+        terms, rounding = self._terms(regime, y_mean), _VANISHED * epsilon
+        numerator = sum(terms)
+        denominator = self.layout.per_neuron(kernel * numerator)
+        summed = self.layout.per_neuron(np.abs(kernel) * sum(map(np.abs, terms)))
         mean = self.centre["y"] + self.sums["y"] / self.sums["count"]
         constant = self.variance <= (rounding * mean) ** 2
-        degenerate = constant | (np.abs(denominator) <= rounding * self.layout.per_neuron(np.abs(products)))
-        degenerate |= self._count(regime) == 0
+        degenerate = constant | (np.abs(denominator) <= rounding * summed) | (self._count(regime) == 0)
         safe = np.where(degenerate, 1.0, denominator)
         return np.where(self.layout.over_kernel(degenerate), 0.0, numerator / self.layout.over_kernel(safe)), degenerate
 

@@ -2,6 +2,8 @@
 
 import inspect
 
+import numpy as np
+
 from innspect.errors import PlainKeyError, suggest
 from innspect.graph.ir import is_float
 from innspect.layers import relevance as R
@@ -54,8 +56,6 @@ def make_rule(rule, **settings):
 
 def bounded(low, high, epsilon=0.0):
     """The z-box rule, its bounds checked."""
-    import numpy as np
-
     if low is None or high is None:
         raise ValueError(f"`low` and `high` must both be given: the bounds of the model's input. Received: {low!r}, {high!r}")
     low, high = np.asarray(low, "float32"), np.asarray(high, "float32")
@@ -69,6 +69,7 @@ def fitted_box(rule, spec, channels_first):
     shape = tuple(spec.shape[1:])
 
     def fitted(bound, name):
+        bound = np.asarray(bound)
         if bound.ndim == 1 and len(shape) > 1:  # one number a channel
             bound = bound.reshape((-1, *[1] * (len(shape) - 1))) if channels_first else bound
         missing = len(shape) - bound.ndim

@@ -69,7 +69,7 @@ def make_parser():
 def _add_demo(commands, common):
     text = (
         "Train a small network on scikit-learn's handwritten digits, explain ten digits it has not seen with every family "
-        "of methods, and write the picture and the model. Takes about a minute."
+        "of methods, and write the picture and the model. Takes well under two minutes."
     )
     parser = commands.add_parser("demo", parents=[common], help="see a dozen methods explain a small network", description=text)
     parser.add_argument("--out", default="innspect-demo", metavar="DIR", help="where to write (default: %(default)s)")

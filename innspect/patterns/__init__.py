@@ -4,6 +4,7 @@ from innspect.patterns.collection import Patterns
 from innspect.patterns.files import load_patterns as load
 from innspect.patterns.fitting import fit
 from innspect.patterns.merging import merge
+from innspect.patterns.quality import quality
 from innspect.patterns.statistics import PatternStatistics
 
-__all__ = ["PatternStatistics", "Patterns", "fit", "load", "merge"]
+__all__ = ["PatternStatistics", "Patterns", "fit", "load", "merge", "quality"]

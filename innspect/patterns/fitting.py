@@ -61,7 +61,7 @@ def fit(
     statistics, done = _begin(model, pattern_type, gate, y_mean, checkpoint)
     total = _number_of_batches(data, batch_size, steps)
     bar, mine = _Bar(verbose, total), 0
-    for number, arrays in enumerate(_batches(data, statistics._clone, batch_size, done, steps)):
+    for number, arrays in enumerate(batches(data, statistics._clone, batch_size, done, steps)):
         if number == 0:
             progress = {"batch_size": _size(data, batch_size), "shard": [first, count], "first": _digest(arrays)}
             _check_progress(statistics, progress, checkpoint)
@@ -105,7 +105,7 @@ def _finish(statistics, checkpoint):
 
 
 # ------------------------------------------------------------------ batches
-def _batches(data, clone, batch_size, done, steps):
+def batches(data, clone, batch_size, done=0, steps=None):
     """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, None for the others."""
     from innspect.analyzers.data import Inputs, batches_of
 

@@ -73,13 +73,66 @@ class Layout:
         """One neuron a group of a tensor over the kernel: enough for what does not depend on the neuron."""
         if self.groups > 1:
             return over_kernel[..., :: self.shape[-1] // self.groups]
-        shared = [a for a in self.neuron_axes if a not in self.centre_axes]
-        return over_kernel[tuple(slice(0, 1) if i in shared else slice(None) for i in range(len(self.shape)))]
+        return over_kernel[tuple(slice(0, 1) if i in self._free_axes else slice(None) for i in range(len(self.shape)))]
 
     def per_neuron(self, over_kernel):
         """Sums over each neuron's inputs, NumPy."""
         others = tuple(i for i in range(len(self.shape)) if i not in self.neuron_axes)
         return np.sum(over_kernel, axis=others)
+
+    # ------------------------------------------------------------------ neurons one by one
+    @property
+    def _free_axes(self):
+        """The neuron axes along which neurons share their inputs."""
+        return tuple(a for a in self.neuron_axes if a not in self.centre_axes)
+
+    def neuron_groups(self):
+        """The neurons' indices, one list for all neurons with the same inputs."""
+        groups = {}
+        for neuron in np.ndindex(*self.neurons):
+            if self.groups > 1:
+                key = neuron[-1] * self.groups // self.shape[-1]
+            else:
+                key = tuple(i for i, a in zip(neuron, self.neuron_axes, strict=True) if a in self.centre_axes)
+            groups.setdefault(key, []).append(neuron)
+        return list(groups.values())
+
+    def inputs_of(self, over_kernel, neuron):
+        """One neuron's part of a quantity over the kernel, flat: (inputs,)."""
+        place = [slice(None)] * len(self.shape)
+        for axis, i in zip(self.neuron_axes, neuron, strict=True):
+            place[axis] = i
+        return over_kernel[tuple(place)].ravel()
+
+    def patch_kernel(self):
+        """A kernel whose neurons copy the inputs, so that the layer's output holds its patches."""
+        first, *others = self._free_axes
+        shape = [1 if a in others else n for a, n in enumerate(self.shape)]
+        shape[first] = self.fan_in * self.groups
+        kernel, inputs = np.zeros(shape, "float32"), [n for a, n in enumerate(self.shape) if a not in self.neuron_axes]
+        for number, index in enumerate(np.ndindex(*inputs)):
+            place, index = [slice(None)] * len(shape), iter(index)
+            for axis in range(len(shape)):
+                if axis not in self.neuron_axes:
+                    place[axis] = next(index)
+            place[first] = slice(number, None, self.fan_in)
+            kernel[tuple(place)] = 1
+        return kernel
+
+    def patches_of(self, y):
+        """The patches, (samples and positions, groups, inputs), from the output y for `patch_kernel`, NumPy."""
+        kept = [a % y.ndim for a in self.output_axes]
+        others = [i for i in range(y.ndim) if i not in kept]
+        if len(kept) > 1:  # the axes that number groups come before the one along which the copies lie
+            kept = sorted(kept, key=lambda a: self.neuron_axes[kept.index(a)] in self._free_axes)
+        moved = np.transpose(y, (*others, *kept))
+        return moved.reshape(int(np.prod([y.shape[i] for i in others])), -1, self.fan_in)
+
+    def neurons_last(self, y):
+        """An output as (samples and positions, *neurons), NumPy."""
+        kept = [a % y.ndim for a in self.output_axes]
+        others = [i for i in range(y.ndim) if i not in kept]
+        return np.transpose(y, (*others, *kept)).reshape(-1, *self.neurons)
 
     # ------------------------------------------------------------------ backend tensors
     def sum_output(self, y):

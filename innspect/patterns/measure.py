@@ -112,6 +112,7 @@ class Measurement:
         self._last_use = {t: i for i, node in enumerate(self._nodes) for t in node.inputs}
         self._centres = backend.compile(self._scoped(self._run_centres))
         self._moments = backend.compile(self._scoped(self._run_moments))
+        self._views = {}
 
     def centres(self, arrays):
         """Means of the inputs and outputs of every layer over one batch: path -> {"x", "y"}, NumPy arrays."""
@@ -121,6 +122,14 @@ class Measurement:
     def moments(self, arrays, centres):
         """Sums over one batch about the centres: path -> dict as `Moments.sums`, backend tensors."""
         return self._moments(backend.variable_values(self._variables), _tensors(arrays), centres)
+
+    def views(self, arrays, paths):
+        """What some layers see: path -> (input, where its neurons are active) for each call, NumPy arrays."""
+        key = tuple(paths)
+        if key not in self._views:
+            self._views[key] = backend.compile(self._scoped(lambda xs: self._run_views(xs, key)))
+        found = self._views[key](backend.variable_values(self._variables), _tensors(arrays))
+        return keras.tree.map_structure(backend.to_numpy, found)
 
     def centre_tensors(self, centres):
         """Centres as backend tensors in the dtype that each layer computes in."""
@@ -164,6 +173,19 @@ class Measurement:
             path: {"x": sum(x for x, _ in pairs) / len(pairs), "y": sum(y for _, y in pairs) / len(pairs)}
             for path, pairs in means.items()
         }
+
+    def _run_views(self, xs, paths):
+        found = {path: [] for path in paths}
+
+        def visit(unit, call, x):
+            y = unit.nodes[call](x)[0]
+            if unit.path in found:
+                z = y if self._gate == "activation" else unit.nodes[call].view.linear(x, unit.nodes[call].view.kernel())
+                found[unit.path].append([_as_float(x, y.dtype), self._opened(z, unit.norms[call]) > 0])
+            return y
+
+        self._walk(xs, visit)
+        return found
 
     def _run_moments(self, xs, centres):
         found = {}

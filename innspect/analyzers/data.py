@@ -53,15 +53,16 @@ class Inputs:
                 f"All inputs must hold the same number of samples. Received: {[len(a) for a in self.arrays]} samples"
             )
         self.samples = counts.pop()
+        self._fixed = clone.batch
 
     def batches(self, batch_size):
         """Index arrays of each batch, padded to a power of two by repeating the last sample, and their real length."""
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
-        self.batch_size = int(batch_size)
+        self.batch_size = batch_size = self._fixed or int(batch_size)
         for start in range(0, self.samples, batch_size):
             rows = np.arange(start, min(start + batch_size, self.samples))
-            size = min(1 << (len(rows) - 1).bit_length(), batch_size)
+            size = self._fixed or min(1 << (len(rows) - 1).bit_length(), batch_size)
             yield np.concatenate([rows, np.full(size - len(rows), rows[-1])]), len(rows)
 
 

@@ -43,9 +43,9 @@ class _NoReads(keras.StatelessScope):
 
 @contextlib.contextmanager
 def _intercepting(trace):
-    """Let `trace` answer every layer call and operation of this thread."""
+    """Let `trace` answer every layer call and operation of this thread; losses that layers add are left out."""
     global _patch_depth
-    layer_call, symbolic_call = keras.Layer.__call__, keras.Operation.symbolic_call
+    layer_call, symbolic_call, layer_loss = keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss
 
     def call(layer, *args, **kwargs):
         trace = getattr(_active, "trace", None)
@@ -57,10 +57,14 @@ def _intercepting(trace):
             return symbolic_call(operation, *args, **kwargs)
         return trace.operate(operation, args, kwargs)
 
+    def add_loss(layer, loss):
+        if getattr(_active, "trace", None) is None:
+            layer_loss(layer, loss)
+
     with _patch_lock:
         if _patch_depth == 0:
-            _intercepting.originals = (layer_call, symbolic_call)
-            keras.Layer.__call__, keras.Operation.symbolic_call = call, operate
+            _intercepting.originals = (layer_call, symbolic_call, layer_loss)
+            keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss = call, operate, add_loss
         _patch_depth += 1
     _active.trace = trace
     try:
@@ -71,7 +75,7 @@ def _intercepting(trace):
         with _patch_lock:
             _patch_depth -= 1
             if _patch_depth == 0:
-                keras.Layer.__call__, keras.Operation.symbolic_call = _intercepting.originals
+                keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss = _intercepting.originals
 
 
 class Trace:

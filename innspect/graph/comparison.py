@@ -1,0 +1,155 @@
+"""The check that a graph computes what its model computes: on one sample, once for a model.
+
+Requirements of the design:
+
+- It costs little: model and graph run as one function, on JAX compiled without optimization. Where a graph of the
+  same description was compared for the same model before, it is not compared again.
+- A difference is an error that names the first layer that differs; only then is anything run layer by layer.
+"""
+
+import weakref
+
+import keras
+import numpy as np
+
+from innspect import backend
+from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.heads import is_head
+from innspect.graph.replay import call_arguments, untouched
+
+# How far clone and model may differ, relative to the largest output: rounding, and for half precision its own error.
+_TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
+
+_compared = weakref.WeakKeyDictionary()  # model -> description of the graph that was compared, hidden softmax
+
+
+def compare(clone, inputs):
+    """Compare the outputs of model and graph on flat arrays of one sample.
+
+    Returns:
+        The path of a node at the end that returns probabilities though no softmax can be seen, or None.
+
+    Raises:
+        NotAnalyzeableModelError: They differ.
+    """
+    described = _describe(clone.graph)
+    known, hidden = _compared.get(clone.model, (None, None))
+    if known == described:
+        return hidden
+    tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
+    variables = clone.variables()
+
+    def both(values, tensors):
+        mapping = list(zip(variables, values, strict=True)) if values else []
+        with _scope(mapping):
+            theirs = _run_model(clone, tensors)
+        with _scope(mapping):  # one of its own: the states that the model has moved are as before
+            env = _run_graph(clone.graph, tensors)
+        return theirs, [env[t] for t in clone.graph.outputs]
+
+    with backend.inference():
+        theirs, ours = backend.once(both, backend.variable_values(variables), tensors)
+    theirs, ours = ([backend.to_numpy(y) for y in ys] for ys in (theirs, ours))
+    tolerance = _tolerance(clone.model)
+    for name, y, mine in zip(clone.output_names, theirs, ours, strict=True):
+        if not _close(mine, y, tolerance):
+            reason = _first_difference(clone, tensors, tolerance)
+            reason = reason or f"the output {name!r} differs. Received: {_distance(mine, y)}"
+            raise NotAnalyzeableModelError(
+                f"The clone of the model {clone.model.name!r} does not compute what the model computes: {reason}"
+            )
+    hidden = _hidden_softmax(clone.graph, ours)
+    _compared[clone.model] = described, hidden
+    return hidden
+
+
+def _scope(mapping=()):
+    return keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False)
+
+
+def _describe(graph):
+    return [(n.path, n.kind, n.operation, [t.shape for t in n.outputs]) for n in graph.nodes]
+
+
+def _tolerance(model):
+    return max(_TOLERANCE.get(layer.compute_dtype, 1e-3) for layer in model._flatten_layers())
+
+
+def _run_model(clone, tensors):
+    args, kwargs = call_arguments(clone.model, keras.tree.pack_sequence_as(clone.structure, tensors))
+    with untouched(clone.model):
+        return keras.tree.flatten(clone.model(*args, **kwargs, training=False))
+
+
+def _run_graph(graph, tensors):
+    """The value of every tensor."""
+    env = dict(zip(graph.inputs, tensors, strict=True))
+    for node in graph.nodes:
+        env.update(zip(node.outputs, node(*[env[t] for t in node.inputs]), strict=True))
+    return env
+
+
+def _close(ours, theirs, tolerance):
+    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
+    if ours.shape != theirs.shape:
+        return False
+    finite = theirs[np.isfinite(theirs)]
+    scale = np.abs(finite).max() if finite.size else 0.0
+    return np.allclose(ours, theirs, rtol=0, atol=tolerance * max(scale, 1e-6), equal_nan=True)
+
+
+def _distance(ours, theirs):
+    if ours.shape != theirs.shape:
+        return f"shape {ours.shape} instead of {theirs.shape}"
+    return f"a largest difference of {np.nanmax(np.abs(ours - theirs)):.3g}"
+
+
+def _hidden_softmax(graph, outputs):
+    """A softmax that cannot be seen, inside a leaf at the end, cannot be stripped either."""
+    for tensor, y in zip(graph.outputs, outputs, strict=True):
+        node = tensor.producer
+        if node is None or node.kind != "opaque" or is_head(node) or len(tensor.shape) < 2 or tensor.shape[-1] in (None, 1):
+            continue
+        if (y >= 0).all() and np.allclose(y.sum(-1), 1, atol=1e-3):
+            return node.path
+    return None
+
+
+def _first_difference(clone, tensors, tolerance):
+    """A sentence about the first layer whose output differs, or None."""
+    with _scope(), backend.inference():
+        ours = _run_graph(clone.graph, tensors)
+    with _scope(), backend.inference():
+        recorded = _record(lambda: _run_model(clone, tensors))
+    for path, calls in recorded.items():  # in the order of completion: inner layers before what holds them
+        for known, values in zip(clone.graph.paths.get(path, ()), calls, strict=False):
+            for tensor, value in zip(known, values, strict=False):
+                if tensor in ours and not _close(backend.to_numpy(ours[tensor]), backend.to_numpy(value), tolerance):
+                    return (
+                        f"the layer {path!r} (of type {type(clone.graph.layers[path]).__name__}) is the first that "
+                        "differs. Its `call` behaves differently on symbolic tensors. Register a reverse mapping for its "
+                        "class with `innspect.register_reverse_mapping`, which keeps the layer whole."
+                    )
+    return None
+
+
+def _record(run):
+    """Every layer's outputs, one list for each call, by path."""
+    outputs, stack, original = {}, [], keras.Layer.__call__
+
+    def call(layer, *args, **kwargs):
+        stack.append(layer.name)
+        path = "/".join(stack[1:])
+        try:
+            result = original(layer, *args, **kwargs)
+        finally:
+            stack.pop()
+        outputs.setdefault(path, []).append(keras.tree.flatten(result))
+        return result
+
+    keras.Layer.__call__ = call
+    try:
+        run()
+    finally:
+        keras.Layer.__call__ = original
+    return outputs

@@ -128,7 +128,7 @@ class Samples(Inputs):
         counts = {len(a) for a in self.arrays}
         if len(counts) != 1:
             raise ValueError(f"All inputs must hold the same number of samples. Received: {sorted(counts)} samples")
-        self.samples = counts.pop()
+        self.samples, self._fixed = counts.pop(), None
 
 
 class PlainFunction:

@@ -46,7 +46,7 @@ def find_pooling(graph, explained):
                 raise _unfit(f"{node.path!r} reads the positions of {place.path!r}, and it is no global pooling")
             return Pooling(place, tensor, nodes[::-1])
         if node.kind not in _CHAIN:
-            raise _unfit(f"{node.path!r} ({node.operation or node.kind}) lies behind the pooling and is not affine")
+            raise _unfit(f"{node.path!r} ({node.operation or node.kind}) stands before the output and is not affine")
         nodes.append(node)
         tensor = active[0]
 

@@ -102,8 +102,8 @@ class ScoreCam(ChannelScores):
         covered, size = self._covered(number, len(a.shape) - 2, [x.shape for x in xs])
         if size is None:
             raise NotAnalyzeableModelError(
-                f"'score_cam' lays the maps of the layer {self.place(number).path!r} over the input, but no input that it depends "
-                f"on has as many spatial axes. Received: maps of shape {tuple(a.shape[1:-1])} and inputs of shapes "
+                f"'score_cam' lays the maps of the layer {self.place(number).path!r} over the input, but no input of it has "
+                f"as many spatial axes. Received: maps of shape {tuple(a.shape[1:-1])} and inputs of shapes "
                 f"{[tuple(x.shape) for x in xs]}"
             )
         if not is_float(xs[covered].dtype):

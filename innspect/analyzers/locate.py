@@ -49,9 +49,16 @@ def find_layer(graph, explained, output, layer=None):
 def place_of(graph, path, tensor):
     """The `Place` of a tensor."""
     before = graph.ancestors([tensor])
-    read = {t for node in before for t in node.inputs} | {tensor}
-    numbers = tuple(i for i, t in enumerate(graph.inputs) if t in read)
-    return Place(path, tensor, _channels_first(before), numbers)
+    return Place(path, tensor, _channels_first(before), _numbers_read(graph, before, [tensor]))
+
+
+def _numbers_read(graph, before, tensors):
+    read = {t for node in before for t in node.inputs} | set(tensors)
+    return tuple(i for i, t in enumerate(graph.inputs) if t in read)
+
+
+def _inputs_read(graph, tensors):
+    return "input " + " and ".join(map(str, _numbers_read(graph, graph.ancestors(tensors), tensors)))
 
 
 def _named(graph, nodes, explained, layer):
@@ -60,9 +67,10 @@ def _named(graph, nodes, explained, layer):
         raise PlainKeyError(f"`layer` must be the path of a layer of the model. Received: {layer!r}. {_near(graph, path)}")
     calls = graph.paths[path]
     if call is None and len(calls) > 1:
+        told = "; ".join(f"'{path}[{n}]' reads {_inputs_read(graph, tensors)}" for n, tensors in enumerate(calls))
         raise ValueError(
-            f"The layer {path!r} is called {len(calls)} times, and each call has a map of its own; name one, such as "
-            f"layer='{path}[0]'. Received: layer={layer!r}"
+            f"The layer {path!r} is called {len(calls)} times, and each call has a map of its own, so name one: {told}. "
+            f"Received: layer={layer!r}"
         )
     if not -len(calls) <= (call or 0) < len(calls):
         raise ValueError(

@@ -36,3 +36,12 @@ def eager(monkeypatch):
     from innspect import backend
 
     monkeypatch.setattr(backend, "compile", lambda function: function)
+
+
+@pytest.fixture
+def quick(request):
+    """As `eager`, but not on JAX, where running step by step compiles every operation for itself and takes far longer."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        request.getfixturevalue("eager")

@@ -171,12 +171,11 @@ class DeepLift(ReverseAnalyzer):
                 return keras.tree.map_structure(lambda m: _mean(m, ws, xs), maps)
 
             sums = backend.scan(back, ops.stack(weights)) if several else back(weights[0])
-            ends = [
-                ops.stack([explained_value(s, w, v) for s, w in zip(chosen, weights, strict=True)]) for v in (y.x, y.reference)
-            ]
-            starts = ops.stack([_mean(v, ws, xs) for v in ends[1]]) if several else _mean(ends[1][0], ws, xs)
-            targets = ends[0][:, ::count]
-            here = {"outputs": self._with_head(number, y.x[::count]), "targets": targets if several else targets[0]}
+            selected = list(zip(chosen, weights, strict=True))
+            targets, starts = ([explained_value(s, w, v) for s, w in selected] for v in (y.x, y.reference))
+            ends = [t[::count] for t in targets], [_mean(v, ws, xs) for v in starts]
+            targets, starts = (ops.stack(v) if several else v[0] for v in ends)
+            here = {"outputs": self._with_head(number, y.x[::count]), "targets": targets}
             return {"sums": sums | {"start": starts}, "here": here}
 
         return function
@@ -225,10 +224,11 @@ class DeepShap(DeepLift):
 
 def _families(rule):
     """Dict from the family of affine layers to the rule of the activations after them."""
-    rule = dict.fromkeys(_FAMILIES, rule) if isinstance(rule, str) else rule
-    if not isinstance(rule, dict) or not set(rule) <= set(_FAMILIES) or not set(rule.values()) <= set(_RULES):
+    rules_of = dict.fromkeys(_FAMILIES, rule) if isinstance(rule, str) else rule
+    known = isinstance(rules_of, dict) and set(rules_of) <= set(_FAMILIES) and set(rules_of.values()) <= set(_RULES)
+    if not known:
         raise ValueError(f"`rule` must be one of {_RULES}, or a dict with one of them for {_FAMILIES}. Received: {rule!r}")
-    return rule
+    return rules_of
 
 
 def _chunks(references, rows, batch_size):

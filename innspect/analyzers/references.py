@@ -70,7 +70,7 @@ class References:
                 f"`{self._name}` must be a number, or a list with one reference for each of the inputs {names}. "
                 f"Received: one array of shape {np.shape(given)}"
             )
-        return [0.0 if ids else given for ids in self.ids]
+        return [0.0 if ids and not all(self.ids) else given for ids in self.ids]
 
     def _expanded(self, per_input):
         """One list of arrays for each reference."""

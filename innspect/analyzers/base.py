@@ -106,7 +106,7 @@ class Analyzer:
             parts.append(keras.tree.map_structure(lambda a, n=count: backend.to_numpy(a), result) | {"count": count})
             if progress:
                 progress.add(count)
-        return self._assemble(inputs, parts, at, neurons is not None, neuron, output)
+        return self._assemble(inputs, parts, at, 0 if neurons is None else len(neurons), neuron, output)
 
     def _batches(self, inputs, batch_size):
         if inputs.samples:
@@ -140,7 +140,7 @@ class Analyzer:
             return keras.tree.map_structure(lambda *a: np.concatenate(a, axis), *trimmed)
 
         if not parts:
-            return self._empty(inputs, several)
+            return self._empty(inputs, several, self._settings(neuron, output))
         return Explanation(
             attributions=self._restore(inputs, joined("attributions", axis)),
             outputs=joined("outputs", 0),
@@ -151,11 +151,12 @@ class Analyzer:
             details=joined("details", axis) if "details" in parts[0] else {},
         )
 
-    def _empty(self, inputs, several):
+    def _empty(self, inputs, several, settings):
         shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in inputs.arrays])
-        lead = (0,) if several else ()
+        lead = (several,) if several else ()
         arrays = [np.zeros((*lead, *s), "float32") for s in shapes]
-        return Explanation(self._restore(inputs, arrays), np.zeros((0,), "float32"), np.zeros((0,), "float32"))
+        nothing = np.zeros((0,), "float32")
+        return Explanation(self._restore(inputs, arrays), nothing, np.zeros((*lead, 0), "float32"), settings=settings)
 
     def _attribution_shapes(self, shapes):
         return shapes

@@ -95,7 +95,7 @@ class Perturbation(Analyzer):
                     "count": count,
                 }
             )
-        return self._assemble(inputs, parts, (), several, neuron, output)
+        return self._assemble(inputs, parts, (), len(neurons) if several else 0, neuron, output)
 
     def _looks(self, inputs, plans, neuron, neurons, number, batch_size, verbose, layer=None):
         """Batches, how many of their samples count, and for each input an iterator over what masks let be seen."""

@@ -117,9 +117,7 @@ def resolve_all(neuron, neurons, mode, shape, samples):
 
 def _index(values, shape, samples):
     values = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
-    if values.ndim == 0:
-        values = np.full((samples,), values)
-    if values.shape != (samples,):
+    if values.ndim and values.shape != (samples,):
         raise ValueError(
             f"`neuron_selection` must be one integer, or one for each of the {samples} samples. "
             f"Received: an integer array of shape {values.shape}"
@@ -130,7 +128,7 @@ def _index(values, shape, samples):
             f"`neuron_selection` must be between 0 and {count - 1}: the output has {count} neurons along its last axis. "
             f"Received: {int(values[(values < 0) | (values >= count)][0])}"
         )
-    return Selection("index", values.astype("int32"))
+    return Selection("index", np.broadcast_to(values, (samples,)).astype("int32"))
 
 
 def _element(place, shape, samples):

@@ -23,7 +23,7 @@ def batches_of(stream):
     A batch that is a tuple is (inputs, labels) or (inputs, labels, weights), as in `model.fit`; only inputs are used.
     """
     if isinstance(stream, keras.utils.PyDataset):
-        stream = (stream[i] for i in range(stream.num_batches))
+        stream = map(stream.__getitem__, range(stream.num_batches))
     for batch in stream:
         yield batch[0] if isinstance(batch, tuple) or _is_torch_pair(batch) else batch
 

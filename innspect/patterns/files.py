@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import tempfile
+from itertools import zip_longest
 
 import h5py
 import keras
@@ -241,8 +242,12 @@ def load_statistics(path, model=None, *, moments=True):
     if model is not None:
         name = statistics.model_name
         clone = model if isinstance(model, Clone) else Clone(model)
-        _compare(statistics.fingerprints, layer_fingerprints(clone.graph), name, clone.model.name, "statistics", str(path))
+        known = layer_fingerprints(clone.graph)
+        _compare(statistics.fingerprints, known, name, clone.model.name, "statistics")
         statistics._attach(clone)
+        statistics.fingerprints = known
+        paths = [unit.path for unit in statistics._measurement.units]
+        statistics.layers = dict(zip(paths, statistics.layers.values(), strict=True))
     return statistics
 
 
@@ -257,8 +262,8 @@ def read_moments(group):
 
 
 # ------------------------------------------------------------------ the right model
-def fitted_to(patterns, model, *, strict=True, fingerprints=None):
-    """`patterns`, checked to be those of `model`, a model or a `Clone`.
+def fitted_to(patterns, model, *, strict=True):
+    """`patterns`, checked to be those of `model`, a model or a `Clone`, under the names that its layers have there.
 
     Raises:
         ValueError: They are not; the message names the first layer that differs.
@@ -266,34 +271,34 @@ def fitted_to(patterns, model, *, strict=True, fingerprints=None):
     from innspect.patterns.measure import units_of
 
     clone = model if isinstance(model, Clone) else Clone(model)
-    _compare_shapes(patterns, units_of(clone.graph), clone.model.name)
-    known = layer_fingerprints(clone.graph) if strict or patterns.fingerprints is not None else None
-    if strict and patterns.fingerprints:
+    shapes = {unit.path: unit.layout.shape for unit in units_of(clone.graph)}
+    _compare_shapes(patterns, shapes, clone.model.name)
+    known = patterns.fingerprints
+    if known is not None or not strict:
+        known = layer_fingerprints(clone.graph)
+    if strict and known is not None:
         _compare(patterns.fingerprints, known, patterns.model_name, clone.model.name, "patterns")
-    patterns.fingerprints = known
-    return patterns
+    layers = dict(zip(shapes, patterns.layers.values(), strict=True))
+    settings = patterns.pattern_types, patterns.samples, patterns.gate, patterns.y_mean, clone.model.name, known
+    return Patterns(layers, *settings)
 
 
-def _compare_shapes(patterns, units, name):
-    shapes = {unit.path: unit.layout.shape for unit in units}
-    for path in [*shapes, *patterns.layers]:
-        theirs = [a.shape for a in patterns.layers[path].arrays.values()] if path in patterns.layers else [None]
-        if any(shape != shapes.get(path) for shape in theirs):
+def _compare_shapes(patterns, shapes, name):
+    for (path, shape), (other, layer) in zip_longest(shapes.items(), patterns.layers.items(), fillvalue=(None, None)):
+        theirs = None if layer is None else next(iter(layer.arrays.values())).shape
+        if theirs != shape:
+            there = f"is {path!r}, whose kernel has the shape {shape}" if path else f"is {other!r}, which this model has not"
+            received = f"a pattern of shape {theirs}" if layer is not None else "no pattern of it"
             raise ValueError(
-                f"The patterns do not fit the model {name!r}: the first layer that differs is {path!r}, whose kernel has "
-                f"the shape {shapes.get(path, 'of no layer of this model')}. Received: {_described(theirs[0])}"
+                f"The patterns do not fit the model {name!r}: the first layer that differs {there}. Received: {received}"
             )
 
 
-def _described(shape):
-    return "no pattern of it" if shape is None else f"a pattern of shape {shape}"
-
-
-def _compare(theirs, mine, their_name, my_name, what, place=""):
+def _compare(theirs, mine, their_name, my_name, what):
     path = first_difference(mine, theirs)
     if path is not None:
         raise ValueError(
-            f"The {what} {place + ' ' if place else ''}were fitted on another model ({their_name!r}) than {my_name!r}, or on "
+            f"The {what} were fitted on another model ({their_name!r}) than {my_name!r}, or on "
             f"other weights: the first layer that differs is {path!r}. Fit again, or compare shapes only with "
             "`innspect.patterns.load(path, model, strict=False)`."
         )

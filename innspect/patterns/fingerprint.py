@@ -1,9 +1,11 @@
 """What tells one model from another: a digest of every layer's class, settings and weights.
 
-The layers are those of the user's model, so that a file written on one backend is known on the others.
+The layers are those of the user's model, so that a file written on one backend is known on the others. Names count for
+nothing: Keras numbers automatic names anew for every model that is built.
 """
 
 import hashlib
+from itertools import zip_longest
 
 import numpy as np
 
@@ -26,15 +28,15 @@ def layer_fingerprints(graph):
 
 def combined(fingerprints):
     """One digest of all layers."""
-    joined = "\n".join(f"{path} {digest}" for path, digest in fingerprints.items())
-    return hashlib.sha256(joined.encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(fingerprints.values()).encode()).hexdigest()[:32]
 
 
 def first_difference(mine, theirs):
-    """The path of the first layer that differs, or None."""
-    for path in [*mine, *theirs]:
-        if mine.get(path) != theirs.get(path):
-            return path
+    """The path of the first layer that differs, layers compared in their order, or None."""
+    nothing = (None, None)
+    for (path, digest), (other, their_digest) in zip_longest(mine.items(), theirs.items(), fillvalue=nothing):
+        if digest != their_digest:
+            return other if path is None else path
     return None
 
 

@@ -145,7 +145,7 @@ def _number_of_batches(data, batch_size, steps):
         count = None if count is None or count < 0 else count
     else:
         leaves = keras.tree.flatten(data)
-        count = -(-len(leaves[0]) // batch_size) if hasattr(leaves[0], "__len__") else None
+        count = -(-len(leaves[0]) // max(batch_size, 1)) if hasattr(leaves[0], "__len__") else None
     return steps if count is None else count if steps is None else min(count, steps)
 
 

@@ -29,8 +29,8 @@ def merge(files):
         result.check_mergeable(other)
         _check_new(shards, other.progress, file)
         result.samples += other.samples
-    for path, layer in result.layers.items():
-        layer.moments = _joined(files, path)
+    for index, layer in enumerate(result.layers.values()):
+        layer.moments = _joined(files, index)
     result.progress = {}
     return result
 
@@ -46,13 +46,12 @@ def _check_new(shards, progress, file):
     shards[key] = file
 
 
-def _joined(files, path):
+def _joined(files, index):
     """The moments of one layer in all files, joined as a binary counter: stack[i] holds those of 2^i files."""
     stack = []
     for number, file in enumerate(files, start=1):
         with _opened(file) as opened:
-            group = next(g for g in _layer_groups(opened) if g.attrs["path"] == path)
-            moments = read_moments(group["statistics"])
+            moments = read_moments(_layer_groups(opened)[index]["statistics"])
         while number % 2 == 0:
             moments = merged_moments(stack.pop(), moments)
             number //= 2

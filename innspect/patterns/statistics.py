@@ -136,8 +136,8 @@ class PatternStatistics:
         merged._centres, merged._accumulator, merged.progress = None, Accumulator(), {}
         merged.samples = self.samples + other.samples
         merged.layers = {
-            path: replace(layer, moments=merged_moments(layer.moments, other.layers[path].moments))
-            for path, layer in self.layers.items()
+            path: replace(layer, moments=merged_moments(layer.moments, theirs.moments))
+            for (path, layer), theirs in zip(self.layers.items(), other.layers.values(), strict=True)
         }
         return merged
 

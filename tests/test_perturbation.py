@@ -141,6 +141,8 @@ def test_masks_are_unbiased(size, grid, probability):
     assert masks.min() >= 0
     assert masks.max() <= 1 + 1e-6
     assert np.abs(masks.mean(axis=0) - probability).max() < 0.02
+    if len(size) == 1:  # between two cells there are four values, so more are several shifts
+        assert len(np.unique(masks[:, 10].round(5))) > 4
 
 
 def test_rise_is_the_mean_of_masks_weighted_by_scores():
@@ -153,6 +155,9 @@ def test_rise_is_the_mean_of_masks_weighted_by_scores():
     close(analyzer.analyze(x, 2, batch_size=5), expected[2])
     np.testing.assert_array_equal(analyzer.analyze(x, 1), analyzer.analyze(x, 1))
     close(innspect.create_analyzer("rise", model, masks=masks).analyze(x, 1), expected[1] * 0.5 / masks.mean())
+    hidden = np.stack([ops.convert_to_numpy(model(x * m[..., None] + 2 * (1 - m[..., None])))[:, 1] for m in masks])
+    filled = innspect.create_analyzer("rise", model, num_masks=37, seed=4, value=2.0)
+    close(filled.analyze(x, 1), np.einsum("mb,mij->bij", hidden, masks) / (37 * 0.5))
     other = innspect.create_analyzer("rise", model, num_masks=37, seed=5).analyze(x, 2)
     assert np.abs(other - expected[2]).max() > 1e-2 * expected[2].max()
 
@@ -167,8 +172,6 @@ def test_rise_of_a_constant_and_with_all_kept():
     model = lambda x: x.mean((1, 2))  # noqa: E731
     kept = innspect.create_analyzer("rise", model, num_masks=4, probability=1).analyze(x, 1)
     close(kept, np.broadcast_to(model(x)[:, 1, None, None], kept.shape))
-    means = innspect.create_analyzer("rise", model, num_masks=60, value="mean", normalize="masks").analyze(x, 1)
-    assert np.abs(means - kept).max() < 0.2  # what hides has the mean of what is hidden
 
 
 def test_rise_finds_what_matters():

@@ -34,12 +34,15 @@ def test_the_file_is_what_the_design_says(fitted, tmp_path):
         assert (h5.attrs["format"], h5.attrs["version"], h5.attrs["model"]) == ("innspect-patterns", 1, "net")
         assert (h5.attrs["samples"], h5.attrs["gate"]) == (32, "activation")
         assert list(h5.attrs["pattern_types"]) == ["relu", "linear", "relu.negative"]
-        assert h5.attrs["innspect"] == innspect.__version__ and h5.attrs["keras"] == keras.__version__
+        assert h5.attrs["innspect"] == innspect.__version__
+        assert h5.attrs["keras"] == keras.__version__
         assert len(h5.attrs["fingerprint"]) == 32
         layer = h5["inner/d"]
         for kind in ("linear", "positive", "negative"):
             assert layer[kind].shape == (6, 4)
-        assert layer["count"][()] == 32 and layer["active"].shape == (4,) and layer["degenerate"].dtype == bool
+        assert layer["count"][()] == 32
+        assert layer["active"].shape == (4,)
+        assert layer["degenerate"].dtype == bool
         assert "statistics" not in layer
     assert sorted(os.listdir(tmp_path)) == ["p.h5"]
 
@@ -107,7 +110,8 @@ def test_a_failed_write_leaves_the_old_file(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr("innspect.patterns.files._write_patterns", _disk_full)
     with pytest.raises(OSError, match="No space left"):
         fitted.select("linear").save(file)
-    assert file.read_bytes() == before and os.listdir(tmp_path) == ["p.h5"]
+    assert file.read_bytes() == before
+    assert os.listdir(tmp_path) == ["p.h5"]
     with pytest.raises(OSError, match="could not be written"):
         fitted.save(tmp_path / "no" / "folder.h5")
 
@@ -138,8 +142,10 @@ def test_a_full_disk_leaves_the_old_file(fitted, tmp_path):
     fitted.save(file)
     before = file.read_bytes()
     out = subprocess.run([sys.executable, "-c", _FULL, str(file)], capture_output=True, text=True, timeout=120)
-    assert "refused:" in out.stdout and "unchanged" in out.stdout, out.stderr
-    assert file.read_bytes() == before and os.listdir(tmp_path) == ["p.h5"]
+    assert "refused:" in out.stdout, out.stderr
+    assert "unchanged" in out.stdout
+    assert file.read_bytes() == before
+    assert os.listdir(tmp_path) == ["p.h5"]
 
 
 # ------------------------------------------------------------------ statistics

@@ -132,7 +132,8 @@ def test_auto_is_linear_where_no_relu_follows():
     for path in ("b", "c"):
         np.testing.assert_array_equal(patterns[path], linear[path])
     assert patterns.select("relu.negative")["a"].shape == patterns["a"].shape == (4, 5)
-    assert patterns != linear and patterns == patterns.select("auto")
+    assert patterns != linear
+    assert patterns == patterns.select("auto")
     with pytest.raises(ValueError, match="not fitted"):
         P.fit(small(), array(8, 4), "linear").select("relu")
     with pytest.raises(KeyError, match="'d'"):
@@ -148,11 +149,13 @@ def test_dead_neurons_are_zero_and_counted():
     constant[:, 1] = 0
     kernel.assign(constant)
     patterns = P.fit(model, array(32, 4), ["auto", "linear"])
-    assert not patterns["a"][:, :2].any() and patterns["a"][:, 2:].any(axis=0).all()
+    assert not patterns["a"][:, :2].any()
+    assert patterns["a"][:, 2:].any(axis=0).all()
     assert patterns.select("linear")["a"][:, 0].any()  # it varies, though it is never active
     assert patterns.degenerate == {"a": 2}
     text = patterns.summary(None)
-    assert "never active" in text and "32 samples" in text
+    assert "never active" in text
+    assert "32 samples" in text
 
 
 def test_an_offset_of_the_input_costs_no_accuracy_in_float32():

@@ -109,7 +109,7 @@ def batches(data, clone, batch_size, done=0, steps=None):
     """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, None for the others."""
     from innspect.analyzers.data import Inputs, batches_of
 
-    if _is_stream(data):
+    if is_stream(data):
         for number, batch in enumerate(batches_of(data)):
             if steps is not None and number >= steps:
                 return
@@ -123,21 +123,22 @@ def batches(data, clone, batch_size, done=0, steps=None):
         yield [a[start : start + batch_size] for a in inputs.arrays]
 
 
-def _is_stream(data):
-    from innspect.analyzers.data import is_stream  # importing it registers analyzers, which use patterns
+def is_stream(data):
+    """Whether the data comes in batches."""
+    from innspect.analyzers import data as kinds  # importing it registers analyzers, which use patterns
 
-    return is_stream(data)
+    return kinds.is_stream(data)
 
 
 def _size(data, batch_size):
-    return None if _is_stream(data) else int(batch_size)
+    return None if is_stream(data) else int(batch_size)
 
 
 def _number_of_batches(data, batch_size, steps):
     """How many batches there will be, or None."""
     if isinstance(data, keras.utils.PyDataset):
         count = data.num_batches
-    elif _is_stream(data):
+    elif is_stream(data):
         try:
             count = int(data.cardinality()) if hasattr(data, "cardinality") else len(data)
         except TypeError:

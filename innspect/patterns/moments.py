@@ -15,9 +15,8 @@ _VANISHED = 32.0
 
 
 def regimes_to_measure(kinds):
-    """Which regimes must be measured for patterns of some kinds: any two of the three give the third."""
-    kinds = set(kinds)
-    return ("linear", "positive") if len(kinds) == 3 or kinds == {"positive", "negative"} else tuple(sorted(kinds))
+    """Which regimes must be measured for patterns of some kinds: what is not positive is negative."""
+    return ("linear", "positive") if {"positive", "negative"} <= set(kinds) else tuple(sorted(kinds))
 
 
 @dataclass
@@ -68,7 +67,7 @@ class Moments:
         }
         for regime in self.regimes:
             count, y = (spread(t) for t in (self._count(regime), self._y(regime)))
-            x, shift = self._x(regime), spread(dy)
+            (x,), shift = self._x(regime), spread(dy)
             moved[f"xy_{regime}"] = s[f"xy_{regime}"] + dx * y + shift * x + dx * shift * count
             if regime != "linear":
                 moved[f"x_{regime}"] = x + dx * count
@@ -78,8 +77,10 @@ class Moments:
         """The moments of both sets of samples together; neither operand changes."""
         if not other.sums or not self.sums:
             return self if self.sums else other
-        moved = other.about(self.centre)
-        return Moments(self.layout, self.regimes, self.centre, {k: v + moved.sums[k] for k, v in self.sums.items()})
+        share = self.sums["count"] / (self.sums["count"] + other.sums["count"])
+        centre = {k: share * v + (1 - share) * other.centre[k] for k, v in self.centre.items()}
+        mine, theirs = self.about(centre).sums, other.about(centre).sums
+        return Moments(self.layout, self.regimes, centre, {k: v + theirs[k] for k, v in mine.items()})
 
     # ------------------------------------------------------------------ sums of a regime
     def _count(self, regime):
@@ -94,19 +95,18 @@ class Moments:
         return self.sums["y_positive"] if regime == "positive" else self.sums["y"] - self.sums["y_positive"]
 
     def _x(self, regime):
+        """Numbers whose sum is that of x."""
         if regime == "linear":
-            return self.layout.expand(self.sums["x"])
+            return [self.layout.expand(self.sums["x"])]
         if regime in self.regimes:
-            return self.sums[f"x_{regime}"]
-        return self.layout.expand(self.sums["x"]) - self._x(_other(regime))
+            return [self.sums[f"x_{regime}"]]
+        return [self.layout.expand(self.sums["x"]), -self.sums[f"x_{_other(regime)}"]]
 
     def _xy(self, regime):
+        """Numbers whose sum is that of x y."""
         if regime in self.regimes:
-            return self.sums[f"xy_{regime}"]
-        first, second = self.regimes
-        if regime == "linear":
-            return self._xy(first) + self._xy(second)
-        return self._xy("linear") - self._xy(_other(regime))
+            return [self.sums[f"xy_{regime}"]]
+        return [self.sums["xy_linear"], -self.sums[f"xy_{_other(regime)}"]]
 
     # ------------------------------------------------------------------ results
     @property
@@ -140,7 +140,7 @@ class Moments:
         count = np.maximum(self._count(regime), 1)
         y, y_all = self._y(regime) / count, self.sums["y"] / self.sums["count"]
         mean = y if y_mean == "regime" else y_all
-        terms = [self._xy(regime) / spread(count), self._x(regime) / spread(-count) * spread(mean)]
+        terms = [xy / spread(count) for xy in self._xy(regime)] + [x * spread(-mean / count) for x in self._x(regime)]
         if y_mean != "regime" and regime != "linear":
             empty = self._count(regime) == 0
             terms.append(self.layout.inputs_over_kernel(self.centre["x"]) * spread(np.where(empty, 0.0, y - y_all)))

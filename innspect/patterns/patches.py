@@ -37,7 +37,7 @@ class Patches:
         return self.gates[(slice(None), *neuron)]
 
 
-def drawn_patches(model, data, *, layers=None, count=10_000, batch_size=32, seed=0):
+def drawn_patches(model, data, *, layers=None, count=10_000, batch_size=32, seed=0, part=(0, 1)):
     """Draw patches of every layer, each patch of the data with the same probability.
 
     Args:
@@ -47,6 +47,7 @@ def drawn_patches(model, data, *, layers=None, count=10_000, batch_size=32, seed
         count: Patches of each layer; all are taken where there are fewer.
         batch_size: For arrays.
         seed: Of the draw.
+        part: (i, n) takes every n-th batch, from the i-th.
 
     Returns:
         Dict from path to `Patches`.
@@ -59,13 +60,15 @@ def drawn_patches(model, data, *, layers=None, count=10_000, batch_size=32, seed
         raise PlainKeyError(f"`layers` must be among {list(units)}. Received: {unknown[0]!r}")
     random = np.random.default_rng(seed)
     drawn = {path: _Drawn(u, count) for path, u in units.items() if layers is None or path in layers}
-    for arrays in batches(data, clone, batch_size):
+    for number, arrays in enumerate(batches(data, clone, batch_size)):
+        if number % part[1] != part[0]:
+            continue
         seen = views.views(arrays, list(drawn))
         for path, calls in seen.items():
             for call, (x, opened) in enumerate(calls):
                 drawn[path].add(call, x, opened, random)
     if not drawn or any(not d.parts for d in drawn.values()):
-        raise ValueError("`data` must hold at least one sample. Received: none")
+        raise ValueError(f"The data must hold at least {part[0] + 1} batches. Received: fewer")
     return {path: d.result() for path, d in drawn.items()}
 
 

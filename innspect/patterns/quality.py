@@ -9,9 +9,10 @@ Only here are patches cut out, and only a sample of them: per layer one matrix (
 estimator is x - a+ y+ - a- y-, so that all regressions of a layer share the factors of one covariance matrix.
 """
 
+import keras
 import numpy as np
 
-from innspect.patterns.fitting import fit
+from innspect.patterns.fitting import fit, is_stream
 from innspect.patterns.patches import drawn_patches
 from innspect.patterns.report import Quality
 
@@ -29,9 +30,12 @@ def quality(
         model: A built Keras model. It is only read.
         estimators: Some of "random" (a random direction), "identity" (S_x, what LRP-0 assumes), "filter" (S_w, gradient
             methods), "linear" (S_a), "two_component" (S_a+-); None means all.
-        fit_data: Inputs that the patterns and regressions are fitted on: arrays, or a stream that can be read twice.
+        fit_data: Inputs that the patterns are fitted on, by every other batch, and the regressions, by the batches
+            between: on the same data the residual of S_a tells nothing by construction. Arrays, or a stream that can be
+            read twice, of two batches at least.
         eval_data: Other inputs, that the criterion is computed on.
-        patterns: `Patterns` with the types "linear", "relu" and "relu.negative"; None fits them on `fit_data`.
+        patterns: `Patterns` with the types "linear", "relu" and "relu.negative", fitted on other data than `fit_data`,
+            all of which the regressions are then fitted on. None fits them.
         layers: Paths of the layers to measure; None means all.
         patches: How many patches of each layer are drawn from each data set; all are taken where there are fewer. They
             should be several times as many as a neuron has inputs.
@@ -52,11 +56,15 @@ def quality(
         raise ValueError(
             "`fit_data` and `eval_data` must both be given: what is fitted must not be evaluated on the same data."
         )
-    if patterns is None:
-        patterns = fit(model, fit_data, ["linear", "relu", "relu.negative"], batch_size=batch_size)
-    known = {kind: patterns.select(t) for kind, t in _TYPES.items()} if _learned(names) else {}
+    part = (0, 1)
+    if patterns is None and not _LEARNED.isdisjoint(names):
+        if not is_stream(fit_data):
+            batch_size = max(1, min(batch_size, len(keras.tree.flatten(fit_data)[0]) // 2))
+        patterns = fit(model, fit_data, list(_TYPES.values()), batch_size=batch_size, shard=(0, 2))
+        part = (1, 2)
+    known = {} if _LEARNED.isdisjoint(names) else {kind: patterns.select(t) for kind, t in _TYPES.items()}
     settings = {"layers": layers, "count": patches, "batch_size": batch_size}
-    train = drawn_patches(model, fit_data, seed=seed, **settings)
+    train = drawn_patches(model, fit_data, seed=seed, part=part, **settings)
     test = drawn_patches(model, eval_data, seed=seed + 1, **settings)
     rho, degenerate = {}, {}
     for path, sample in train.items():
@@ -69,10 +77,7 @@ def quality(
 
 
 _TYPES = {"linear": "linear", "positive": "relu", "negative": "relu.negative"}
-
-
-def _learned(names):
-    return "linear" in names or "two_component" in names
+_LEARNED = {"linear", "two_component"}
 
 
 def _directions(name, kernel, learned, layout, random):

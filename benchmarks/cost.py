@@ -86,7 +86,7 @@ def print_memory(args, batch):
     context = multiprocessing.get_context("spawn")
     print(f"\npeak memory, batch {batch} (MiB, and relative to the plain gradient)")
     base = None
-    for name in [None, "gradient", "lrp.epsilon", "lrp.z_plus", "lrp.alpha_2_beta_1"]:
+    for name in [None, *(args.only or ["gradient", "lrp.epsilon", "lrp.z_plus", "lrp.alpha_2_beta_1"])]:
         queue = context.Queue()
         process = context.Process(target=_peak, args=(args, name, batch, queue))
         process.start()

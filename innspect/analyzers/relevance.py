@@ -38,7 +38,8 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
     def prepare(self, graph):
         rules = {node: self._in_input_units(rule) for node, rule in self.composite().assign(graph).items()}
         data_free = {node for node, rule in rules.items() if isinstance(rule, Flat | WSquare)}
-        self._passing_norms = _neighbours(graph, data_free) if data_free != set(rules) else set(graph.nodes)
+        everywhere = data_free and data_free == set(rules)
+        self._passing_norms = set(graph.nodes) if everywhere else _neighbours(graph, data_free)
         self._kernel_rules = {node.path: rule for node, rule in rules.items()}
         return fold(graph, keep=graph.outputs, apart=data_free)
 

@@ -3,7 +3,21 @@
 import keras
 import torch
 
-matmul, minimum, maximum = torch.matmul, torch.minimum, torch.maximum
+matmul = torch.matmul
+
+
+def maximum(a, b):
+    return torch.maximum(*_tensors(a, b))
+
+
+def minimum(a, b):
+    return torch.minimum(*_tensors(a, b))
+
+
+def _tensors(a, b):
+    """Both as tensors; a number takes the dtype of the other."""
+    dtype = next(x.dtype for x in (a, b) if is_tensor(x))
+    return [x if is_tensor(x) else keras.ops.convert_to_tensor(x, keras.backend.standardize_dtype(dtype)) for x in (a, b)]
 
 
 def divide_no_nan(numerator, denominator):

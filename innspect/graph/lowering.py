@@ -8,6 +8,7 @@ import keras
 from keras import layers as L
 from keras import ops
 
+from innspect import backend
 from innspect.graph.ir import is_float, widened
 from innspect.graph.registry import lowers
 from innspect.layers import affine
@@ -47,6 +48,11 @@ def _separable(trace, layer, x):
     h = _affine(trace, layer, x, depthwise, keras.KerasTensor(middle, dtype=layer.compute_dtype), "depthwise")
     z = _affine(trace, layer, h, affine.PointwiseConv(layer, rank), _spec(layer, x), "pointwise")
     return trace.activate(layer.activation, z, layer)
+
+
+@lowers(L.Activation)
+def _activation(trace, layer, x, **_):
+    return trace.activate(layer.activation, x, layer)
 
 
 @lowers(L.BatchNormalization)
@@ -91,14 +97,14 @@ def _product(*xs):
 def _largest(*xs):
     result = xs[0]
     for x in xs[1:]:
-        result = ops.maximum(result, x)
+        result = backend.maximum(result, x)
     return result
 
 
 def _smallest(*xs):
     result = xs[0]
     for x in xs[1:]:
-        result = ops.minimum(result, x)
+        result = backend.minimum(result, x)
     return result
 
 
@@ -126,7 +132,7 @@ lowers(L.RNN, L.SimpleRNN, L.LSTM, L.GRU, L.ConvLSTM1D, L.ConvLSTM2D, L.ConvLSTM
 
 
 @lowers(L.Resizing)
-def _resizing(trace, layer, x):
+def _resizing(trace, layer, x, **_):
     kind = "reindex" if layer.interpolation == "nearest" else "sum"
     return trace.leaf(layer, x, kind=kind)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
+from innspect import backend
 from innspect.graph.ir import Ref, is_float, widen
 from innspect.layers.affine import ConstantMatrix
 
@@ -76,6 +77,8 @@ def describe(operation, args, kwargs):
         function = lambda x, *_, **__: ops.cast(x, widen(dtype))  # noqa: E731
     elif name in ("Reshape", "BroadcastTo"):
         function = _reshaping(operation)
+    elif name in ("Maximum", "Minimum"):
+        function = backend.maximum if name == "Maximum" else backend.minimum
     elif name in ("Max", "Amax", "Min", "Amin"):
         view = Extremum(operation.axis, operation.keepdims, name in ("Max", "Amax"))
     elif name == "Take" and not isinstance(args[0], keras.KerasTensor) and operation.axis == 0:

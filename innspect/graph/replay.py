@@ -211,7 +211,7 @@ class Trace:
         return self._leaf(layer, _Bound(args, kwargs), None, kind, view)
 
     def _leaf(self, layer, call, error, kind="opaque", view=None):
-        path = "/".join(self._stack)
+        path = "/".join(self._stack) or "output"
         if error is not None:
             self.unopened[path] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         try:

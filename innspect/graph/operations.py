@@ -39,7 +39,7 @@ _WINDOWS = ("MaxPool", "AdaptiveMaxPool")
 
 # Elementwise functions whose values are never negative, whatever they are given.
 NONNEGATIVE = set(
-    "Relu Relu6 ReLU Sigmoid SparseSigmoid Softplus SparsePlus Squareplus HardSigmoid Exp Exp2 Sqrt Rsqrt Square Absolute "
+    "Relu Relu6 Sigmoid SparseSigmoid Softplus SparsePlus Squareplus HardSigmoid Exp Exp2 Sqrt Rsqrt Square Absolute "
     "Abs Fabs Softmax Cosh".split()
 )
 

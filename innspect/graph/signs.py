@@ -7,6 +7,7 @@ from innspect.graph.operations import NONNEGATIVE, Extremum, Rectifier
 
 _ANY = {"Maximum"}  # one operand that is not negative is enough
 _KEEPING = {"reindex", "winner", "product", "sum", "softmax"}
+_FILLING = {"Pad", "Where", "Select"}  # an integer among their arguments is a value, not a place
 _SIGNED_SUMS = {"Subtract", "BatchNormalization", "Resize", "Resizing", "GaussianBlur", "ScaleAndTranslate"}
 
 
@@ -44,7 +45,7 @@ def _float_constants(node):
         leaf
         for leaf in leaves
         if not isinstance(leaf, Ref | str | bool | slice | type(None) | type(Ellipsis))
-        and not (isinstance(leaf, int) and node.kind == "reindex")
+        and not (isinstance(leaf, int) and node.kind == "reindex" and node.operation not in _FILLING)
     ]
 
 

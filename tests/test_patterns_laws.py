@@ -17,7 +17,8 @@ pytestmark = pytest.mark.usefixtures("double")
 ALL = ["linear", "relu", "relu.negative"]
 # On PyTorch Keras multiplies matrices in float32 whatever it is given: what its layers computed is as good as that.
 KERAS = 2e-6 if keras.backend.backend() == "torch" else 1e-9
-FIXED = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = 2 if keras.backend.backend() == "jax" else 5  # there every operation is compiled
+FIXED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 10_000)
 
 

@@ -22,6 +22,9 @@ from innspect.patterns.layout import layout_of
 
 GATES = ("activation", "bias_free")
 
+# An input channel is centred where its mean is so many times its standard deviation.
+_OFFSET = 3.0
+
 
 @dataclass
 class Unit:
@@ -115,7 +118,7 @@ class Measurement:
         self._views = {}
 
     def centres(self, arrays):
-        """Means of the inputs and outputs of every layer over one batch: path -> {"x", "y"}, NumPy arrays."""
+        """What to measure every layer from: path -> {"x", "y"}, means over one batch (0 for inputs with no offset)."""
         found = self._centres(backend.variable_values(self._variables), _tensors(arrays))
         return keras.tree.map_structure(backend.to_numpy, found)
 
@@ -165,7 +168,11 @@ class Measurement:
         def visit(unit, call, x):
             (y,), layout = unit.nodes[call](x), unit.layouts[call]
             x = _as_float(x, y.dtype)
-            means[unit.path].append((layout.mean_input(x), layout.sum_output(y) / _positions(y, layout)))
+            mean = layout.mean_input(x)
+            spread = ops.sqrt(layout.mean_input(ops.square(x - layout.over_input(mean, len(x.shape)))))
+            # Where the mean is of the size of the spread, to subtract it gains nothing, and costs the exact zeros.
+            middle = ops.where(ops.absolute(mean) > _OFFSET * spread, mean, ops.zeros_like(mean))
+            means[unit.path].append((middle, layout.sum_output(y) / _positions(y, layout)))
             return y
 
         self._walk(xs, visit)

@@ -273,6 +273,27 @@ def masked_embedding():
     return shake(keras.Model(x, L.Dense(3, name="out")(h))), x_values
 
 
+class Tagger(keras.Model):
+    """Subclassed, so that nothing but the tensors themselves carries the mask."""
+
+    def __init__(self):
+        super().__init__(name="tagger")
+        self.embedding = L.Embedding(7, 4, mask_zero=True, name="embedding")
+        self.dense = L.Dense(5, activation="relu", name="dense")
+        self.mean = L.GlobalAveragePooling1D(name="mean")
+
+    def call(self, tokens):
+        return self.mean(self.dense(self.embedding(tokens)))
+
+
+@zoo
+def masked_subclassed():
+    model, values = Tagger(), ids(3, 6, below=7)
+    values[:, 4:] = 0
+    model(values)
+    return shake(model), values
+
+
 @zoo
 def masked_lstm():
     x = keras.Input((5, 3))

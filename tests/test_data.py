@@ -82,8 +82,8 @@ def test_dicts_keep_their_keys_whatever_their_order():
 
 
 # ---------------------------------------------------------------------- batches
-@pytest.mark.parametrize("method", ["lrp.epsilon", "gradient", "saliency"])
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
+@pytest.mark.parametrize("method", ["lrp.epsilon", "gradient"])
+@pytest.mark.parametrize("batch_size", [3, 100])
 def test_batch_sizes_and_padding_never_show(model, method, batch_size, eager):
     analyzer = innspect.create_analyzer(method, model)
     whole, cut = analyzer.explain(X, batch_size=7), analyzer.explain(X, batch_size=batch_size)

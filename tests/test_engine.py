@@ -194,6 +194,21 @@ def test_channels_first(data_format):
 
 
 # ---------------------------------------------------------------------- what would go wrong is told
+class Eager(L.Layer):
+    """Doubles unless it is told that this is inference."""
+
+    def call(self, x, training=True):
+        return x * 2.0 if training else x
+
+
+def test_layers_are_told_that_this_is_inference():
+    x = keras.Input((4,))
+    model = shake(keras.Model(x, L.Dense(2, name="out")(Eager(name="eager")(x))))
+    values = array(3, 4)
+    explanation = innspect.create_analyzer("lrp.z_IB", model).explain(values)
+    np.testing.assert_allclose(explanation.outputs, numpy_of(model(values, training=False))[0], rtol=1e-6)
+
+
 class TwoFaced(L.Layer):
     """Computes something else on symbolic tensors than on values."""
 

@@ -61,6 +61,7 @@ def trained(seed=7):
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     model.get_layer("out").bias.assign([3.0, 3.0, 3.0])  # positive logits, as deep Taylor needs them
     model.train_on_batch(X, LABELS)
+    model(X)  # its losses are values now, not tensors of the graph that trained it
     return model
 
 

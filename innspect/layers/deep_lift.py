@@ -21,6 +21,7 @@ from innspect.layers.flow import Reindex, sum_to
 from innspect.layers.program import Program
 
 NEAR = 1e-7  # a smaller change of an activation's input counts as none
+_TINY = 1e-30
 
 
 @dataclass
@@ -41,14 +42,18 @@ class Pair:
     def shape(self):
         return self.x.shape
 
+    def against(self, function):
+        """`function(x, x0)`, elementwise, with its own reference for every row: (rows, ...)."""
+        rows, references = self.x.shape[0], self.x0.shape[0]
+        if references in (1, rows):
+            return function(self.x, self.x0)
+        grouped = ops.reshape(self.x, (-1, references, *self.x.shape[1:]))
+        return ops.reshape(function(grouped, self.x0[None]), self.x.shape)
+
     @property
     def change(self):
         """What changed, x - x0, (rows, ...)."""
-        rows, references = self.x.shape[0], self.x0.shape[0]
-        if references in (1, rows):
-            return self.x - self.x0
-        grouped = ops.reshape(self.x, (-1, references, *self.x.shape[1:]))
-        return ops.reshape(grouped - self.x0[None], self.x.shape)
+        return self.against(ops.subtract)
 
     @property
     def reference(self):
@@ -137,24 +142,24 @@ class Rescale(MultiplierRule):
 
     def forward(self, layer, inputs):
         (p,) = layer.node.active_inputs
-        y, slope = self._with_slope(layer, at_input(inputs), p)
-        pair = Pair(y, layer(*at_reference(inputs))[0])
+        if isinstance(layer.view, Rectifier) and layer.view.max_value is None:
+            outputs = paired(layer(*at_input(inputs)), layer(*at_reference(inputs)))
+            return outputs, inputs[p].against(_share_above_zero)
+        ys, pullback = layer.active_vjp(at_input(inputs))
+        pair = Pair(ys[0], layer(*at_reference(inputs))[0])
         change = inputs[p].change
         near = ops.absolute(change) < NEAR
+        slope = pullback([ops.ones_like(ys[0])])[p]
         return [pair], ops.where(near, slope, pair.change / ops.where(near, ops.ones_like(change), change))
-
-    def _with_slope(self, layer, xs, p):
-        if isinstance(layer.view, Rectifier):
-            (y,) = layer(*xs)
-            limit = layer.view.max_value
-            opened = xs[p] > 0 if limit is None else ops.logical_and(xs[p] > 0, xs[p] < limit)
-            return y, ops.cast(opened, y.dtype)
-        ys, pullback = layer.active_vjp(xs)
-        return ys[0], pullback([ops.ones_like(ys[0])])[p]
 
     def backward(self, layer, multiplier, signals):
         (p,) = layer.node.active_inputs
         return [signals[0] * multiplier if i == p else None for i in range(len(layer.inputs))]
+
+
+def _share_above_zero(x, x0):
+    """(relu(x) - relu(x0)) / (x - x0): the share of the way from x0 to x that is above zero; 1 or 0 at x = x0."""
+    return ops.clip(ops.maximum(x, x0) / (ops.absolute(x - x0) + _TINY), 0.0, 1.0)
 
 
 class Switch(Linear):
@@ -209,13 +214,8 @@ class CrossMax(MultiplierRule):
         if not _is_largest(layer.node):
             rise, fall = fall, rise
         shares = zip(self.route.backward(layer, here, [rise]), self.route.backward(layer, there, [fall]), changes, strict=True)
-        return [None if a is None else _over(a + b, dx) for a, b, dx in shares]
-
-
-def _over(contribution, change):
-    """Contribution over change, 0 where there is no change."""
-    near = ops.absolute(change) < NEAR
-    return ops.where(near, ops.zeros_like(change), contribution / ops.where(near, ops.ones_like(change), change))
+        # Where a contribution is not 0, the winner changed at least as much as the maximum: this never blows up.
+        return [None if a is None else safe_divide(a + b, dx) for a, b, dx in shares]
 
 
 def _is_largest(node):

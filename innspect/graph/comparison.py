@@ -20,7 +20,8 @@ from innspect.graph.replay import call_arguments, untouched
 # How far clone and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
 
-_compared = weakref.WeakKeyDictionary()  # model -> description of the graph that was compared, hidden softmax
+# model -> description of the graph that was compared, hidden softmax
+_compared: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def compare(clone, inputs):

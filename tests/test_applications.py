@@ -19,6 +19,8 @@ NETWORKS = [
     "EfficientNetB0",
 ]
 ARGUMENTS = {"deep_taylor.bounded": {"low": 0, "high": 255}, "lrp.epsilon_gamma_box": {"low": 0, "high": 255}}
+QUICK = ["MobileNet", "VGG16"]  # the others are large graphs: each meets some of the methods here
+SOME = ["guided_backprop", "lrp.epsilon_plus_flat", "lrp.epsilon_gamma_box"]
 METHODS = [
     "gradient",
     "saliency",
@@ -59,8 +61,8 @@ def check(model, x, method):
         table = analyzer.conservation(x)
         assert table.error < 1e-5, str(table)
         lost = sum(table.columns[share].sum(0) for share in ("bias", "stabiliser", "dropped"))
-        scale = np.abs(explanation.targets) + sum(np.abs(table.columns[s]).sum(0) for s in ("bias", "stabiliser", "dropped"))
-        assert (np.abs(explanation.delta - lost) < 1e-4 * scale).all()
+        scale = np.abs(explanation.targets) + table.magnitude.max(0)
+        assert (np.abs(explanation.delta - lost) < 1e-5 * scale).all()
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "lrp.epsilon_plus_flat"])
@@ -72,5 +74,5 @@ def test_a_small_network(method):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name):
     model, x = network(name)
-    for method in METHODS:
+    for method in METHODS if name in QUICK else SOME:
         check(model, x, method)

@@ -304,3 +304,19 @@ def test_native_and_attention_train_while_explained():
     model.compile("adam", "mse", jit_compile=False)
     model.train_on_batch(values, array(4, 2))
     np.testing.assert_allclose(analyzer.analyze(values, "all"), backend_gradient(model, values)[0], atol=1e-5)
+
+
+# ---------------------------------------------------------------------- what a compiler makes of it
+@pytest.mark.parametrize("rule", ["lrp.gamma", "lrp.alpha_2_beta_1", "lrp.epsilon_plus_flat", "deep_lift", "guided_backprop"])
+def test_compiled_and_as_written_are_the_same(rule, request):
+    """TensorFlow's graph optimizer rewrites by pattern, and not always rightly (max(c k, k) with c > 1, for one)."""
+    x = keras.Input((6, 6, 2))
+    h = L.Conv2D(4, 3, activation="relu", padding="same")(x)
+    h = L.ReLU()(L.BatchNormalization()(L.Conv2D(4, 3, use_bias=False, padding="same")(h)))
+    h = L.Add()([h, L.BatchNormalization()(L.Conv2D(4, 3, padding="same")(h))])
+    h = L.LeakyReLU(0.2)(L.MaxPooling2D()(L.ReLU()(h)))
+    model = shake(keras.Model(x, L.Dense(3)(L.Flatten()(L.Conv2D(4, 2, activation="relu")(h)))))
+    compiled = innspect.create_analyzer(rule, model).analyze(array(3, 6, 6, 2))
+    request.getfixturevalue("eager")
+    written = innspect.create_analyzer(rule, model).analyze(array(3, 6, 6, 2))
+    np.testing.assert_allclose(compiled, written, rtol=1e-4, atol=1e-5 * np.abs(written).max())

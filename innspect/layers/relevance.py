@@ -152,8 +152,8 @@ class Gamma(AffineRule):
 
     def terms(self, layer, x, y):
         kernel, bias = layer.view.kernel(), self._bias_of(layer)
-        # k + gamma k+ and k + gamma k-, in two passes over the kernel
-        more, less = (pick(kernel * (1 + self.gamma), kernel) for pick in (backend.maximum, backend.minimum))
+        # k + gamma k-, and k + gamma k+: TensorFlow's graphs take max(c k, k) for a leaky ReLU, also where c > 1
+        less, more = backend.minimum(kernel * (1 + self.gamma), kernel), kernel + self.gamma * positive(kernel)
         above = below = None
         if bias is not None:
             above, below = bias + self.gamma * positive(bias), bias + self.gamma * negative(bias)

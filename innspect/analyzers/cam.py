@@ -118,7 +118,7 @@ class LayerMap(GradientRules):
         inner = place.tensor.shape[2:] if place.channels_first else place.tensor.shape[1:-1]
         number = next(iter(self._places))
         size = self._target_size(number, inner, shapes) if self.upsample else inner
-        return [(0, *(d or 0 for d in size))]
+        return [(shapes[0][0], *(d or 0 for d in size))]
 
 
 class GradientMap(LayerMap):

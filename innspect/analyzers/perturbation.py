@@ -144,7 +144,7 @@ class Perturbation(Analyzer):
 
     def _attribution_shapes(self, shapes):
         arrays = [np.zeros(s) for s in shapes]
-        return [(0, *self.axes(_Shapes(arrays), i).size) for i in range(len(shapes))]
+        return [(s[0], *self.axes(_Shapes(arrays), i).size) for i, s in enumerate(shapes)]
 
 
 class _Shapes:

@@ -12,6 +12,7 @@ from innspect.layers.relevance import (
     WSquare,
     ZPlus,
     ZPlusFast,
+    make_term,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "WSquare",
     "ZPlus",
     "ZPlusFast",
+    "make_term",
 ]

@@ -1,0 +1,45 @@
+"""The Python in the documentation runs as it stands."""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+from models import array, shake
+
+import innspect
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "docs/extending.md"]
+
+
+def classifier():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            L.Conv2D(4, 3, activation="relu"),
+            L.MaxPooling2D(),
+            L.Flatten(),
+            L.Dense(5, activation="softmax"),
+        ]
+    )
+    return shake(model)
+
+
+@pytest.mark.filterwarnings("ignore:.*lambda")
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_a_page_runs(page):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    names = {"__name__": page, "innspect": innspect, "model": classifier(), "x": array(4, 8, 8, 3)}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+    assert np.isfinite(names["attribution"]).all()
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text(encoding="utf-8")):
+            assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"

@@ -65,13 +65,13 @@ def explain(folder):
     signal = {
         "S_w (filter)": analyzed("pattern.net", filters),
         "S_a (linear)": analyzed("pattern.net", patterns.select("linear")),
-        "S_a+- (PatternNet)": analyzed("pattern.net", patterns),
+        "PatternNet": analyzed("pattern.net", patterns),
     }
     attribution = {
         "S_x (LRP-0)": innspect.create_analyzer("lrp.z", model).analyze(shown),
         "S_w": analyzed("pattern.attribution", filters),
         "S_a": analyzed("pattern.attribution", patterns.select("linear")),
-        "S_a+- (PatternAttribution)": analyzed("pattern.attribution", patterns),
+        "PatternAttribution": analyzed("pattern.attribution", patterns),
     }
     predictions = [str(c) for c in model.predict(shown, verbose=0).argmax(-1)]
     figure = innspect.visualize.grid(

@@ -12,7 +12,7 @@ from models import array, shake
 import innspect
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/extending.md"]
+PAGES = ["README.md", "docs/extending.md", "docs/patterns.md"]
 
 
 def classifier():
@@ -30,10 +30,17 @@ def classifier():
 
 @pytest.mark.filterwarnings("ignore:.*lambda")
 @pytest.mark.parametrize("page", PAGES)
-def test_the_python_of_a_page_runs(page):
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
-    names = {"__name__": page, "innspect": innspect, "model": classifier(), "x": array(4, 8, 8, 3)}
+    monkeypatch.chdir(tmp_path)
+    names = {
+        "__name__": page,
+        "innspect": innspect,
+        "model": classifier(),
+        "x": array(4, 8, 8, 3),
+        "x_new": array(4, 8, 8, 3, seed=1),
+    }
     for block in blocks:
         exec(compile(block, page, "exec"), names)
     assert np.isfinite(names["attribution"]).all()

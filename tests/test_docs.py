@@ -10,6 +10,7 @@ from keras import layers as L
 from models import array, shake
 
 import innspect
+from innspect.analyzers.registry import _ANALYZERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "docs/extending.md", "docs/patterns.md"]
@@ -33,6 +34,7 @@ def classifier():
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
+    known = set(innspect.list_analyzers())
     monkeypatch.chdir(tmp_path)
     names = {
         "__name__": page,
@@ -44,6 +46,8 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, page, "exec"), names)
     assert np.isfinite(names["attribution"]).all()
+    for name in set(innspect.list_analyzers()) - known:
+        del _ANALYZERS[name]
 
 
 def test_links_lead_somewhere():

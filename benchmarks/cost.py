@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import resource
 import sys
+import time
 
 import keras
 import numpy as np
@@ -34,6 +35,19 @@ METHODS = [
     ("grad_cam", {}, (0.5, 0.6)),
     ("guided_grad_cam", {}, (1.0, 1.1)),
 ]
+STEPS = 8
+
+
+def slower(x):
+    """Methods of many passes, with limits and goals that depend on the batch: label, name, arguments, (limit, goal)."""
+    many = (float(STEPS), 1.02 * STEPS)
+    shared = 1 / len(x)
+    return [
+        (f"{STEPS} integration steps", "integrated_gradients", {"steps": STEPS, "quadrature": "midpoint"}, many),
+        (f"{STEPS} noisy samples", "smoothgrad", {"num_samples": STEPS, "seed": 0}, many),
+        ("deep_lift, a reference each", "deep_lift", {"reference_inputs": np.zeros_like(x)}, (2.0, 2.1)),
+        ("deep_lift, one reference", "deep_lift", {}, (1.0 + shared, 1.1 + shared)),
+    ]
 
 
 def build(name, size):
@@ -48,23 +62,25 @@ def draw(batch, size):
 
 def print_costs(args, model, batch):
     x, gradient = draw(batch, args.size), plain_gradient(model)
-    chosen = [m for m in METHODS if not args.only or m[0] in args.only]
-    analyzers = {name: innspect.create_analyzer(name, model, **kwargs) for name, kwargs, _ in chosen}
-    runs = {name: (lambda a=a: a.analyze(x, batch_size=batch)) for name, a in analyzers.items()}
-    seconds, table = ratios(lambda: gradient(x), runs, args.repeats)
+    chosen = [(name, *rest) for name, *rest in METHODS if not args.only or name in args.only]
+    if args.slower:
+        chosen += slower(x)
+    settings = {"batch_size": batch}
     if args.neurons:
-        several = innspect.create_analyzer("gradient", model)
-        key = f"{args.neurons} neurons"
-        settings = {"batch_size": batch, "neurons": list(range(args.neurons))}
-        _, more = ratios(lambda: gradient(x), {key: lambda: several.analyze(x, **settings)}, args.repeats)
-        table |= more
-        limit = (1 + args.neurons) / 2
-        chosen = [*chosen, (key, {}, (limit, 1.1 * limit))]
+        limit, settings["neurons"] = (1 + args.neurons) / 2, list(range(args.neurons))
+        chosen = [(f"{args.neurons} neurons", "gradient", {}, (limit, 1.1 * limit))]
+    runs = {}
+    for label, name, arguments, _ in [c if len(c) == 4 else (c[0], *c) for c in chosen]:
+        start = time.perf_counter()
+        analyzer = innspect.create_analyzer(name, model, **arguments)
+        print(f"{label} is built in {time.perf_counter() - start:.2f} s", file=sys.stderr)
+        runs[label] = lambda a=analyzer: a.analyze(x, **settings)
+    seconds, table = ratios(lambda: gradient(x), runs, args.repeats)
     print(f"\n{args.model}, {args.size} px, batch {batch}, {keras.backend.backend()}: the plain gradient takes {seconds:.3f} s")
-    print(f"{'method':24}{'wall':>8}{'CPU':>8}{'limit':>8}{'goal':>8}")
-    for name, _, (limit, goal) in chosen:
-        wall, cpu = table[name]
-        print(f"{name:24}{wall:8.2f}{cpu:8.2f}{limit:8.2f}{goal:8.2f}{'' if min(wall, cpu) <= goal else '  over the goal'}")
+    print(f"{'method':28}{'wall':>8}{'CPU':>8}{'limit':>8}{'goal':>8}")
+    for label, *_, (limit, goal) in chosen:
+        wall, cpu = table[label]
+        print(f"{label:28}{wall:8.2f}{cpu:8.2f}{limit:8.2f}{goal:8.2f}{'' if min(wall, cpu) <= goal else '  over the goal'}")
     sys.stdout.flush()
 
 
@@ -104,7 +120,8 @@ def main():
     parser.add_argument("--batch", type=int, nargs="+", default=[4, 16])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="names of methods")
-    parser.add_argument("--neurons", type=int, default=0, help="also time this many neurons at once")
+    parser.add_argument("--slower", action="store_true", help="also integrated gradients, SmoothGrad and DeepLIFT")
+    parser.add_argument("--neurons", type=int, default=0, help="instead, time this many neurons at once")
     parser.add_argument("--memory", action="store_true")
     args = parser.parse_args()
     if args.memory:

@@ -13,20 +13,25 @@ from innspect.layers.gradient import Gradient
 _POSTPROCESS = {None: lambda t: t, "abs": ops.absolute, "square": ops.square}
 
 
+def prescribed(node, embedding="norm"):
+    """The rule of a node that a method in gradient form has no choice about, or None: registered ones, and ids."""
+    registered = getattr(node.view, "gradient_rule", None)
+    if registered is not None:
+        return registered
+    if node.kind == "embedding":
+        return SumOverEmbedding(embedding)
+    if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
+        return Reindex()
+    return None
+
+
 class GradientRules(ReverseAnalyzer):
     """Plain gradients everywhere, down to the embedding where the input is ids."""
 
     embedding = "norm"
 
     def rule(self, node):
-        registered = getattr(node.view, "gradient_rule", None)
-        if registered is not None:
-            return registered
-        if node.kind == "embedding":
-            return SumOverEmbedding(self.embedding)
-        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
-            return Reindex()
-        return Gradient()
+        return prescribed(node, self.embedding) or Gradient()
 
 
 @register_analyzer("gradient.baseline")

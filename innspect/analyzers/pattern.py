@@ -10,12 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.heads import is_head
-from innspect.graph.ir import is_float
-from innspect.layers.flow import Reindex, SumOverEmbedding
 from innspect.layers.gradient import Gradient
 from innspect.layers.pattern import DiagonalPattern, PatternRule, is_diagonal
 from innspect.patterns.collection import LayerPatterns, Patterns
@@ -128,13 +127,9 @@ class PatternAnalyzer(ReverseAnalyzer):
     def rule(self, node):
         if node in self._paths:
             return PatternRule(self._kernels, self._paths[node], self.times_kernel)
-        registered = getattr(node.view, "gradient_rule", None)
-        if registered is not None:
-            return registered
-        if node.kind == "embedding":
-            return SumOverEmbedding(self.embedding)
-        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
-            return Reindex()
+        fixed = prescribed(node, self.embedding)
+        if fixed is not None:
+            return fixed
         if is_diagonal(node):
             return DiagonalPattern(self.times_kernel)
         covered = node.kind in _LINEAR_OR_GATING or (is_head(node) and node.outputs[0] in self._clone.graph.outputs)

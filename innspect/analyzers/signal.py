@@ -1,10 +1,10 @@
 """The signal family: what in the input the network reacted to."""
 
+from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.graph.ir import is_float
 from innspect.graph.operations import Rectifier
-from innspect.layers.flow import Reindex, SumOverEmbedding, WinnerOfAxes, WinnerOfOperands
+from innspect.layers.flow import WinnerOfAxes, WinnerOfOperands
 from innspect.layers.gradient import Gradient, Rectified
 
 
@@ -19,16 +19,10 @@ class _RectifiedAnalyzer(ReverseAnalyzer):
     guided = False
 
     def rule(self, node):
-        registered = getattr(node.view, "gradient_rule", None)
-        if registered is not None:
-            return registered
-        if node.kind == "embedding":
-            return SumOverEmbedding("norm")
-        if isinstance(node.view, Rectifier):
+        rule = prescribed(node)
+        if rule is None and isinstance(node.view, Rectifier):
             return Rectified(self.guided)
-        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
-            return Reindex()
-        return winner_rule(node) or Gradient()
+        return rule or winner_rule(node) or Gradient()
 
 
 def winner_rule(node):

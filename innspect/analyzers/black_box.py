@@ -13,9 +13,9 @@ from innspect.analyzers.data import Inputs
 from innspect.analyzers.locate import find_layer, reads_channels_first
 from innspect.analyzers.stateless import Compiler
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
+from innspect.graph.calls import untouched
 from innspect.graph.clone import Clone
 from innspect.graph.heads import without_head
-from innspect.graph.replay import untouched
 from innspect.layers.cut import Evaluation
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from innspect import backend
 from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.calls import call_arguments, untouched
 from innspect.graph.heads import is_head
-from innspect.graph.replay import call_arguments, untouched
 
 # How far clone and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}

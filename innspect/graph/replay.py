@@ -21,8 +21,9 @@ import keras
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph import operations
+from innspect.graph.calls import Bound, Call, call_arguments, called, has_symbols, untouched
 from innspect.graph.heads import without_head
-from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen, widened
+from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen
 from innspect.graph.registry import find_lowering
 
 _active = threading.local()
@@ -185,9 +186,9 @@ class Trace:
         self._stack.append(f"{layer.name}[{calls}]" if calls else layer.name)
         self.layers.setdefault(path, layer)
         try:
-            call = _Call(self, layer, args, kwargs)
+            call = Call(self, layer, args, kwargs)
             lowering = None if getattr(layer, "quantization_mode", None) else find_lowering(layer)
-            if not _has_symbols((args, kwargs)):  # such as an embedding of fixed positions
+            if not has_symbols((args, kwargs)):  # such as an embedding of fixed positions
                 outputs = self._leaf(layer, call, None, "constant")
             elif lowering is not None:
                 outputs = lowering(self, layer, *call.args, **call.kwargs)
@@ -208,7 +209,7 @@ class Trace:
 
     def leaf(self, layer, *args, kind="opaque", view=None, **kwargs):
         """The layer as one node that calls it, for lowerings of layers that are not to be opened."""
-        return self._leaf(layer, _Bound(args, kwargs), None, kind, view)
+        return self._leaf(layer, Bound(args, kwargs), None, kind, view)
 
     def _leaf(self, layer, call, error, kind="opaque", view=None):
         path = "/".join(self._stack) or "output"
@@ -223,124 +224,13 @@ class Trace:
                 f"Received: {reason}"
             ) from reason
         return self.emit(
-            kind, _called(layer), *call.args, spec=spec, layer=layer, view=view, operation=type(layer).__name__, **call.kwargs
+            kind, called(layer), *call.args, spec=spec, layer=layer, view=view, operation=type(layer).__name__, **call.kwargs
         )
 
 
 def _layer_path(names):
     """The path of a layer, whichever of its calls, and of its parents' calls, this is."""
     return re.sub(r"\[\d+\]", "", "/".join(names))
-
-
-class _Bound:
-    def __init__(self, args, kwargs):
-        self.args, self.kwargs = args, kwargs
-
-
-class _Call(_Bound):
-    """The arguments of a layer call as `Layer.__call__` would prepare them: cast, in inference, with masks."""
-
-    def __init__(self, trace, layer, args, kwargs):
-        self.layer = layer
-        parameters = inspect.signature(layer.call).parameters
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        kwargs = {k: v for k, v in kwargs.items() if k in parameters or open_ended}
-        if layer.autocast and getattr(layer, "_convert_input_args", True):
-            args, kwargs = keras.tree.map_structure(lambda leaf: self._cast(trace, leaf), (args, kwargs))
-        if "training" in parameters:
-            kwargs["training"] = False
-        named = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments
-        self.first = args[0] if args else next(iter(named.values()), None)
-        tensors = {k: v for k, v in named.items() if _has_symbols(v)}
-        if len(tensors) == 1:
-            if "mask" in parameters and named.get("mask") is None:
-                kwargs["mask"] = keras.tree.map_structure(_mask_of, next(iter(tensors.values())))
-        else:
-            for name, value in tensors.items():
-                if f"{name}_mask" in parameters and named.get(f"{name}_mask") is None:
-                    kwargs[f"{name}_mask"] = keras.tree.map_structure(_mask_of, value)
-        self.mask = kwargs.get("mask")
-        if self.mask is None:
-            self.mask = keras.tree.map_structure(_mask_of, self.first)
-        super().__init__(args, kwargs)
-
-    def _cast(self, trace, leaf):
-        if not isinstance(leaf, keras.KerasTensor) or not is_float(leaf.dtype):
-            return leaf
-        target = widen(self.layer.input_dtype)
-        if not is_float(target) or target == trace.tensor(leaf).dtype:
-            return leaf
-        mask = _mask_of(leaf)
-        cast = trace.emit(
-            "pass",
-            keras.ops.cast,
-            leaf,
-            spec=keras.KerasTensor(leaf.shape, dtype=target),
-            name="cast",
-            operation="Cast",
-            dtype=target,
-        )
-        if mask is not None:
-            cast._keras_mask = mask
-        return cast
-
-    def set_masks(self, outputs):
-        """Attach masks to the outputs, as `Layer.__call__` does."""
-        if not self.layer.supports_masking:
-            return
-        symbols = [y for y in keras.tree.flatten(outputs) if isinstance(y, keras.KerasTensor)]
-        if all(_mask_of(y) is not None for y in symbols):
-            return
-        if not any(m is not None for m in keras.tree.flatten(self.mask)) and not getattr(self.layer, "mask_zero", False):
-            return
-        masks = self.layer.compute_mask(self.first, self.mask)
-        if masks is None:
-            return
-        for symbol, mask in zip(symbols, keras.tree.flatten(masks), strict=False):
-            if _mask_of(symbol) is None and mask is not None:
-                symbol._keras_mask = mask
-
-
-def _mask_of(symbol):
-    return getattr(symbol, "_keras_mask", None)
-
-
-def _has_symbols(structure):
-    return any(isinstance(leaf, keras.KerasTensor) for leaf in keras.tree.flatten(structure))
-
-
-def _name_of(function):
-    return getattr(function, "__name__", type(function).__name__).strip("<>")
-
-
-def _called(layer):
-    """A function that calls the user's layer on values and leaves no trace in it."""
-
-    def call(*args, **kwargs):
-        with untouched(layer):
-            return keras.tree.map_structure(widened, layer(*args, **kwargs))
-
-    return call
-
-
-@contextlib.contextmanager
-def untouched(layer):
-    """Keep what a call writes on a layer besides its variables: the losses of its last call, attributes that it sets."""
-    kept = [(each, dict(vars(each)), list(each._losses), set(each._loss_ids)) for each in layer._flatten_layers()]
-    try:
-        yield
-    finally:
-        for each, attributes, losses, ids in kept:
-            _restore(vars(each), attributes)
-            each._losses[:] = losses
-            each._loss_ids.clear()
-            each._loss_ids.update(ids)
-
-
-def _restore(attributes, kept):
-    for name in [name for name in attributes if name not in kept]:
-        del attributes[name]
-    attributes.update((name, value) for name, value in kept.items() if attributes.get(name) is not value)
 
 
 def replay(model, input_specs):
@@ -382,13 +272,8 @@ def replay(model, input_specs):
     return graph, trace.unopened
 
 
-def call_arguments(model, structure):
-    """How a model's `call` is given its inputs: one argument, or one by name for every shape that its `build` takes."""
-    return ((), structure) if "shapes_dict" in (model.get_build_config() or {}) else ((structure,), {})
-
-
 def _open_model(trace, model, symbols):
-    call = _Call(trace, model, *call_arguments(model, symbols))
+    call = Call(trace, model, *call_arguments(model, symbols))
     lowering = find_lowering(model)
     if lowering is not None:
         return lowering(trace, model, *call.args, **call.kwargs)
@@ -406,3 +291,7 @@ def _mark_active(graph):
             tensor.active = depends and (is_float(tensor.dtype) or (integral and "int" in tensor.dtype))
         if not any(t.active for t in node.outputs):
             node.kind = "constant"
+
+
+def _name_of(function):
+    return getattr(function, "__name__", type(function).__name__).strip("<>")

@@ -16,6 +16,7 @@ _PUBLIC = {
     "model_wo_softmax": "innspect.graph.logits",
     "register_analyzer": "innspect.analyzers",
     "register_reverse_mapping": "innspect.graph.registry",
+    "report": "innspect.reports",
 }
 
 __all__ = [*sorted(_PUBLIC), "NotAnalyzeableModelException"]

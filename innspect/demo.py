@@ -4,8 +4,9 @@ digits -> train -> ten digits it has not seen, one of each class -> every method
 """
 
 import os
-import sys
 import time
+
+from innspect.cli.progress import Progress
 
 _SEED = 7
 _EPOCHS = 20
@@ -140,7 +141,7 @@ def explain(model, x, x_train):
     known = set(innspect.list_analyzers())
     families = {family: [m for m in methods if m[0] in known] for family, methods in METHODS.items()}
     attributions = {}
-    with _Progress("Explaining", sum(map(len, families.values()))) as progress:
+    with Progress("Explaining", sum(map(len, families.values()))) as progress:
         for name, arguments in (method for methods in families.values() for method in methods):
             progress.say(name)
             analyzer = innspect.create_analyzer(name, model, **arguments)
@@ -166,7 +167,7 @@ def _train(model, x, labels):
     import keras
 
     model.compile(optimizer=keras.optimizers.Adam(2e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    with _Progress("Training", _EPOCHS) as progress:
+    with Progress("Training", _EPOCHS) as progress:
 
         def epoch_end(epoch, logs):
             progress.say(f"accuracy {logs['accuracy']:.1%}")
@@ -178,35 +179,3 @@ def _train(model, x, labels):
 
 def _predict(model, x):
     return model.predict(x, batch_size=256, verbose=0)
-
-
-class _Progress:
-    """A line that fills up in a terminal; four plain lines elsewhere."""
-
-    def __init__(self, what, total):
-        self.what, self.total, self.done, self.note = what, total, 0, ""
-        self._live = sys.stdout.isatty()
-
-    def __enter__(self):
-        self._show()
-        return self
-
-    def __exit__(self, *exception):
-        if self._live:
-            print()
-
-    def say(self, note):
-        self.note = note
-        self._show()
-
-    def advance(self):
-        self.done += 1
-        self._show()
-        if not self._live and self.done * 4 // self.total > (self.done - 1) * 4 // self.total:
-            print(f"{self.what}: {self.done} of {self.total}", flush=True)
-
-    def _show(self):
-        if self._live:
-            filled = 24 * self.done // max(self.total, 1)
-            bar = "=" * filled + "." * (24 - filled)
-            print(f"\r\033[K{self.what:<10} [{bar}] {self.done}/{self.total}  {self.note}", end="", flush=True)

@@ -1,6 +1,7 @@
 """The command line. Importing it starts no framework: `innspect --help` answers at once.
 
-A subcommand is a function that adds its parser and sets `run`, a function of the parsed arguments.
+A command is a module with `add(commands, common)`, which adds its parser and sets `run`, a function of the parsed
+arguments; frameworks are imported inside `run`.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import sys
 import traceback
 
 from innspect import __version__
+from innspect.cli import compare, demo, explain, methods, patterns
 from innspect.errors import PlainKeyError
 
 _BACKENDS = ("tensorflow", "jax", "torch")
@@ -20,6 +22,14 @@ _DESCRIPTION = (
 )
 
 _EPILOG = """\
+examples:
+  innspect demo                                           see a dozen methods on a small network
+  innspect explain model.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
+  innspect explain model.keras photos/ --format html --out report
+  innspect compare model.keras data.npz --method gradient --method lrp.epsilon:epsilon=0.1
+  innspect patterns fit model.keras train.npy --out model.patterns.h5
+  innspect COMMAND --help                                 everything about a command
+
 in Python, with a model of your own:
   import innspect
   analyzer = innspect.create_analyzer("lrp.epsilon", model)   # any name that `innspect methods` lists
@@ -27,6 +37,9 @@ in Python, with a model of your own:
 
 environment:
   KERAS_BACKEND   tensorflow (the default of Keras), jax or torch
+
+exit codes:
+  0 done, 1 failed, 2 wrong usage, 130 interrupted
 """
 
 
@@ -35,7 +48,7 @@ def main(arguments=None):
     parser = make_parser()
     given = parser.parse_args(arguments)
     if given.run is None:
-        parser.print_help()
+        given.parser.print_help()
         return 2
     try:
         _start_keras(given.debug)
@@ -43,6 +56,9 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("innspect: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if given.debug:
             traceback.print_exc()
@@ -57,41 +73,13 @@ def make_parser():
         "innspect", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"innspect {__version__}")
-    parser.set_defaults(run=None, debug=False)
+    parser.set_defaults(run=None, debug=False, parser=parser)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (_add_demo, _add_methods):
-        add(commands, common)
+    for command in (demo, methods, explain, compare, patterns):
+        command.add(commands, common)
     return parser
-
-
-def _add_demo(commands, common):
-    text = (
-        "Train a small network on scikit-learn's handwritten digits, explain ten digits it has not seen with every family "
-        "of methods, and write the picture and the model. Takes well under two minutes."
-    )
-    parser = commands.add_parser("demo", parents=[common], help="see a dozen methods explain a small network", description=text)
-    parser.add_argument("--out", default="innspect-demo", metavar="DIR", help="where to write (default: %(default)s)")
-    parser.set_defaults(run=_demo)
-
-
-def _demo(given):
-    from innspect.demo import run
-
-    run(given.out)
-
-
-def _add_methods(commands, common):
-    text = "List the names that innspect.create_analyzer knows."
-    parser = commands.add_parser("methods", parents=[common], help="list the methods", description=text)
-    parser.set_defaults(run=_methods)
-
-
-def _methods(given):
-    from innspect import list_analyzers
-
-    print("\n".join(list_analyzers()))
 
 
 def _start_keras(debug):

@@ -1,0 +1,153 @@
+"""`innspect compare`: methods side by side, with numbers."""
+
+import argparse
+import os
+
+from innspect.cli import options
+from innspect.cli.progress import Progress
+from innspect.reports.files import write
+
+_DESCRIPTION = "Explain the same inputs with several methods, and compare them in numbers."
+_COLUMNS = """\
+columns:
+  ms/sample    time to explain one sample, without building and compiling
+  error        |explained value - sum of the map| / |explained value|, mean over the samples, for methods with a law
+               of conservation or completeness; - for the others
+  positive     share of the map that is positive, by magnitude
+  agreement    Spearman's rank correlation of two methods' maps (channels summed), mean over the samples: 1 the same
+               order, 0 none, -1 the opposite
+With --out, the numbers go to comparison.csv, and the maps side by side to comparison.png (needs matplotlib).
+"""
+
+
+def add(commands, common):
+    parser = commands.add_parser(
+        "compare",
+        parents=[common],
+        help="methods side by side, with numbers",
+        description=_DESCRIPTION,
+        epilog="\n".join([options.INPUTS, options.PREPROCESSING, _COLUMNS]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_model(parser)
+    options.add_inputs(parser, "data", "DATA", "images, folders, globs, or arrays; see below")
+    options.add_methods(parser)
+    parser.add_argument("--neuron", type=int, metavar="N", help="explain output N (default: the largest)")
+    parser.add_argument("--out", metavar="DIR", help="also write the numbers and the maps")
+    options.add_force(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(given):
+    import numpy as np
+
+    from innspect.cli.inputs import Source
+    from innspect.reports import explaining
+
+    files = [os.path.join(given.out, name) for name in ("comparison.csv", "comparison.png")] if given.out else []
+    options.refuse_existing(files, given.force)
+    model = options.load_model(given)
+    source = Source(given.data, model, given.preprocess, given.limit)
+    chosen = options.chosen_methods(given, model)
+    names = [options.label_of(name, arguments) for name, arguments in chosen]
+    analyzers = explaining.make_analyzers(model, dict(zip(names, chosen, strict=True)))
+    x = source[:]
+    outputs = np.concatenate([explaining.predict(model, batch) for batch in source.batches(given.batch_size)])
+    if given.neuron is None:
+        neurons = explaining.most_likely(outputs, 1)
+    else:
+        neurons = np.full((1, len(outputs)), given.neuron, "int32")
+    _warm_up(analyzers, source, neurons, given.batch_size)
+    batches = -(-len(source) // given.batch_size)
+    with Progress("Comparing", len(analyzers) * batches) as progress:
+        result = explaining.explain(analyzers, x, outputs, neurons, batch_size=given.batch_size, progress=progress)
+    rows, table = numbers(result)
+    print()
+    _print(rows, table, len(source))
+    if given.out:
+        os.makedirs(given.out, exist_ok=True)
+        write(files[0], _csv(rows, table))
+        written = [files[0]]
+        if _draw(result, x, source.names, files[1]):
+            written.append(files[1])
+        print(f"\nwritten to {', '.join(written)}")
+
+
+def _warm_up(analyzers, source, neurons, batch_size):
+    """Compile for the first batch, so that compiling is not timed."""
+    rows = slice(0, batch_size)
+    for analyzer in analyzers.values():
+        analyzer.explain(source[rows], batch_size=batch_size, neurons=None if neurons is None else list(neurons[:, rows]))
+
+
+def numbers(result):
+    """(label, milliseconds, error or None, positive share) of each method, and the table of agreement."""
+    import numpy as np
+
+    from innspect.reports.agreement import agreement, comparable
+
+    rows, maps = [], {}
+    first = {label: next(iter(m.attributions.values()))[0] for label, m in result.methods.items()}
+    shape = min((a.shape for a in first.values()), key=len)
+    if len({len(a.shape) for a in first.values()}) == 1 and len(shape) == 4:  # all with channels
+        shape = shape[:-1]
+    for label, method in result.methods.items():
+        error = None
+        if method.delta is not None:
+            targets = np.maximum(np.abs(method.targets), np.finfo("float32").tiny)
+            error = float(np.mean(np.abs(method.delta) / targets))
+        whole = np.concatenate([a[0].reshape(len(a[0]), -1) for a in method.attributions.values()], axis=1)
+        magnitude = np.abs(whole).sum()
+        positive = float(np.maximum(whole, 0).sum() / magnitude) if magnitude else float("nan")
+        rows.append((label, 1000 * method.seconds, error, positive))
+        maps[label] = comparable(first[label], shape)
+    return rows, agreement(maps)
+
+
+def _print(rows, table, samples):
+    from innspect.analyzers.tables import Table
+
+    shown = [
+        [f"{i + 1}", label, f"{ms:.3g}", "-" if error is None else f"{error:.1e}", f"{positive:.0%}"]
+        + ["-" if value != value else f"{value:.2f}" for value in table[i]]
+        for i, (label, ms, error, positive) in enumerate(rows)
+    ]
+    head = [
+        "",
+        "method",
+        "ms/sample",
+        "error",
+        "positive",
+        *[f"agreement {i + 1}" if i == 0 else f"{i + 1}" for i in range(len(rows))],
+    ]
+    print(Table(head, shown, f"means over {samples} sample{'s' * (samples > 1)}"))
+
+
+def _csv(rows, table):
+    import csv
+    import io
+
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["method", "ms_per_sample", "error", "positive", *[f"agreement with {row[0]}" for row in rows]])
+    for row, line in zip(rows, table, strict=True):
+        writer.writerow([row[0], row[1], "" if row[2] is None else row[2], row[3], *["" if v != v else v for v in line]])
+    return buffer.getvalue()
+
+
+def _draw(result, x, names, path):
+    """The maps of the first samples as a grid, where they are pictures and matplotlib is there to draw them."""
+    import importlib.util
+    import io
+
+    from innspect.visualize import grid
+
+    maps = {label: next(iter(m.attributions.values()))[0][:12] for label, m in result.methods.items()}
+    if not importlib.util.find_spec("matplotlib") or any(a.ndim not in (3, 4) for a in maps.values()):
+        return False
+    images = x[:12] if hasattr(x, "ndim") and x.ndim == 4 and x.shape[-1] in (1, 3) else None
+    figure = grid(maps, images=images, captions=names[:12], cell=1.2)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write(path, buffer.getvalue())
+    return True

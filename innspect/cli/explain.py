@@ -1,0 +1,188 @@
+"""`innspect explain`: maps of files, as pictures, arrays or a report."""
+
+import argparse
+import json
+import os
+
+from innspect.cli import options
+from innspect.cli.progress import Progress
+from innspect.reports.files import write
+
+_DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
+_WRITES = """\
+what is written to --out:
+  png    INPUT.METHOD.png, positive red, negative blue, zero white; with .topK or .neuronN where several are explained
+  npz    METHOD.npz: attributions (neurons, samples, ...), targets, neurons, outputs, names
+  html   explanations.html: everything in one page that needs no network
+  and explanations.json: predictions, what was explained, and the settings
+
+examples:
+  innspect explain vgg16.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
+  innspect explain model.keras 'photos/**/*.jpg' --preprocess unit --format html --labels classes.txt
+  innspect explain model.keras data.npz:x_test --limit 16 --method lrp.gamma:gamma=0.5 --format npz
+"""
+
+
+def add(commands, common):
+    parser = commands.add_parser(
+        "explain",
+        parents=[common],
+        help="explain images or arrays with a model of yours",
+        description=_DESCRIPTION,
+        epilog="\n".join([options.INPUTS, options.PREPROCESSING, _WRITES]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_model(parser)
+    options.add_inputs(parser, "inputs", "INPUT", "images, folders, globs, or arrays; see below")
+    options.add_methods(parser)
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--top", type=options.positive, default=1, metavar="K", help="explain the K largest outputs (default: 1)"
+    )
+    chosen.add_argument("--neuron", action="append", type=int, metavar="N", help="explain output N; may be given several times")
+    parser.add_argument("--labels", metavar="FILE", help="the names of the classes, one a line")
+    parser.add_argument(
+        "--format", action="append", choices=("png", "npz", "html"), help="may be given several times (default: png)"
+    )
+    parser.add_argument("--out", default="explanations", metavar="DIR", help="where to write (default: %(default)s)")
+    options.add_force(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(given):
+    import numpy as np
+
+    from innspect.cli.inputs import Source
+    from innspect.reports import explaining
+
+    labels = _labels(given.labels)
+    model = options.load_model(given)
+    source = Source(given.inputs, model, given.preprocess, given.limit)
+    chosen = options.chosen_methods(given, model)
+    names = [options.label_of(name, arguments) for name, arguments in chosen]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--method must name each method once. Received: {', '.join(names)}")
+    formats = list(dict.fromkeys(given.format or ["png"]))
+    options.refuse_existing(_planned(given, source.names, names, formats), given.force)
+    analyzers = explaining.make_analyzers(model, dict(zip(names, chosen, strict=True)))
+
+    x = source[:]
+    batches = -(-len(source) // given.batch_size)
+    outputs = _predicted(explaining, model, source, given.batch_size)
+    neurons = _neurons(given, outputs, np)
+    with Progress("Explaining", batches * len(analyzers)) as progress:
+        settings = {"batch_size": given.batch_size, "books": "html" in formats, "progress": progress}
+        result = explaining.explain(analyzers, x, outputs, neurons, **settings)
+    os.makedirs(given.out, exist_ok=True)
+    for kind in formats:
+        {"png": _pictures, "npz": _arrays, "html": _page}[kind](given, source, result, labels)
+    _write_index(given, source.names, result, labels)
+    print(f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}: written to {given.out}")
+    _print_predictions(source.names, result, labels)
+
+
+def _predicted(explaining, model, source, batch_size):
+    import numpy as np
+
+    return np.concatenate([explaining.predict(model, batch) for batch in source.batches(batch_size)])
+
+
+def _labels(path):
+    if path is None:
+        return None
+    with open(path, encoding="utf-8") as file:
+        return [line.strip() for line in file if line.strip()]
+
+
+def _neurons(given, outputs, np):
+    from innspect.reports.explaining import most_likely
+
+    if not given.neuron:
+        found = most_likely(outputs, given.top)
+        if found is None and given.top > 1:
+            raise ValueError(f"--top {given.top} needs a model with several outputs. Received: an output {outputs.shape[1:]}")
+        return found
+    return np.repeat(np.array(given.neuron, "int32")[:, None], len(outputs), axis=1)
+
+
+# ------------------------------------------------------------------ what is written
+def _suffixes(given):
+    """What is added to the name of a map, for every neuron that is explained."""
+    if given.neuron:
+        return [f".neuron{n}" for n in given.neuron]
+    return [f".top{k + 1}" for k in range(given.top)] if given.top > 1 else [""]
+
+
+def _planned(given, inputs, methods, formats):
+    files = ["explanations.json"]
+    if "png" in formats:
+        files += [f"{name}.{method}{suffix}.png" for name in inputs for method in methods for suffix in _suffixes(given)]
+    if "npz" in formats:
+        files += [f"{method}.npz" for method in methods]
+    if "html" in formats:
+        files.append("explanations.html")
+    return [os.path.join(given.out, file) for file in files]
+
+
+def _pictures(given, source, result, labels):
+    from innspect.reports.pictures import map_pictures
+    from innspect.visualize.html import png
+
+    for label, method in result.methods.items():
+        for name, attributions in method.attributions.items():
+            inner = f".{name}" if name else ""
+            for maps, suffix in zip(attributions, _suffixes(given), strict=False):
+                for sample, image in zip(source.names, map_pictures(maps, label), strict=True):
+                    file = os.path.join(given.out, f"{sample}.{label}{suffix}{inner}.png")
+                    write(file, png(image))
+
+
+def _arrays(given, source, result, labels):
+    import io
+
+    import numpy as np
+
+    for label, method in result.methods.items():
+        named = {f"attributions{f'/{k}' if k else ''}": v for k, v in method.attributions.items()}
+        extra = {} if result.neurons is None else {"neurons": result.neurons}
+        extra |= {} if method.delta is None else {"delta": method.delta}
+        buffer = io.BytesIO()
+        np.savez(buffer, **named, targets=method.targets, outputs=result.outputs, names=np.array(source.names), **extra)
+        write(os.path.join(given.out, f"{label}.npz"), buffer.getvalue())
+
+
+def _page(given, source, result, labels):
+    from innspect.reports.page import page
+
+    command = f"innspect explain {given.model} ... --preprocess {given.preprocess}"
+    title = f"What {os.path.basename(given.model)} looks at"
+    text = page(result, source.names, labels, title, {"command": command}, images=source.pictures(slice(None)))
+    write(os.path.join(given.out, "explanations.html"), text)
+
+
+def _write_index(given, inputs, result, labels):
+    content = {
+        "model": given.model,
+        "preprocess": given.preprocess,
+        "inputs": [
+            {"name": name, "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None}
+            | ({} if result.neurons is None else {"explained": result.neurons[:, i].tolist()})
+            for i, name in enumerate(inputs)
+        ],
+        "methods": {label: method.settings for label, method in result.methods.items()},
+    }
+    write(os.path.join(given.out, "explanations.json"), json.dumps(content, indent=1, default=repr))
+
+
+def _print_predictions(inputs, result, labels):
+    if result.neurons is None:
+        return
+    for i, name in enumerate(inputs[:20]):
+        shown = [f"{_named(n, labels)} ({result.outputs[i, n]:.3g})" for n in result.neurons[:, i]]
+        print(f"  {name}: {', '.join(shown)}")
+    if len(inputs) > 20:
+        print(f"  ... and {len(inputs) - 20} more")
+
+
+def _named(number, labels):
+    return labels[number] if labels and number < len(labels) else f"output {number}"

@@ -1,0 +1,134 @@
+"""What several commands share: options, the values they take, and files that are not overwritten."""
+
+import argparse
+import ast
+import os
+
+from innspect.reports import DEFAULT_METHODS, default_methods
+
+PREPROCESSING = """\
+preprocessing:
+  none       pixels as they are, 0 to 255 (the default; right for models that begin with a Rescaling layer)
+  unit       0 to 1
+  symmetric  -1 to 1
+  vgg16, resnet50, mobilenet_v2, ...   the `preprocess_input` of that module of keras.applications
+"""
+INPUTS = """\
+inputs:
+  images (anything Pillow reads), resized to the model's input; folders, with all images below them; globs;
+  arrays, samples first: data.npy, data.npz or data.h5. FILE:NAME chooses one array of a file that holds several;
+  an .npz or .h5 whose arrays have the names of the model's inputs feeds a model with several inputs.
+"""
+
+
+def add_force(parser):
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def add_model(parser):
+    parser.add_argument("model", metavar="MODEL", help="a saved Keras model (.keras, or .h5)")
+    parser.add_argument(
+        "--code", action="append", default=[], metavar="FILE.py", help="run this first: it registers the model's own classes"
+    )
+
+
+def add_inputs(parser, name, metavar, text):
+    parser.add_argument(name, nargs="+", metavar=metavar, help=text)
+    parser.add_argument("--preprocess", default="none", metavar="NAME", help="what is done to the inputs; see below")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
+    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="samples at once (default: %(default)s)")
+
+
+def add_methods(parser):
+    parser.add_argument(
+        "--method",
+        action="append",
+        type=method,
+        metavar="NAME[:ARG=VALUE,...]",
+        help="a name that `innspect methods` lists, with arguments: lrp.gamma:gamma=0.5; may be given several times "
+        f"(default: {', '.join(DEFAULT_METHODS)}, as far as the model allows)",
+    )
+    parser.add_argument(
+        "--patterns", metavar="FILE", help="for pattern.net and pattern.attribution: from `innspect patterns fit`"
+    )
+
+
+def positive(text):
+    """An integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+positive.__name__ = "positive integer"  # argparse shows it
+
+
+def method(text):
+    """The name and the arguments of "lrp.gamma:gamma=0.5,input_layer_rule=(0,1)"."""
+    name, _, rest = text.partition(":")
+    try:
+        call = ast.parse(f"f({rest})", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+            raise ValueError
+        return name, {k.arg: _value(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be a name, or a name with arguments such as 'lrp.epsilon:epsilon=0.1,bias=False'"
+        ) from None
+
+
+def _value(node):
+    """A Python literal; a bare word is a string."""
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+
+
+# ------------------------------------------------------------------ files
+def refuse_existing(paths, force):
+    """Raise before any work is done, where a file would be overwritten without `force`.
+
+    Raises:
+        FileExistsError: The message names the first file.
+    """
+    there = [] if force else [p for p in paths if os.path.lexists(p)]
+    if there:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise FileExistsError(f"{there[0]!r} exists{more}; give --force to overwrite, or another --out")
+
+
+# ------------------------------------------------------------------ models
+def load_model(given):
+    """The model of the command line."""
+    import runpy
+
+    import keras
+
+    for path in given.code:
+        runpy.run_path(path)
+    if not os.path.exists(given.model):
+        raise FileNotFoundError(f"There is no file {given.model!r}")
+    model = keras.saving.load_model(given.model, compile=False)
+    if not isinstance(model, keras.Layer):
+        raise TypeError(f"{given.model!r} holds no Keras model. Received: {type(model).__name__}")
+    return model
+
+
+def chosen_methods(given, model):
+    """(name, arguments) of each method; those that are asked for must fit the model, the default ones may not."""
+    if given.method:
+        return [(name, _with_patterns(name, arguments, given.patterns)) for name, arguments in given.method]
+    return [(name, {}) for name in default_methods(model)]
+
+
+def _with_patterns(name, arguments, patterns):
+    if not name.startswith("pattern.") or "patterns" in arguments:
+        return arguments
+    if patterns is None:
+        raise ValueError(f"{name!r} needs patterns: learn them with `innspect patterns fit`, then give --patterns FILE")
+    return {**arguments, "patterns": patterns}
+
+
+def label_of(name, arguments):
+    """How a method is called in files and tables."""
+    shown = {k: v for k, v in arguments.items() if k != "patterns"}
+    return name + "".join(f",{k}={v}" for k, v in shown.items()).replace(" ", "").replace("/", "_")

@@ -1,0 +1,40 @@
+"""Progress of long work."""
+
+import sys
+
+
+class Progress:
+    """A line that fills up in a terminal; four plain lines elsewhere.
+
+    Args:
+        what: The work, in a word.
+        total: How many steps it has.
+    """
+
+    def __init__(self, what, total):
+        self.what, self.total, self.done, self.note = what, total, 0, ""
+        self._live = sys.stdout.isatty()
+
+    def __enter__(self):
+        self._show()
+        return self
+
+    def __exit__(self, *exception):
+        if self._live:
+            print()
+
+    def say(self, note):
+        self.note = note
+        self._show()
+
+    def advance(self):
+        self.done += 1
+        self._show()
+        if not self._live and self.done * 4 // self.total > (self.done - 1) * 4 // self.total:
+            print(f"{self.what}: {self.done} of {self.total}", flush=True)
+
+    def _show(self):
+        if self._live:
+            filled = 24 * self.done // max(self.total, 1)
+            bar = "=" * filled + "." * (24 - filled)
+            print(f"\r\033[K{self.what:<10} [{bar}] {self.done}/{self.total}  {self.note}", end="", flush=True)

@@ -1,0 +1,119 @@
+"""Reports: several methods on some inputs, as one HTML page that needs nothing else."""
+
+from dataclasses import dataclass
+
+DEFAULT_METHODS = ("gradient", "lrp.epsilon", "integrated_gradients", "grad_cam")
+
+
+@dataclass
+class Report:
+    """A finished report.
+
+    Attributes:
+        html: The page.
+        explained: The numbers in it, see `innspect.reports.explaining.Explained`.
+    """
+
+    html: str
+    explained: object
+
+    def save(self, path):
+        """Write the page to a file, whole or not at all."""
+        from innspect.reports.files import write
+
+        write(path, self.html)
+
+    def _repr_html_(self):
+        import html
+
+        return f'<iframe style="width:100%;height:80vh;border:0" srcdoc="{html.escape(self.html)}"></iframe>'
+
+    def __repr__(self):
+        return f"Report({len(self.explained.outputs)} inputs, methods {list(self.explained.methods)})"
+
+
+def report(
+    model,
+    x,
+    methods=None,
+    *,
+    path=None,
+    top=3,
+    neurons=None,
+    names=None,
+    images=None,
+    labels=None,
+    title=None,
+    batch_size=32,
+    output=0,
+):
+    """Explain inputs with several methods, and put everything in one HTML page.
+
+    The page shows each input with the model's prediction and a map for each method, with controls for methods, class
+    and blending with the input; how well each method's numbers add up; and the settings. It loads nothing from elsewhere.
+
+    Args:
+        model: A built Keras model. It is only read.
+        x: Inputs, samples first: an array, or a list or dict of arrays. Every sample takes room in the page.
+        methods: What `innspect.list_analyzers()` names: a list of names, or of pairs (name, arguments); or a dict from
+            label to such a name, a pair, or an analyzer that exists already. None takes four common ones.
+        path: A file to write the page to.
+        top: How many of the largest outputs are explained for each input.
+        neurons: The outputs to explain instead, a list of integers.
+        names: What each input is called.
+        images: The inputs as they should be shown, (samples, height, width[, 1 or 3]), where `x` is preprocessed.
+        labels: Names of the classes.
+        title: Heading of the page.
+        batch_size, output: As for `analyze`.
+
+    Returns:
+        A `Report`: `report.html`, `report.save(path)`; shown in notebooks.
+
+    Raises:
+        ValueError: An argument does not fit the model or the inputs.
+        KeyError: An unknown method; near matches are offered.
+
+    Example:
+        >>> innspect.report(model, x[:8], ["lrp.epsilon", "grad_cam"], path="report.html")
+    """
+    import keras
+    import numpy as np
+
+    from innspect.reports import explaining
+    from innspect.reports.files import write
+    from innspect.reports.page import page
+
+    analyzers = explaining.make_analyzers(model, default_methods(model) if methods is None else methods)
+    count = len(keras.tree.flatten(x)[0])
+    for name, given in (("names", names), ("images", images)):
+        if given is not None and len(given) != count:
+            raise ValueError(f"`{name}` must have an entry for each of the {count} inputs. Received: {len(given)}")
+    if not count or not isinstance(top, int) or top < 1:
+        raise ValueError(f"`x` must hold a sample, and `top` must be at least 1. Received: {count} samples, top={top!r}")
+    batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
+    parts = [keras.tree.map_structure(lambda a, r=rows: np.asarray(a[r]), x) for rows in batches]
+    outputs = np.concatenate([explaining.predict(model, part, output) for part in parts])
+    if neurons is None:
+        chosen = explaining.most_likely(outputs, top)
+    else:
+        chosen = np.repeat(np.asarray(neurons, "int32")[:, None], count, axis=1)
+    explained = explaining.explain(analyzers, x, outputs, chosen, batch_size=batch_size, output=output, books=True)
+    names = [f"input {i}" for i in range(count)] if names is None else list(names)
+    html = page(explained, names, labels, title or f"What {model.name} looks at", images=images)
+    if path is not None:
+        write(path, html)
+    return Report(html, explained)
+
+
+def default_methods(model):
+    """The names of some common methods, as far as the model allows them."""
+    from innspect import create_analyzer
+
+    fitting = []
+    for name in DEFAULT_METHODS:
+        try:
+            create_analyzer(name, model)
+        except ValueError:  # no rule for a layer, or no layer with spatial axes
+            continue
+        fitting.append(name)
+    return fitting

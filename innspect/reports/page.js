@@ -1,0 +1,29 @@
+"use strict";
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+function showClass(section, number) {
+  for (const element of all("[data-class]", section)) element.hidden = element.dataset.class !== number;
+  for (const button of all("button.class", section)) button.setAttribute("aria-pressed", String(button.value === number));
+}
+
+for (const box of all("input[name=method]"))
+  box.addEventListener("change", () => {
+    for (const figure of all("figure[data-method]")) if (figure.dataset.method === box.value) figure.hidden = !box.checked;
+  });
+
+for (const radio of all("input[name=class]"))
+  radio.addEventListener("change", () => all(".input").forEach((section) => showClass(section, radio.value)));
+
+for (const section of all(".input"))
+  for (const button of all("button.class", section))
+    button.addEventListener("click", () => {
+      showClass(section, button.value);
+      for (const radio of all("input[name=class]")) radio.checked = false;
+    });
+
+const blend = document.querySelector("input[name=blend]");
+if (blend) {
+  const apply = () => document.documentElement.style.setProperty("--blend", String(blend.value / 100));
+  blend.addEventListener("input", apply);
+  apply();
+}

@@ -1,7 +1,31 @@
-"""Pictures of attributions: positive red, negative blue, zero white."""
+"""Pictures of attributions: positive red, negative blue, zero white.
 
-from innspect.visualize.colours import heatmap
+Arrays in; arrays of bytes, matplotlib figures, or strings out; `to_pil` makes PIL images of the first two. Every sample
+has a scale of its own, and nothing that is given is changed.
+"""
+
+from innspect.visualize.charts import series, table
+from innspect.visualize.colours import colours, heatmap, reduce, scaled
 from innspect.visualize.figures import grid
 from innspect.visualize.html import explanation_html
+from innspect.visualize.images import overlay, pictures, signal, to_pil
+from innspect.visualize.palettes import PALETTES, palette_of
+from innspect.visualize.tokens import text
 
-__all__ = ["explanation_html", "grid", "heatmap"]
+__all__ = [
+    "PALETTES",
+    "colours",
+    "explanation_html",
+    "grid",
+    "heatmap",
+    "overlay",
+    "palette_of",
+    "pictures",
+    "reduce",
+    "scaled",
+    "series",
+    "signal",
+    "table",
+    "text",
+    "to_pil",
+]

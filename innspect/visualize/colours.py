@@ -5,11 +5,7 @@ attribution -> one value a position -> scaled to [-1, 1] about zero, sample by s
 
 import numpy as np
 
-# From zero to the largest magnitude, for either sign: equally light on both sides, so that equal magnitudes look equal.
-_STOPS = (0.0, 0.25, 0.6, 1.0)
-_POSITIVE = ((255, 255, 255), (253, 205, 190), (226, 74, 62), (120, 0, 20))
-_NEGATIVE = ((255, 255, 255), (190, 214, 250), (60, 118, 226), (10, 24, 120))
-_NOT_FINITE = (128, 128, 128)
+from innspect.visualize.palettes import NOT_FINITE, STOPS, stops_of
 
 REDUCTIONS = {
     "sum": lambda a, axis: a.sum(axis),
@@ -18,12 +14,32 @@ REDUCTIONS = {
 }
 
 
-def reduced(attribution, reduce="sum", channel_axis=-1):
+def reduce(attribution, how="sum", axis=-1):
+    """One value for all entries along an axis, such as the channels of a picture or the vector of a token.
+
+    Args:
+        attribution: An array of any shape.
+        how: "sum", "max_abs" (the value that is largest in magnitude, with its sign) or "norm" (Euclidean).
+        axis: The axis that goes.
+
+    Returns:
+        A float64 array of its own, without that axis.
+
+    Raises:
+        ValueError: An unknown reduction.
+    """
+    if how not in REDUCTIONS:
+        raise ValueError(f"`reduce` must be one of {', '.join(map(repr, REDUCTIONS))}. Received: {how!r}")
+    with np.errstate(all="ignore"):  # infinities may cancel to nan here, and are drawn as such
+        return np.asarray(REDUCTIONS[how](np.array(attribution, "float64"), axis))
+
+
+def reduced(attribution, how="sum", channel_axis=-1):
     """One value a position: the channels of (samples, height, width, channels) taken together.
 
     Args:
         attribution: (samples, height, width), (samples, height, width, channels), or with the channels elsewhere.
-        reduce: "sum", "max_abs" (the value that is largest in magnitude, with its sign) or "norm".
+        how: As for `reduce`.
         channel_axis: Where the channels are, if there are four axes.
 
     Returns:
@@ -32,50 +48,71 @@ def reduced(attribution, reduce="sum", channel_axis=-1):
     Raises:
         ValueError: Another number of axes, or an unknown reduction.
     """
-    if reduce not in REDUCTIONS:
-        raise ValueError(f"`reduce` must be one of {', '.join(map(repr, REDUCTIONS))}. Received: {reduce!r}")
     array = np.array(attribution, "float64")
     if array.ndim not in (3, 4):
         raise ValueError(
             "`attribution` must have the shape (samples, height, width) or (samples, height, width, channels). "
             f"Received: shape {array.shape}"
         )
-    with np.errstate(all="ignore"):  # infinities may cancel to nan here, and are drawn as such
-        return array if array.ndim == 3 else REDUCTIONS[reduce](array, channel_axis)
+    values = reduce(array[..., None] if array.ndim == 3 else array, how, -1 if array.ndim == 3 else channel_axis)
+    return array if array.ndim == 3 else values
 
 
-def scaled(values):
+def scaled(values, percentile=None, gamma=1.0):
     """Each sample divided by its largest finite magnitude: in [-1, 1], zero stays zero, and zero maps stay zero maps.
 
     Args:
         values: (samples, ...).
+        percentile: Divide by this percentile of the magnitudes instead, and cut what is beyond it to -1 or 1, so that a
+            few large values do not hide the others. Where it is zero, the largest magnitude is taken.
+        gamma: The scaled magnitude's exponent: below 1 small values show, above 1 they fade. The sign stays.
 
     Returns:
         A float64 array of the same shape; nan where a value is not finite.
+
+    Raises:
+        ValueError: `percentile` is not in (0, 100], or `gamma` is not positive.
     """
+    if percentile is not None and not 0 < percentile <= 100:
+        raise ValueError(f"`percentile` must be above 0 and at most 100. Received: {percentile!r}")
+    if not 0 < gamma < np.inf:
+        raise ValueError(f"`gamma` must be a positive number. Received: {gamma!r}")
     values = np.where(np.isfinite(values), values, np.nan).astype("float64")
     flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
-    largest = np.nanmax(np.abs(flat), axis=1, initial=0.0, keepdims=True)
-    return (flat / np.where(largest > 0, largest, 1.0)).reshape(values.shape)
+    limits = np.array([_limit(np.abs(row[~np.isnan(row)]), percentile) for row in flat]).reshape(-1, 1)
+    flat = np.clip(flat / np.where(limits > 0, limits, 1.0), -1, 1)
+    return (flat if gamma == 1 else np.sign(flat) * np.abs(flat) ** gamma).reshape(values.shape)
 
 
-def colours(values):
-    """The colour of each value in [-1, 1]: white at 0, red above, blue below, grey where it is nan.
+def _limit(magnitudes, percentile):
+    largest = magnitudes.max(initial=0.0)
+    return largest if percentile is None or not largest else np.percentile(magnitudes, percentile) or largest
+
+
+def colours(values, palette="red_blue", ground="light"):
+    """The colour of each value in [-1, 1]: the ground's at 0, the palette's above and below, grey where it is nan.
+
+    Args:
+        values: An array of any shape. A sequential palette shows what is below zero as zero.
+        palette: "red_blue" or "orange_blue", which have a colour for each sign; "heat", "blue_yellow" or "grey" for
+            values without a sign. "orange_blue" and "blue_yellow" are safe for colour-blind eyes.
+        ground: "light": zero is white and large values are dark; "dark": the other way round.
 
     Returns:
         A uint8 array (..., 3).
     """
     values = np.asarray(values, "float64")
-    magnitude = np.abs(np.nan_to_num(values))[..., None]
+    positive, negative = stops_of(palette, ground)
+    magnitude = np.nan_to_num(values) if negative is None else np.abs(np.nan_to_num(values))
     sides = [
-        np.concatenate([np.interp(magnitude, _STOPS, channel) for channel in zip(*stops, strict=True)], axis=-1)
-        for stops in (_POSITIVE, _NEGATIVE)
+        np.stack([np.interp(magnitude, STOPS, channel) for channel in zip(*side, strict=True)], axis=-1)
+        for side in (positive, negative or positive)
     ]
     rgb = np.where(values[..., None] < 0, sides[1], sides[0])
-    return np.round(np.where(np.isnan(values)[..., None], _NOT_FINITE, rgb)).astype("uint8")
+    return np.round(np.where(np.isnan(values)[..., None], NOT_FINITE, rgb)).astype("uint8")
 
 
-def heatmap(attribution, *, reduce="sum", channel_axis=-1):
+def heatmap(attribution, *, reduce="sum", channel_axis=-1, percentile=None, gamma=1.0, palette="red_blue", ground="light"):
     """Attributions as pictures: positive red, negative blue, zero white.
 
     Each sample has a scale of its own, symmetric about zero: its largest magnitude has the darkest colour. A map of
@@ -85,6 +122,10 @@ def heatmap(attribution, *, reduce="sum", channel_axis=-1):
         attribution: As `analyze` returns it: (samples, height, width) or (samples, height, width, channels).
         reduce: How channels are taken together: "sum", "max_abs" or "norm".
         channel_axis: Where the channels are, if there are four axes: 1 for channels first.
+        percentile: The percentile of the magnitudes that has the darkest colour already, such as 99; None: the largest.
+        gamma: Exponent of the scaled magnitudes; below 1 small values show.
+        palette: "red_blue", "orange_blue", "heat", "blue_yellow" or "grey", see `colours`; `palette_of` chooses.
+        ground: "light" or "dark", the colour of zero.
 
     Returns:
         A uint8 array (samples, height, width, 3).
@@ -93,4 +134,4 @@ def heatmap(attribution, *, reduce="sum", channel_axis=-1):
         >>> image = innspect.visualize.heatmap(analyzer.analyze(x))[0]
         >>> PIL.Image.fromarray(image).save("map.png")
     """
-    return colours(scaled(reduced(attribution, reduce, channel_axis)))
+    return colours(scaled(reduced(attribution, reduce, channel_axis), percentile, gamma), palette, ground)

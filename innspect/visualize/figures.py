@@ -9,15 +9,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from innspect.visualize.charts import new_figure
 from innspect.visualize.colours import colours, heatmap
+from innspect.visualize.images import pictures
+from innspect.visualize.palettes import INKS, stops_of
 
 _FONT, _SMALL = 9, 8  # points
 _ANGLE = 50  # of the column labels, in degrees
 _LONGEST = 1.25  # inches a column label may be long on one line
 _GAP, _FAMILY_GAP, _MARGIN = 0.05, 0.16, 0.12  # inches
-_STRIP = 1.2  # inches of the legend's colours
-_BELOW, _ABOVE = "negative", "positive; every map has its own scale"
-_INK, _PALE = "#222222", "#999999"
+_STRIP, _LEGEND = 1.2, 0.22  # inches: the length of the legend's colours, the height of a legend
+_BELOW, _ZERO, _ABOVE, _MOST = (
+    "negative",
+    "zero",
+    "positive; every map has its own scale",
+    "largest; every map has its own scale",
+)
+_PALE = "#999999"
 
 
 @dataclass(eq=False)
@@ -39,12 +47,27 @@ class _Layout:
     families: list = field(default_factory=list)  # [label, left, right]
 
 
-def grid(maps, *, images=None, captions=None, captions_label="", families=None, cell=0.55, reduce="sum", channel_axis=-1):
+def grid(
+    maps,
+    *,
+    images=None,
+    captions=None,
+    captions_label="",
+    families=None,
+    cell=0.55,
+    reduce="sum",
+    channel_axis=-1,
+    percentile=None,
+    gamma=1.0,
+    palette="red_blue",
+    ground="light",
+):
     """Draw attributions as a grid: one row a sample, one column a method.
 
     Args:
         maps: Dict from column label to attributions, each (samples, height, width[, channels]); see `heatmap` for the
-            colours. Columns may differ in height and width, not in the number of samples.
+            colours. Columns may differ in height and width, not in the number of samples. Arrays (samples, height,
+            width, 3) of bytes are pictures already and drawn as they are: those of `signal` and `overlay`.
         images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour.
         captions: One line of text for each sample, drawn beside the image: the prediction, say.
         captions_label: The label above the captions.
@@ -52,6 +75,9 @@ def grid(maps, *, images=None, captions=None, captions_label="", families=None, 
         cell: Height of a row in inches.
         reduce: As for `heatmap`.
         channel_axis: As for `heatmap`; it holds for `images` too.
+        percentile, gamma: As for `heatmap`.
+        palette: As for `heatmap`; or a dict from column label to palette, "red_blue" for those that it leaves out.
+        ground: "light" or "dark": the page's colour, which zero has as well.
 
     Returns:
         A `matplotlib.figure.Figure`; `figure.savefig("maps.png", dpi=160)` writes it.
@@ -60,11 +86,22 @@ def grid(maps, *, images=None, captions=None, captions_label="", families=None, 
         ValueError: Nothing to draw, or samples that differ in number.
         ImportError: matplotlib is not installed.
     """
-    columns = [_Column(str(name), heatmap(a, reduce=reduce, channel_axis=channel_axis)) for name, a in maps.items()]
+    colouring = {"reduce": reduce, "channel_axis": channel_axis, "percentile": percentile, "gamma": gamma, "ground": ground}
+    palettes = {name: palette.get(name, "red_blue") if isinstance(palette, dict) else palette for name in maps}
+    drawn = {n: a if _is_picture(a) else heatmap(a, palette=palettes[n], **colouring) for n, a in maps.items()}
+    columns = [_Column(str(name), a) for name, a in drawn.items()]
     _check(columns, images, captions, families, maps)
-    shown = [] if images is None else [_Column("input", _as_pictures(images, channel_axis))]
+    figure = new_figure(1, 1, ground)  # grows to what the layout needs
+    shown = [] if images is None else [_Column("input", pictures(images, channel_axis=channel_axis))]
     layout = _lay_out(shown, columns, captions, captions_label, families or {}, cell)
-    return _draw(layout, captions, captions_label, cell)
+    legends = list(dict.fromkeys(palettes[n] for n, a in maps.items() if not _is_picture(a)))
+    _draw(figure, layout, captions, captions_label, cell, legends, ground)
+    return figure
+
+
+def _is_picture(array):
+    array = np.asarray(array)
+    return array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 3
 
 
 def _check(columns, images, captions, families, maps):
@@ -77,24 +114,6 @@ def _check(columns, images, captions, families, maps):
     unknown = [name for names in (families or {}).values() for name in names if name not in maps]
     if unknown:
         raise ValueError(f"`families` must hold labels of `maps`. Received: {unknown}")
-
-
-def _as_pictures(images, channel_axis):
-    """Inputs as RGB: stretched between their lowest and highest value, unless they are bytes already."""
-    images = np.asarray(images)
-    if images.ndim == 3:
-        images = images[..., None]
-    images = np.moveaxis(images, channel_axis, -1)
-    if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ValueError(
-            "`images` must have the shape (samples, height, width) or (samples, height, width, 1 or 3). "
-            f"Received: shape {images.shape}"
-        )
-    if images.dtype != np.uint8:
-        values = np.nan_to_num(images.astype("float64"))
-        low, high = values.min(), values.max()
-        images = np.round(255 * (values - low) / (high - low if high > low else 1.0)).astype("uint8")
-    return np.broadcast_to(images, (*images.shape[:-1], 3))
 
 
 # ---------------------------------------------------------------------- where things go
@@ -149,11 +168,8 @@ def _wrapped(label, room):
 
 
 # ---------------------------------------------------------------------- drawing
-def _draw(layout, captions, captions_label, cell):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Figures need matplotlib: `pip install matplotlib`, or innspect with its extra `plot`.") from error
+def _draw(figure, layout, captions, captions_label, cell, legends, ground):
+    ink = INKS[ground]
     families = [(_wrapped(label, right - left + _FAMILY_GAP), left, right) for label, left, right in layout.families]
     slope = math.radians(_ANGLE)
     labels = [(c.x + c.width / 2, _in_two_lines(c.label)) for c in layout.columns]
@@ -161,11 +177,12 @@ def _draw(layout, captions, captions_label, cell):
     above = max(widths) * math.sin(slope) + 0.25
     beside = max(x + width * math.cos(slope) + 0.15 for (x, _), width in zip(labels, widths, strict=True))
     line = _SMALL * 1.25 / 72
-    below = (0.1 + line * max((len(lines) for lines, _, _ in families), default=0)) + 0.42
-    wide = max(beside, layout.right, _legend_width()) + 2 * _MARGIN
-    tall = above + layout.height + below + 2 * _MARGIN
+    below = (0.1 + line * max((len(lines) for lines, _, _ in families), default=0)) + 0.2
+    wide = max(beside, layout.right, *map(_legend_width, legends)) + 2 * _MARGIN
+    foot = below + _LEGEND * len(legends)
+    tall = above + layout.height + foot + 2 * _MARGIN
 
-    figure = Figure(figsize=(wide, tall), facecolor="white")
+    figure.set_size_inches(wide, tall)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     for column in layout.columns:
@@ -178,19 +195,19 @@ def _draw(layout, captions, captions_label, cell):
             _frame(axes, extent)
     for x, lines in labels:
         style = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center", "linespacing": 1.15}
-        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=_INK, **style)
+        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=ink, **style)
     if captions is not None:
         for row, caption in enumerate(captions):
-            axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=_FONT, color=_INK, va="center")
-        axes.text(layout.captions_x, -0.07, captions_label, fontsize=_FONT, color=_INK, va="baseline")
+            axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=_FONT, color=ink, va="center")
+        axes.text(layout.captions_x, -0.07, captions_label, fontsize=_FONT, color=ink, va="baseline")
     for lines, left, right in families:
         y = layout.height + 0.07
         axes.plot([left, right], [y, y], color=_PALE, linewidth=1)
-        axes.text((left + right) / 2, y + 0.05, "\n".join(lines), fontsize=_SMALL, color=_INK, ha="center", va="top")
-    _legend(axes, layout.height + below - 0.16)
+        axes.text((left + right) / 2, y + 0.05, "\n".join(lines), fontsize=_SMALL, color=ink, ha="center", va="top")
+    for number, palette in enumerate(legends):
+        _legend(axes, layout.height + below + number * _LEGEND + 0.06, palette, ground)
     axes.set_xlim(-_MARGIN, wide - _MARGIN)
-    axes.set_ylim(layout.height + below + _MARGIN, -above - _MARGIN)
-    return figure
+    axes.set_ylim(layout.height + foot + _MARGIN, -above - _MARGIN)
 
 
 def _frame(axes, extent):
@@ -200,18 +217,23 @@ def _frame(axes, extent):
     axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="#cccccc", linewidth=0.5))
 
 
-def _legend_width():
-    return _text_width(_BELOW, _SMALL) + _STRIP + _text_width(_ABOVE, _SMALL) + 0.25
+def _legend_texts(palette):
+    return (_ZERO, _MOST) if stops_of(palette, "light")[1] is None else (_BELOW, _ABOVE)
 
 
-def _legend(axes, y):
+def _legend_width(palette):
+    return sum(_text_width(t, _SMALL) for t in _legend_texts(palette)) + _STRIP + 0.25
+
+
+def _legend(axes, y, palette, ground):
     """A strip of all colours with what they mean."""
     height = 0.13
-    left = _text_width(_BELOW, _SMALL) + 0.08
-    strip = colours(np.linspace(-1, 1, 256)[None])
+    before, after = _legend_texts(palette)
+    left = _text_width(before, _SMALL) + 0.08
+    strip = colours(np.linspace(0 if before == _ZERO else -1, 1, 256)[None], palette, ground)
     extent = (left, left + _STRIP, y + height, y)
     axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
     _frame(axes, extent)
-    style = {"fontsize": _SMALL, "color": _INK, "va": "center"}
-    axes.text(left - 0.06, y + height / 2, _BELOW, ha="right", **style)
-    axes.text(left + _STRIP + 0.06, y + height / 2, _ABOVE, ha="left", **style)
+    style = {"fontsize": _SMALL, "color": INKS[ground], "va": "center"}
+    axes.text(left - 0.06, y + height / 2, before, ha="right", **style)
+    axes.text(left + _STRIP + 0.06, y + height / 2, after, ha="left", **style)

@@ -1,0 +1,186 @@
+"""Figures for inputs that are no images: series along time, and tables of features. Needs matplotlib."""
+
+import numpy as np
+
+from innspect.visualize.colours import colours, reduce, scaled
+from innspect.visualize.palettes import GROUNDS, INKS
+
+_MOST_ROWS = 64
+_STYLES = ("-", "--", ":", "-.")
+_ROW, _WIDE, _BAR = 1.1, 7.0, 0.24  # inches
+
+
+def new_figure(width, height, ground="light"):
+    """An empty matplotlib figure in inches, which no global state knows of.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Figures need matplotlib: `pip install matplotlib`, or innspect with its extra `plot`.") from error
+    return Figure(figsize=(width, height), facecolor=np.divide(GROUNDS[ground], 255))
+
+
+def series(
+    values,
+    attribution,
+    *,
+    names=None,
+    captions=None,
+    reduce="sum",
+    percentile=None,
+    gamma=1.0,
+    palette="red_blue",
+    ground="light",
+):
+    """Draw series as lines on the colour of their attributions: a row for each channel of each sample.
+
+    The channels of a sample share one scale, so that they can be compared.
+
+    Args:
+        values: (samples, steps) or (samples, steps, channels).
+        attribution: The same shape; or (samples, steps) for values with channels, which are then drawn together.
+        names: The names of the channels.
+        captions: One line of text for each sample.
+        reduce: How channels are taken together where `attribution` has some and `values` has none.
+        percentile, gamma, palette, ground: As for `heatmap`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: The shapes do not fit, or there are more than 64 rows.
+        ImportError: matplotlib is not installed.
+    """
+    values, shades = _steps(values, attribution, reduce, percentile, gamma)
+    samples, _, rows = shades.shape
+    if not 0 < samples * rows <= _MOST_ROWS:
+        raise ValueError(f"`values` must make at least one and at most {_MOST_ROWS} rows. Received: {samples * rows} rows")
+    names = [f"channel {i}" for i in range(values.shape[2])] if names is None else list(names)
+    _check_count("names", names, values.shape[2])
+    _check_count("captions", captions, samples)
+    figure = new_figure(_WIDE, _ROW * samples * rows + 0.5, ground)
+    axes = figure.subplots(samples * rows, 1, squeeze=False, sharex=True)[:, 0]
+    for number, ax in enumerate(axes):
+        sample, row = divmod(number, rows)
+        lines = values[sample] if rows < values.shape[2] else values[sample][:, row : row + 1]
+        _line(ax, lines, colours(shades[sample, :, row], palette, ground), ground)
+        if captions is not None and row == 0:
+            ax.set_title(captions[sample], fontsize=9, loc="left", color=INKS[ground])
+        if rows > 1:
+            ax.set_ylabel(names[row], fontsize=8, color=INKS[ground])
+        elif values.shape[2] > 1:
+            place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+            ax.legend(ax.lines, names, fontsize=7, ncols=4, frameon=False, labelcolor=INKS[ground], **place)
+    axes[-1].set_xlabel("step", fontsize=8, color=INKS[ground])
+    figure.set_layout_engine("constrained")
+    return figure
+
+
+def _steps(values, attribution, how, percentile, gamma):
+    """Values (samples, steps, channels), scaled attributions (samples, steps, rows)."""
+    values, attribution = np.array(values, "float64"), np.array(attribution, "float64")
+    if values.ndim == 2 and attribution.ndim == 3:
+        attribution = reduce(attribution, how)
+    fits = values.ndim in (2, 3) and attribution.shape in (values.shape, values.shape[:2])
+    if not fits:
+        raise ValueError(
+            "`values` must have the shape (samples, steps) or (samples, steps, channels), and `attribution` the same, "
+            f"with or without channels. Received: {values.shape} and {attribution.shape}"
+        )
+    shades = scaled(attribution, percentile, gamma)
+    return (a[..., None] if a.ndim == 2 else a for a in (values, shades))
+
+
+def _line(ax, lines, shade, ground):
+    from matplotlib.patheffects import withStroke
+
+    finite = lines[np.isfinite(lines)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    margin = 0.08 * (high - low) or 1.0
+    extent = (-0.5, len(lines) - 0.5, low - margin, high + margin)
+    ax.imshow(shade[None], extent=extent, aspect="auto", interpolation="nearest")
+    halo = withStroke(linewidth=3, foreground=np.divide(GROUNDS[ground], 255))  # the line is seen on every colour
+    for number, line in enumerate(lines.T):
+        style = {"color": INKS[ground], "linewidth": 1, "linestyle": _STYLES[number % len(_STYLES)]}
+        ax.plot(np.arange(len(line)), line, path_effects=[halo], **style)
+    ax.set_xlim(extent[:2])
+    ax.set_ylim(extent[2:])
+    _quiet(ax, ground)
+
+
+def table(attribution, *, names=None, values=None, captions=None, most=12, palette="red_blue", ground="light"):
+    """Draw the attributions of features as bars: one panel a sample, the features largest in magnitude first.
+
+    Args:
+        attribution: (samples, features).
+        names: The names of the features.
+        values: The inputs, written beside the names: (samples, features).
+        captions: One line of text for each sample.
+        most: How many features are shown; the sum of the others is one more bar.
+        palette, ground: As for `heatmap`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: The shapes do not fit.
+        ImportError: matplotlib is not installed.
+    """
+    attribution = np.array(attribution, "float64")
+    if attribution.ndim != 2 or not attribution.size:
+        raise ValueError(f"`attribution` must have the shape (samples, features). Received: shape {attribution.shape}")
+    samples, features = attribution.shape
+    if not isinstance(most, int | np.integer) or most < 1:
+        raise ValueError(f"`most` must be a positive integer. Received: {most!r}")
+    names = [f"feature {i}" for i in range(features)] if names is None else [str(n) for n in names]
+    _check_count("names", names, features)
+    _check_count("captions", captions, samples)
+    if values is not None and np.shape(values) != attribution.shape:
+        raise ValueError(f"`values` must have the shape {attribution.shape}. Received: shape {np.shape(values)}")
+    bars = min(most, features) + (features > most)
+    figure = new_figure(_WIDE, samples * (_BAR * bars + 0.55), ground)
+    for sample, ax in enumerate(figure.subplots(samples, 1, squeeze=False)[:, 0]):
+        labels, heights = _largest(attribution[sample], names, None if values is None else values[sample], most)
+        shades = colours(scaled(heights[None])[0], palette, ground) / 255
+        ax.barh(np.arange(len(heights)), _finite(heights), color=shades, edgecolor="#999999", linewidth=0.5, height=0.75)
+        ax.set_yticks(np.arange(len(heights)), labels)
+        ax.set_ylim(len(heights) - 0.4, -0.6)
+        ax.axvline(0, color=INKS[ground], linewidth=0.8)
+        limit = 1.08 * np.abs(_finite(heights)).max() or 1.0
+        ax.set_xlim(-limit, limit)
+        if captions is not None:
+            ax.set_title(captions[sample], fontsize=9, loc="left", color=INKS[ground])
+        _quiet(ax, ground)
+    figure.set_layout_engine("constrained")
+    return figure
+
+
+def _largest(row, names, values, most):
+    """Labels and heights of the bars."""
+    order = np.argsort(-np.abs(_finite(row)), kind="stable")
+    shown, others = order[:most], order[most:]
+    labels = [names[i] if values is None else f"{names[i]} = {values[i]:.4g}" for i in shown]
+    if not len(others):
+        return labels, row[shown]
+    return [*labels, f"{len(others)} others"], np.append(row[shown], _finite(row[others]).sum())
+
+
+def _finite(values):
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _check_count(name, given, expected):
+    if given is not None and len(given) != expected:
+        raise ValueError(f"`{name}` must hold {expected} texts. Received: {len(given)}")
+
+
+def _quiet(ax, ground):
+    """Small ticks and thin frames, readable on the ground."""
+    ax.set_facecolor(np.divide(GROUNDS[ground], 255))
+    ax.tick_params(labelsize=8, length=2, colors=INKS[ground])
+    for spine in ax.spines.values():
+        spine.set_edgecolor("#999999")
+        spine.set_linewidth(0.5)

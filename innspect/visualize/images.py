@@ -1,0 +1,157 @@
+"""Pictures that show an image: the input itself, attributions laid over it, and signals. Needs NumPy only."""
+
+import numpy as np
+
+from innspect.visualize.colours import colours, reduced, scaled
+from innspect.visualize.palettes import stops_of
+
+_VIVID = 0.6  # from here on a palette's colours are saturated
+_LUMINANCE = (0.299, 0.587, 0.114)
+_NOT_FINITE = (255, 0, 255)  # no signal has it by chance: grey is zero
+
+
+def pictures(images, *, channel_axis=-1, value_range=None):
+    """Inputs as RGB.
+
+    Args:
+        images: (samples, height, width), or with 1 or 3 channels. Bytes (uint8) are taken as they are.
+        channel_axis: Where the channels are, if there are four axes.
+        value_range: (low, high), what is drawn black and white. None: each sample's own lowest and highest value.
+
+    Returns:
+        A uint8 array (samples, height, width, 3).
+
+    Raises:
+        ValueError: Another shape.
+    """
+    images = _four_axes(images, channel_axis, "images")
+    if images.dtype != np.uint8:
+        values = np.nan_to_num(images.astype("float64"), posinf=0.0, neginf=0.0)
+        axes = (1, 2, 3)
+        low, high = (
+            (values.min(axes, keepdims=True, initial=np.inf), values.max(axes, keepdims=True, initial=-np.inf))
+            if value_range is None
+            else value_range
+        )
+        span = np.where(np.greater(high, low), np.subtract(high, low), 1.0)
+        images = np.round(255 * np.clip((values - low) / span, 0, 1)).astype("uint8")
+    return np.broadcast_to(images, (*images.shape[:-1], 3))
+
+
+def _four_axes(images, channel_axis, name):
+    """(samples, height, width, 1 or 3)."""
+    images = np.asarray(images)
+    moved = images[..., None] if images.ndim == 3 else np.moveaxis(images, channel_axis, -1) if images.ndim == 4 else images
+    if moved.ndim != 4 or moved.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"`{name}` must have the shape (samples, height, width) or (samples, height, width, 1 or 3). "
+            f"Received: shape {images.shape}"
+        )
+    return moved
+
+
+def overlay(
+    attribution,
+    images,
+    *,
+    strength=0.9,
+    keep_colours=False,
+    reduce="sum",
+    channel_axis=-1,
+    percentile=None,
+    gamma=1.0,
+    palette="red_blue",
+    value_range=None,
+):
+    """Attributions over their inputs: the more a position counts, the more its colour covers the image.
+
+    A position with the scaled attribution v, in [-1, 1] as for `heatmap`, is drawn as (1 - w) image + w colour with the
+    weight w = strength |v|. Where the attribution is zero, the image is seen as it is.
+
+    Args:
+        attribution: (samples, height, width) or (samples, height, width, channels).
+        images: The inputs, with the same height and width, and 1 or 3 channels.
+        strength: The weight of the colour where the attribution is largest, in [0, 1].
+        keep_colours: The image is turned grey, so that every colour is the attribution's; True leaves it as it is.
+        reduce, channel_axis, percentile, gamma, palette: As for `heatmap`; `channel_axis` holds for `images` too. A
+            sequential palette leaves the image as it is where the attribution is negative.
+        value_range: As for `pictures`.
+
+    Returns:
+        A uint8 array (samples, height, width, 3).
+
+    Raises:
+        ValueError: The sizes differ, or `strength` is not in [0, 1].
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"`strength` must be between 0 and 1. Received: {strength!r}")
+    below = pictures(images, channel_axis=channel_axis, value_range=value_range).astype("float64")
+    v = np.nan_to_num(scaled(reduced(attribution, reduce, channel_axis), percentile, gamma))
+    if v.shape != below.shape[:3]:
+        raise ValueError(
+            "`attribution` and `images` must have the same number of samples, height and width; class activation maps "
+            f"come in the input's size with `upsample=True`. Received: {v.shape} and {below.shape[:3]}"
+        )
+    if not keep_colours:
+        below = np.repeat((below @ _LUMINANCE)[..., None], 3, axis=-1)
+    v = np.maximum(v, 0) if stops_of(palette, "light")[1] is None else v
+    above = colours(np.sign(v) * (_VIVID + (1 - _VIVID) * np.abs(v)), palette)
+    weight = strength * np.abs(v)[..., None]
+    return np.round((1 - weight) * below + weight * above).astype("uint8")
+
+
+def signal(signals, *, channel_axis=-1, percentile=None):
+    """Signals in the input's own colours, as Kindermans et al. 2017 show PatternNet's: x / (2 max |x|) + 1 / 2.
+
+    Each sample is scaled by itself and about grey, which is zero. It suits gradients, deconvnet and guided
+    backpropagation as well. Signals of a model that takes BGR are in BGR: give `signals[..., ::-1]`.
+
+    Args:
+        signals: (samples, height, width), or with 1 or 3 channels; 3 are taken as red, green and blue.
+        channel_axis: Where the channels are, if there are four axes.
+        percentile: Scale by this percentile of the magnitudes in place of the largest, and cut what is beyond.
+
+    Returns:
+        A uint8 array (samples, height, width, 3); grey (128) is zero, magenta a position that is not finite.
+
+    Raises:
+        ValueError: Another shape.
+    """
+    values = scaled(_four_axes(np.asarray(signals, "float64"), channel_axis, "signals"), percentile)
+    rgb = np.round(127.5 + 127.5 * np.nan_to_num(values))
+    lost = np.isnan(values).any(-1, keepdims=True)
+    return np.where(lost, _NOT_FINITE, np.broadcast_to(rgb, (*rgb.shape[:-1], 3))).astype("uint8")
+
+
+def to_pil(picture):
+    """As `PIL.Image.Image`, to be shown, saved or pasted elsewhere.
+
+    Args:
+        picture: What the functions of `innspect.visualize` return: a uint8 array (samples, height, width, 3), or
+            (height, width, 3) for one of them, or a matplotlib figure.
+
+    Returns:
+        A `PIL.Image.Image`, or a list of them for a batch.
+
+    Raises:
+        ImportError: Pillow is not installed.
+        ValueError: The array is no picture.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("PIL images need Pillow: `pip install pillow`, or innspect with its extra `image`.") from error
+    if hasattr(picture, "savefig"):
+        import io
+
+        file = io.BytesIO()
+        picture.savefig(file, format="png", dpi=160)
+        with Image.open(file) as image:
+            return image.convert("RGB")
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] not in (3, 4):
+        raise ValueError(
+            "`picture` must be a uint8 array (samples, height, width, 3) or (height, width, 3), or a figure. "
+            f"Received: {array.dtype} of shape {array.shape}"
+        )
+    return Image.fromarray(np.ascontiguousarray(array)) if array.ndim == 3 else [to_pil(a) for a in array]

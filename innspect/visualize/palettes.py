@@ -1,0 +1,78 @@
+"""The colours of every palette, as data.
+
+A palette goes from zero to the largest magnitude in four stops. A diverging one has a side for either sign, equally
+light, so that equal magnitudes look equal; a sequential one has the positive side only. Zero has the colour of the
+ground: white on light pages, nearly black on dark ones.
+"""
+
+STOPS = (0.0, 0.25, 0.6, 1.0)
+GROUNDS = {"light": (255, 255, 255), "dark": (17, 17, 17)}
+INKS = {"light": "#222222", "dark": "#e6e6e6"}
+NOT_FINITE = (128, 128, 128)
+
+# palette -> ground -> (positive, negative or None), without the first stop, which is the ground.
+PALETTES = {
+    "red_blue": {
+        "light": (((253, 205, 190), (226, 74, 62), (120, 0, 20)), ((190, 214, 250), (60, 118, 226), (10, 24, 120))),
+        "dark": (((96, 22, 24), (226, 74, 62), (255, 214, 196)), ((20, 42, 112), (60, 118, 226), (196, 222, 255))),
+    },
+    "orange_blue": {
+        "light": (((254, 218, 166), (226, 124, 16), (104, 46, 0)), ((184, 218, 250), (28, 116, 200), (0, 26, 92))),
+        "dark": (((98, 52, 4), (226, 124, 16), (255, 226, 172)), ((10, 46, 96), (28, 116, 200), (188, 226, 255))),
+    },
+    "heat": {
+        "light": (((255, 222, 140), (236, 104, 40), (88, 0, 24)), None),
+        "dark": (((104, 14, 42), (236, 104, 40), (255, 242, 176)), None),
+    },
+    "blue_yellow": {
+        "light": (((244, 220, 110), (122, 126, 118), (0, 32, 76)), None),
+        "dark": (((12, 50, 104), (124, 124, 118), (255, 234, 92)), None),
+    },
+    "grey": {
+        "light": (((191, 191, 191), (102, 102, 102), (0, 0, 0)), None),
+        "dark": (((77, 77, 77), (161, 161, 161), (255, 255, 255)), None),
+    },
+}
+
+# Methods whose values have no sign: how much, not for or against.
+UNSIGNED = {
+    "ablation_cam",
+    "excitation_backprop",
+    "grad_cam",
+    "grad_cam_plus_plus",
+    "hires_cam",
+    "layer_cam",
+    "rise",
+    "rsi_grad_cam",
+    "saliency",
+    "score_cam",
+    "smoothgrad.squared",
+    "vargrad",
+    "xgrad_cam",
+}
+
+
+def palette_of(method, signed="red_blue", unsigned="heat"):
+    """The palette that suits a method: a sequential one where its values have no sign, a diverging one elsewhere.
+
+    Args:
+        method: A name as for `create_analyzer`.
+        signed, unsigned: The palettes to choose from; "orange_blue" and "blue_yellow" are told apart by colour-blind
+            eyes of every kind.
+    """
+    return unsigned if method in UNSIGNED else signed
+
+
+def stops_of(palette, ground):
+    """(positive, negative or None): the colours at `STOPS`, each four RGB triples.
+
+    Raises:
+        ValueError: An unknown palette or ground.
+    """
+    if palette not in PALETTES:
+        raise ValueError(f"`palette` must be one of {', '.join(map(repr, PALETTES))}. Received: {palette!r}")
+    if ground not in GROUNDS:
+        raise ValueError(f"`ground` must be one of {', '.join(map(repr, GROUNDS))}. Received: {ground!r}")
+    zero = GROUNDS[ground]
+    positive, negative = PALETTES[palette][ground]
+    return (zero, *positive), negative and (zero, *negative)

@@ -1,0 +1,116 @@
+"""Tokens coloured by their attributions, for pages and for terminals. Needs NumPy only."""
+
+import html
+
+import numpy as np
+
+from innspect.visualize.colours import colours, reduce, scaled
+
+_HTML = (
+    '<span style="color:{ink};background:rgb({r},{g},{b});padding:1px 2px;border-radius:2px" title="{value:.4g}">{token}</span>'
+)
+_ANSI = "\x1b[38;2;{ink};48;2;{r};{g};{b}m{token}\x1b[0m"
+_LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def text(
+    tokens,
+    attribution,
+    *,
+    form="html",
+    separator=" ",
+    reduce="sum",
+    percentile=None,
+    gamma=1.0,
+    palette="red_blue",
+    ground="light",
+):
+    """Tokens on the colour of their attributions: positive red, negative blue, scaled text by text.
+
+    Args:
+        tokens: A list of tokens with attributions (tokens,); or a list of such lists with (samples, tokens). A list may
+            be shorter than the attributions, which then end in padding: that is not shown and leaves the scale alone.
+            What is no string is shown as `str` shows it.
+        attribution: As above; or with the embedding as a last axis, which is taken together by `reduce`.
+        form: "html", one element that needs nothing from elsewhere, or "ansi", for a terminal of 24-bit colours.
+        separator: What stands between tokens; "" where tokens hold their spaces.
+        reduce, percentile, gamma, palette, ground: As for `heatmap`.
+
+    Returns:
+        A string; a list of them for a list of texts.
+
+    Raises:
+        ValueError: An unknown form, or shapes that do not fit.
+
+    Example:
+        >>> print(innspect.visualize.text(["not", "bad"], np.array([-0.4, 1.2]), form="ansi"))
+    """
+    if form not in _WRITERS:
+        raise ValueError(f"`form` must be 'html' or 'ansi'. Received: {form!r}")
+    values = np.array(attribution, "float64")
+    several = bool(len(tokens)) and isinstance(tokens[0], list | tuple | np.ndarray)
+    if not several:
+        if values.ndim not in (1, 2):
+            raise ValueError(f"`attribution` must have the shape (tokens,) for one text. Received: shape {values.shape}")
+        tokens, values = [tokens], values[None]
+    values = _reduced(values, reduce)
+    if len(values) != len(tokens) or any(len(line) > values.shape[1] for line in tokens):
+        raise ValueError(
+            "`attribution` must hold a value for every token. "
+            f"Received: {[len(line) for line in tokens]} tokens and attributions of shape {values.shape}"
+        )
+    settings = {"percentile": percentile, "gamma": gamma}, {"palette": palette, "ground": ground}
+    texts = [_one(line, row[: len(line)], form, separator, *settings) for line, row in zip(tokens, values, strict=True)]
+    return texts if several else texts[0]
+
+
+def _reduced(values, how):
+    if values.ndim not in (2, 3):
+        raise ValueError(
+            "`attribution` must have the shape (samples, tokens) or (samples, tokens, embedding). "
+            f"Received: shape {values.shape}"
+        )
+    return values if values.ndim == 2 else reduce(values, how)
+
+
+def _one(tokens, values, form, separator, scale, look):
+    shades = colours(scaled(values[None], **scale)[0], **look)
+    return _WRITERS[form](tokens, values, shades, separator)
+
+
+def _is_dark(shade):
+    return float(np.dot(shade, _LUMINANCE)) < 128
+
+
+def _as_html(tokens, values, shades, separator):
+    spans = [
+        _HTML.format(
+            ink="#fff" if _is_dark(shade) else "#000",
+            r=shade[0],
+            g=shade[1],
+            b=shade[2],
+            value=value,
+            token=html.escape(str(token)),
+        )
+        for token, value, shade in zip(tokens, values, shades, strict=True)
+    ]
+    return (
+        f'<div style="font-family:sans-serif;line-height:1.7;white-space:pre-wrap">{html.escape(separator).join(spans)}</div>'
+    )
+
+
+def _as_ansi(tokens, _, shades, separator):
+    return separator.join(
+        _ANSI.format(
+            ink="255;255;255" if _is_dark(shade) else "0;0;0", r=shade[0], g=shade[1], b=shade[2], token=_printable(str(token))
+        )
+        for token, shade in zip(tokens, shades, strict=True)
+    )
+
+
+def _printable(token):
+    """Control characters as they are written in Python, so that no token can steer the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in token)
+
+
+_WRITERS = {"html": _as_html, "ansi": _as_ansi}

@@ -1,6 +1,10 @@
 """Keras callbacks: what innspect does while a model trains. Training stays equal to the bit."""
 
+import io
+import os
+
 import keras
+import numpy as np
 
 
 class PatternCheckpoint(keras.callbacks.Callback):
@@ -21,8 +25,7 @@ class PatternCheckpoint(keras.callbacks.Callback):
 
     def __init__(self, path, data, every=1, pattern_type="auto", **arguments):
         super().__init__()
-        if not isinstance(every, int) or every < 1:
-            raise ValueError(f"`every` must be a positive integer. Received: {every!r}")
+        _check_positive("every", every)
         self.path, self.data, self.every = str(path), data, every
         self._arguments = {"pattern_type": pattern_type, "verbose": 0, **arguments}
         self._saved = None
@@ -43,3 +46,161 @@ class PatternCheckpoint(keras.callbacks.Callback):
         place = self.path.format(epoch=self._epoch, **self._logs)
         patterns.fit(self.model, self.data, **self._arguments).save(place)
         self._saved = self._epoch
+
+
+class ExplanationImages(keras.callbacks.Callback):
+    """Explains a few inputs at the end of epochs and draws them: a row for each input, a column for each method.
+
+    Pictures go to `log_dir/epoch_0001.png` and so on, and into an event file beside them, which TensorBoard shows under
+    "Images" with a slider over the epochs (TensorBoard need not be installed while training).
+
+    Args:
+        data: The inputs: an array, samples first, or a stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch
+            DataLoader), of which the first are taken, now. An object of its own: reading a shuffled data set that
+            training reads as well would change its order there.
+        methods: Names as for `create_analyzer`; or pairs (name, arguments).
+        every: Epochs between pictures; the last epoch of a training is always drawn.
+        log_dir: The folder, made if it is not there.
+        samples: How many inputs are drawn at most.
+        fit_data: What methods with patterns are fitted to before each picture, as for `innspect.patterns.fit`.
+        neuron_selection: As for `analyze`; None explains the class that is predicted in that epoch.
+        **look: Others of `innspect.visualize.grid`, such as `percentile`, `ground` and `cell`.
+
+    Raises:
+        ValueError: An argument does not fit. What does not fit the model is raised when training begins.
+
+    Example:
+        >>> callback = innspect.callbacks.ExplanationImages(x_val[:8], ["gradient", ("lrp.epsilon", {"epsilon": 0.1})])
+        >>> model.fit(x_train, y_train, epochs=20, callbacks=[callback])
+    """
+
+    def __init__(
+        self, data, methods, every=1, log_dir="explanations", *, samples=8, fit_data=None, neuron_selection=None, **look
+    ):
+        super().__init__()
+        _check_positive("every", every)
+        _check_positive("samples", samples)
+        self.every, self.log_dir, self.fit_data, self.neuron_selection = every, str(log_dir), fit_data, neuron_selection
+        self.methods = [_named(method) for method in methods] if not isinstance(methods, str) else [_named(methods)]
+        if not self.methods:
+            raise ValueError("`methods` must name at least one method. Received: an empty list")
+        self.x = _first(data, samples)
+        self._look = {"cell": 0.9, **look}
+
+    def on_train_begin(self, logs=None):
+        import innspect
+        from innspect.visualize.charts import new_figure
+        from innspect.visualize.tensorboard import ImageWriter
+
+        new_figure(1, 1)  # says now, and not after an epoch, that matplotlib is missing
+        self._analyzers = {}
+        for name, arguments in self.methods:
+            label = name if name not in self._analyzers else f"{name} {len(self._analyzers) + 1}"
+            self._analyzers[label] = innspect.create_analyzer(name, self.model, **arguments)
+        unfitted = [label for label, a in self._analyzers.items() if _needs_fit(a)]
+        if unfitted and self.fit_data is None:
+            raise ValueError(f"`fit_data` must be given for the methods that are fitted: {unfitted}. Received: None")
+        self._refitted = unfitted
+        os.makedirs(self.log_dir, exist_ok=True)
+        self._writer = ImageWriter(self.log_dir)
+        self._epoch = self._drawn = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epoch = epoch + 1
+        if self._epoch % self.every == 0:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if self._epoch not in (None, self._drawn):
+            self._draw()
+        self._analyzers = {}
+
+    def _draw(self):
+        png = _png(self._figure())
+        with open(os.path.join(self.log_dir, f"epoch_{self._epoch:04d}.png"), "wb") as file:
+            file.write(png)
+        self._writer.add("explanations", png, self._epoch)
+        self._drawn = self._epoch
+
+    def _figure(self):
+        from innspect.visualize import grid, palette_of, signal
+
+        channel_axis = self._look.get("channel_axis", -1)
+        is_image = self.x.ndim == 4 and self.x.shape[channel_axis] in (1, 3)
+        maps, outputs = {}, None
+        for label, analyzer in self._analyzers.items():
+            if label in self._refitted:
+                analyzer.fit(self.fit_data, verbose=0)
+            explanation = analyzer.explain(self.x, self.neuron_selection, batch_size=len(self.x))
+            outputs = explanation.outputs
+            if is_image and analyzer.name == "pattern.net":
+                maps[label] = signal(explanation.attributions, channel_axis=channel_axis)
+            else:
+                maps[label] = _as_maps(explanation.attributions, self.x)
+        palettes = {label: palette_of(analyzer.name) for label, analyzer in self._analyzers.items()}
+        look = {"palette": palettes, "captions": _captions(outputs), "captions_label": f"epoch {self._epoch}", **self._look}
+        return grid(maps, **({"images": self.x} if is_image else {}), **look)
+
+
+def _check_positive(name, value):
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
+
+
+def _named(method):
+    """(name, arguments) of a name or of such a pair."""
+    name, arguments = (method, {}) if isinstance(method, str) else method
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise ValueError(f"`methods` must hold names or pairs (name, arguments). Received: {method!r}")
+    return name, dict(arguments)
+
+
+def _first(data, samples):
+    """The first samples as one NumPy array of their own."""
+    from innspect import backend
+    from innspect.analyzers.data import batches_of, is_stream
+
+    parts, count = [], 0
+    for batch in batches_of(data) if is_stream(data) else [data]:
+        leaves = keras.tree.flatten(batch)
+        if len(leaves) != 1:
+            raise ValueError(f"`data` must hold inputs of a model with one input. Received: {len(leaves)} arrays")
+        parts.append(np.array(backend.to_numpy(leaves[0]) if backend.is_tensor(leaves[0]) else leaves[0])[: samples - count])
+        count += len(parts[-1])
+        if count == samples:
+            break
+    if not count:
+        raise ValueError("`data` must hold at least one sample. Received: none")
+    x = np.concatenate(parts)
+    if x.ndim not in (2, 3, 4):
+        raise ValueError(f"`data` must hold images, series or vectors. Received: shape {x.shape}")
+    return x
+
+
+def _needs_fit(analyzer):
+    return hasattr(analyzer, "patterns") and analyzer.patterns is None
+
+
+def _as_maps(attributions, x):
+    """Attributions as `grid` takes them: those of series and vectors become pictures that are one row high."""
+    from innspect.visualize import reduce
+
+    if x.ndim == 4:
+        return attributions
+    values = np.asarray(attributions)
+    return (reduce(values) if values.ndim == 3 else values)[:, None]
+
+
+def _captions(outputs):
+    """The predicted class and its output; nothing where the model does not classify."""
+    if outputs.ndim != 2:
+        return None
+    if outputs.shape[1] == 1:
+        return [f"{value:.3g}" for value in outputs[:, 0]]
+    return [f"{row.argmax()}  {row.max():.2f}" for row in outputs]
+
+
+def _png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()

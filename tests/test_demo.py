@@ -25,10 +25,11 @@ def _innspect(*arguments, cwd=None, **kwargs):
 
 
 # ---------------------------------------------------------------------- the command line
-def test_help_is_the_manual_and_starts_nothing():
+@pytest.mark.parametrize("command", ["", "explain", "compare", "patterns fit", "methods"])
+def test_help_starts_nothing(command):
     script = (
         "import sys; from innspect.cli import main\n"
-        "try: main(['--help'])\n"
+        f"try: main({[*command.split(), '--help']})\n"
         "except SystemExit as end: assert end.code == 0\n"
         "print('LOADED', *{'keras', 'numpy', 'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules))"
     )
@@ -37,8 +38,15 @@ def test_help_is_the_manual_and_starts_nothing():
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "LOADED"
-    for word in ("demo", "methods", "create_analyzer", "KERAS_BACKEND"):
-        assert word in result.stdout
+    assert f"usage: innspect {command}".strip() in result.stdout
+
+
+def test_help_is_the_manual(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    for word in ("demo", "methods", "explain", "compare", "patterns", "create_analyzer", "KERAS_BACKEND", "exit codes"):
+        assert word in shown
 
 
 def test_the_version_is_the_packages():
@@ -46,7 +54,7 @@ def test_the_version_is_the_packages():
 
 
 def test_methods_lists_every_name():
-    result = _innspect("methods")
+    result = _innspect("methods", "--names")
     assert result.stdout.split() == innspect.list_analyzers()
     assert result.stderr == ""
 

@@ -189,6 +189,32 @@ class Analyzer:
 
         save_analyzer(self, path)
 
+    def export(self, path, neuron_selection=None, *, output=0, batch_size=32):
+        """Write a TensorFlow SavedModel that predicts and explains, and needs neither innspect nor Keras to run.
+
+        The signature "serving_default" takes the model's inputs by name, in batches of any size, and gives "prediction"
+        and "attribution" (for several inputs "attribution_<name>"). Where the output is a vector, the signature "neuron"
+        also takes "neuron", integers (samples,), and explains these. The weights are those of the moment.
+
+        Args:
+            path: A new or an empty folder.
+            neuron_selection: What "serving_default" explains; as for `analyze`, but not one for each sample.
+            output: Number or name of the output.
+            batch_size: Samples computed at once; what a batch leaves over is computed one by one.
+
+        Raises:
+            NotImplementedError: Keras does not run on TensorFlow; the method, or one of its arguments, cannot be written
+                as one graph.
+            FileExistsError: The folder is not empty.
+
+        Example:
+            >>> analyzer.export("served")
+            >>> served = tf.saved_model.load("served").signatures["serving_default"]
+        """
+        from innspect.analyzers.export import export
+
+        export(self, path, neuron_selection, output=output, batch_size=batch_size)
+
     def state(self):
         """What the analyzer has learned, as a nest of arrays, strings and numbers; None where there is nothing."""
         return None

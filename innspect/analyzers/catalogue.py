@@ -10,6 +10,7 @@ _FAMILIES = {
     "signal": "signal",
     "pattern": "patterns",
     "relevance": "relevance propagation",
+    "transformer": "relevance propagation",
     "deep_taylor": "Taylor decomposition",
     "taylor": "Taylor decomposition",
     "deep_lift": "difference to a reference",

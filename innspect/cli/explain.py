@@ -36,9 +36,7 @@ def add(commands, common):
     options.add_inputs(parser, "inputs", "INPUT", "images, folders, globs, or arrays; see below")
     options.add_methods(parser)
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument(
-        "--top", type=options.positive, default=1, metavar="K", help="explain the K largest outputs (default: 1)"
-    )
+    chosen.add_argument("--top", type=options.positive, metavar="K", help="explain the K largest outputs (default: 1)")
     chosen.add_argument("--neuron", action="append", type=int, metavar="N", help="explain output N; may be given several times")
     parser.add_argument("--labels", metavar="FILE", help="the names of the classes, one a line")
     parser.add_argument(
@@ -55,6 +53,7 @@ def _run(given):
     from innspect.cli.inputs import Source
     from innspect.reports import explaining
 
+    given.top = given.top or 1
     labels = _labels(given.labels)
     model = options.load_model(given)
     source = Source(given.inputs, model, given.preprocess, given.limit)
@@ -132,7 +131,7 @@ def _pictures(given, source, result, labels):
         for name, attributions in method.attributions.items():
             inner = f".{name}" if name else ""
             for maps, suffix in zip(attributions, _suffixes(given), strict=False):
-                for sample, image in zip(source.names, map_pictures(maps, label), strict=True):
+                for sample, image in zip(source.names, map_pictures(maps, label, method.settings["method"]), strict=True):
                     file = os.path.join(given.out, f"{sample}.{label}{suffix}{inner}.png")
                     write(file, png(image))
 

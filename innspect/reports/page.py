@@ -42,7 +42,8 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{html.escape(title)}</title>\n<style>\n{_part('page.css')}</style>\n</head>\n<body>",
-            f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(subtitle)}. Every map has its own scale: ",
+            f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(subtitle)}. ",
+            "Every map has its own scale, and the largest half percent of its values the darkest colour: ",
             'negative <span class="strip"></span> positive.</p>',
             _controls(explained, shown is not None, labels),
             *sections,
@@ -76,7 +77,7 @@ def _controls(explained, with_images, labels):
         chips = [_chip("radio", "class", k, n, k == 0) for k, n in enumerate(names)]
         parts.append(f"<fieldset><legend>Class</legend>{''.join(chips)}</fieldset>")
     if with_images:
-        slider = '<input type="range" name="blend" min="0" max="100" value="80" aria-label="Blending of map and input">'
+        slider = '<input type="range" name="blend" min="0" max="100" value="100" aria-label="Blending of map and input">'
         parts.append(f"<fieldset><legend>Input</legend>{slider}<span>map</span></fieldset>")
     return f'<div class="controls">{"".join(parts)}</div>'
 
@@ -129,7 +130,7 @@ def _prediction(explained, i, labels):
 
 def _figure(label, method, inner, maps, i):
     """One method's maps of one input, (neurons, ...), of which one at a time is seen."""
-    blocks = [_map(label, maps[k], k) for k in range(len(maps))]
+    blocks = [_map(label, method.settings.get("method", ""), maps[k], k) for k in range(len(maps))]
     captions = [
         f'<small data-class="{k}"{" hidden" * (k > 0)}>explains {method.targets[k, i]:.4g}</small>' for k in range(len(maps))
     ]
@@ -141,10 +142,10 @@ def _figure(label, method, inner, maps, i):
     )
 
 
-def _map(label, attribution, k):
+def _map(label, name, attribution, k):
     hidden = " hidden" * (k > 0)
     if is_picture(attribution[None]):
-        image = coloured(attribution[None])[0]
+        image = coloured(attribution[None], name)[0]
         return f'<img class="map" data-class="{k}"{hidden} alt="map of {html.escape(label)}" src="{_uri(image)}">'
     values = np.ravel(attribution).astype("float64")
     scale = np.nanmax(np.abs(values), initial=0) or 1.0

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from innspect.visualize import heatmap
+from innspect.visualize import heatmap, palette_of
 
 _CHANNELS = (1, 2, 3, 4)
 _SMALLEST = 256  # pixels: smaller maps are enlarged by a whole factor
+_PERCENTILE = 99.5  # of the magnitudes, from which on the colour is the darkest: a single pixel shall not pale the others
 
 
 def is_picture(attribution):
@@ -18,13 +19,13 @@ def channel_axis(array):
     return 1 if array.ndim == 4 and array.shape[-1] not in _CHANNELS and array.shape[1] in _CHANNELS else -1
 
 
-def coloured(attribution):
-    """Maps as RGB, uint8 (samples, height, width, 3): positive red, negative blue, zero white."""
+def coloured(attribution, method=""):
+    """Maps as RGB, uint8 (samples, height, width, 3): positive red, negative blue, zero white; or dark red, without sign."""
     array = np.asarray(attribution)
-    return heatmap(array, channel_axis=channel_axis(array))
+    return heatmap(array, channel_axis=channel_axis(array), percentile=_PERCENTILE, palette=palette_of(method))
 
 
-def map_pictures(attribution, label):
+def map_pictures(attribution, label, method=""):
     """As `coloured`, small maps enlarged so that every pixel stays a square.
 
     Raises:
@@ -35,7 +36,7 @@ def map_pictures(attribution, label):
             f"The maps of {label!r} have the shape {np.shape(attribution)[1:]} and cannot be drawn as pictures; take "
             "--format html or npz"
         )
-    images = coloured(attribution)
+    images = coloured(attribution, method)
     factor = max(1, round(_SMALLEST / max(images.shape[1:3])))
     return images.repeat(factor, 1).repeat(factor, 2)
 

@@ -1,0 +1,5 @@
+"""`innvestigate.utils.keras`, as far as scripts use it."""
+
+from innspect.utils.keras import graph
+
+__all__ = ["graph"]

@@ -8,7 +8,9 @@ Requirements of the design:
   `vjp(function, inputs)` gives the outputs and a pullback that may be asked more than once;
   `compile(function)` may trace once per input shape; `once(function, *args)` runs what is not run again;
   `variable_values(variables)` is what a compiled function must be handed to see the live weights;
-  `scan(function, items)` maps over the first axis, one item at a time.
+  `scan(function, items)` maps over the first axis, one item at a time;
+  `recur(step, carry, items, reverse)` hands a carry along the first axis (`keras.ops.scan`, whose TensorFlow version
+  wants outputs shaped like the carry).
 """
 
 import importlib
@@ -30,6 +32,7 @@ vjp = _active.vjp
 compile = _active.compile
 once = _active.once
 scan = _active.scan
+recur = _active.recur
 variable_values = _active.variable_values
 inference = _active.inference
 is_tensor = _active.is_tensor
@@ -39,6 +42,8 @@ stop_gradient = keras.ops.stop_gradient
 matmul = getattr(_active, "matmul", keras.ops.matmul)
 minimum = getattr(_active, "minimum", keras.ops.minimum)
 maximum = getattr(_active, "maximum", keras.ops.maximum)
+# TensorFlow's keeps the slope in float32.
+leaky_relu = getattr(_active, "leaky_relu", keras.ops.leaky_relu)
 divide_no_nan = getattr(_active, "divide_no_nan", keras.ops.divide_no_nan)
 
 

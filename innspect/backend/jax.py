@@ -34,6 +34,11 @@ def scan(function, items):
     return jax.lax.map(function, items)
 
 
+def recur(step, carry, items, reverse=False):
+    """Run `carry, made = step(carry, item)` along the first axis of a structure; the last carry and what was made."""
+    return jax.lax.scan(step, carry, items, reverse=reverse)
+
+
 def variable_values(variables):
     """The live values, to be handed to a compiled function."""
     return [v.value for v in variables]

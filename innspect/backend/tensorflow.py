@@ -41,6 +41,10 @@ def once(function, *args):
     return function(*args)
 
 
+def leaky_relu(x, slope):
+    return tf.nn.leaky_relu(x, slope) if x.dtype == tf.float32 else tf.where(x > 0, x, x * slope)
+
+
 def scan(function, items):
     """Apply `function` to each element along the first axis of `items`, and stack what it returns."""
     first = function(items[0])
@@ -49,6 +53,25 @@ def scan(function, items):
     signature = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), first)
     others = tf.map_fn(function, items[1:], fn_output_signature=signature, parallel_iterations=1)
     return tf.nest.map_structure(lambda a, b: tf.concat([a[None], b], 0), first, others)
+
+
+def recur(step, carry, items, reverse=False):
+    """Run `carry, made = step(carry, item)` along the first axis of a structure; the last carry and what was made."""
+    length = tf.nest.flatten(items)[0].shape[0]
+    at = range(length)[::-1] if reverse else range(length)
+    carry, first = step(carry, tf.nest.map_structure(lambda x: x[at[0]], items))
+
+    def array(x):
+        return tf.TensorArray(x.dtype, size=length, element_shape=x.shape).write(at[0], x)
+
+    def body(i, carry, arrays):
+        carry, made = step(carry, tf.nest.map_structure(lambda x: x[i], items))
+        return i + at.step, carry, [a.write(i, x) for a, x in zip(arrays, tf.nest.flatten(made), strict=True)]
+
+    within = (lambda i, *_: i >= 0) if reverse else (lambda i, *_: i < length)
+    arrays = [array(x) for x in tf.nest.flatten(first)]
+    _, carry, arrays = tf.while_loop(within, body, (at[0] + at.step, carry, arrays), parallel_iterations=1)
+    return carry, tf.nest.pack_sequence_as(first, [a.stack() for a in arrays])
 
 
 def variable_values(variables):

@@ -71,6 +71,16 @@ def scan(function, items):
     return keras.tree.map_structure(lambda *leaves: torch.stack(leaves), *results)
 
 
+def recur(step, carry, items, reverse=False):
+    """Run `carry, made = step(carry, item)` along the first axis of a structure; the last carry and what was made."""
+    apart = [torch.unbind(leaf) for leaf in keras.tree.flatten(items)]
+    made = []
+    for leaves in reversed(list(zip(*apart, strict=True))) if reverse else zip(*apart, strict=True):
+        carry, result = step(carry, keras.tree.pack_sequence_as(items, leaves))
+        made.append(result)
+    return carry, keras.tree.map_structure(lambda *leaves: torch.stack(leaves), *(made[::-1] if reverse else made))
+
+
 def variable_values(variables):
     """The live values without their place in any training graph."""
     return [v.value.detach() for v in variables]

@@ -23,6 +23,15 @@ def negative(t):
     return backend.minimum(t, ops.zeros((), t.dtype))
 
 
+def _steeper_above(t, slope):
+    """t where it is positive, slope * t elsewhere, for slope <= 1."""
+    return backend.leaky_relu(t, slope)
+
+
+def _steeper_below(t, slope):
+    return backend.minimum(t, t * slope)
+
+
 @dataclass
 class Term:
     """One term of a rule, ready for its signal."""
@@ -33,22 +42,29 @@ class Term:
     bias: object = None
     part: float = 1.0
     where: object = None  # takes only the signal where this holds
+    scale: float = 1.0  # of kernels and bias, and so of the stabiliser
     complete: bool = False  # z has the bias in it already
 
     @property
     def denominator(self):
         return self.z if self.bias is None or self.complete else self.z + self.bias
 
+    def take_in_bias(self):
+        self.z, self.complete = self.denominator, True
+
     def offered(self, signal):
         signal = signal if self.part == 1.0 else signal * self.part
         return signal if self.where is None else ops.where(self.where, signal, ops.zeros_like(signal))
 
+    def stable(self, epsilon):
+        return stabilised(self.denominator, epsilon * self.scale)
+
     def ratio(self, signal, epsilon):
-        return safe_divide(self.offered(signal), stabilised(self.denominator, epsilon))
+        return safe_divide(self.offered(signal), self.stable(epsilon))
 
     def messages(self, signal, epsilon):
-        pulled = self.pullback(self.ratio(signal, epsilon))
-        return sum_of(u * message for u, message in zip(self.factors, pulled, strict=True))
+        """Pairs of a factor and what it is to be multiplied with."""
+        return zip(self.factors, self.pullback(self.ratio(signal, epsilon)), strict=True)
 
 
 def sum_of(tensors):
@@ -56,6 +72,14 @@ def sum_of(tensors):
     for tensor in tensors:
         total = tensor if total is None else total + tensor
     return total
+
+
+def sum_of_products(pairs):
+    """The sum of u * m, where each u is multiplied once."""
+    grouped: dict = {}
+    for u, m in pairs:
+        grouped.setdefault(id(u), (u, []))[1].append(m)
+    return sum_of(u * sum_of(ms) for u, ms in grouped.values())
 
 
 def make_term(layer, pieces, bias=None, **settings):
@@ -89,7 +113,8 @@ class AffineRule(Rule):
         return [y], (x, y)
 
     def backward(self, layer, saved, signals):
-        return [sum_of(term.messages(signals[0], self.epsilon) for term in self.terms(layer, *saved))]
+        terms = self.terms(layer, *saved)
+        return [sum_of_products(pair for term in terms for pair in term.messages(signals[0], self.epsilon))]
 
     def terms(self, layer, x, y):
         raise NotImplementedError
@@ -98,7 +123,7 @@ class AffineRule(Rule):
         result = {"bias": [], "stabiliser": [], "dropped": []}
         for term in self.terms(layer, *saved):
             denominator = term.denominator
-            moved = stabilised(denominator, self.epsilon)
+            moved = term.stable(self.epsilon)
             offered, ratio = term.offered(signals[0]), term.ratio(signals[0], self.epsilon)
             if term.bias is not None:
                 result["bias"].append(ratio * term.bias)
@@ -151,20 +176,19 @@ class Gamma(AffineRule):
         self.gamma = gamma
 
     def terms(self, layer, x, y):
-        kernel, bias = layer.view.kernel(), self._bias_of(layer)
-        # k + gamma k-, and k + gamma k+: TensorFlow's graphs take max(c k, k) for a leaky ReLU, also where c > 1
-        less, more = backend.minimum(kernel * (1 + self.gamma), kernel), kernel + self.gamma * positive(kernel)
-        above = below = None
-        if bias is not None:
-            above, below = bias + self.gamma * positive(bias), bias + self.gamma * negative(bias)
-        if layer.nonnegative:
-            sides = [([(x, more)], above), ([(x, less)], below)]
-        else:
-            up, down = positive(x), negative(x)
-            sides = [([(up, more), (down, less)], above), ([(up, less), (down, more)], below)]
         if layer.gated:  # relevance is only where z > 0
-            return [make_term(layer, *sides[0])]
-        return [make_term(layer, *side, where=w) for side, w in zip(sides, (y > 0, y < 0), strict=True)]
+            return [self._side(layer, x, True)]
+        return [self._side(layer, x, up, where=w) for up, w in ((True, y > 0), (False, y < 0))]
+
+    def _side(self, layer, x, up, **settings):
+        """The term of k + gamma k+ (or k + gamma k-), all of it divided by 1 + gamma, which changes no share."""
+        slope = 1 / (1 + self.gamma)
+        kernel, bias = layer.view.kernel(), self._bias_of(layer)
+        same, other = (_steeper_above, _steeper_below) if up else (_steeper_below, _steeper_above)
+        pieces = [(x, same(kernel, slope))]
+        if not layer.nonnegative:
+            pieces = [(positive(x), same(kernel, slope)), (negative(x), other(kernel, slope))]
+        return make_term(layer, pieces, None if bias is None else same(bias, slope), scale=slope, **settings)
 
     def shares(self, layer, saved, signals):
         result = super().shares(layer, saved, signals)
@@ -218,8 +242,13 @@ class AlphaBeta(AffineRule):
             return super().forward(layer, inputs)
         (x,) = inputs
         sides = [self._side(layer, x, True), self._side(layer, x, False)]
-        z, bias = sum_of(term.z for term in sides), layer.view.bias()
-        y = layer.gate(z if bias is None else z + bias)
+        if self.bias is True:  # it is split between the sides, which sum to the layer's output
+            for term in sides:
+                term.take_in_bias()
+            y = layer.gate(sum_of(term.z for term in sides))
+        else:
+            z, bias = sum_of(term.z for term in sides), layer.view.bias()
+            y = layer.gate(z if bias is None else z + bias)
         return [y], (sides, None)
 
     def terms(self, layer, x, y):

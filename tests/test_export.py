@@ -108,7 +108,9 @@ def test_methods_of_many_passes(tmp_path):
 
 @only_tensorflow
 def test_what_cannot_be_exported_says_so(tmp_path):
-    model = shake(keras.Sequential([keras.Input((4, 4, 1), name="x"), L.Conv2D(2, 2), L.Flatten(), L.Dense(3)]))
+    model = shake(
+        keras.Sequential([keras.Input((4, 4, 1), name="x"), L.Conv2D(2, 2, activation="tanh"), L.Flatten(), L.Dense(3)])
+    )
     for name in ("occlusion", "score_cam"):
         with pytest.raises(NotImplementedError, match="cannot be exported"):
             innspect.create_analyzer(name, model).export(tmp_path / "a")

@@ -35,7 +35,7 @@ def _any_batch(function, takes, sizes):
     specs = {name: tf.TensorSpec((None, *a.shape[1:]), a.dtype, name) for name, a in takes.items()}
 
     def run(**named):
-        xs = list(named.values())
+        xs = [named[name] for name in takes]  # keywords come sorted
         whole = tf.shape(xs[0])[0] // large * large
         pieces = [_in_pieces(function, [x[:whole] for x in xs], large), _in_pieces(function, [x[whole:] for x in xs], small)]
         return {key: tf.concat([p[key] for p in pieces], 0) for key in pieces[0]}

@@ -9,6 +9,7 @@ import numpy as np
 
 from innspect.analyzers.tables import Table
 from innspect.reports.pictures import coloured, input_pictures, is_picture, reduced_size
+from innspect.visualize import colours, palette_of
 from innspect.visualize.html import png
 
 _FEATURES = 24  # shown of a map without spatial axes
@@ -41,10 +42,10 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{html.escape(title)}</title>\n<style>\n{_part('page.css')}</style>\n</head>\n<body>",
+            f"<title>{html.escape(title)}</title>\n<style>\n{_part('page.css')}{_strips()}</style>\n</head>\n<body>",
             f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(subtitle)}. ",
             "Every map has its own scale, and the largest half percent of its values the darkest colour: ",
-            'negative <span class="strip"></span> positive.</p>',
+            f"{_legend(explained)}</p>",
             _controls(explained, shown is not None, labels),
             *sections,
             _books(explained),
@@ -52,6 +53,22 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
             f"<script>\n{_part('page.js')}</script>\n</body>\n</html>\n",
         ]
     )
+
+
+def _legend(explained):
+    palettes = {palette_of(method.settings.get("method", "")) for method in explained.methods.values()}
+    signed = 'negative <span class="strip"></span> positive' if len(palettes) > 1 or "red_blue" in palettes else ""
+    unsigned = 'without a sign, little <span class="strip heat"></span> much' if palettes - {"red_blue"} else ""
+    return "; ".join(part for part in (signed, unsigned) if part) + "."
+
+
+def _strips():
+    """The legend's colours, those of the maps."""
+    rules = []
+    for selector, palette, start in ((".strip", "red_blue", -1), (".strip.heat", "heat", 0)):
+        stops = ", ".join(f"rgb({r} {g} {b})" for r, g, b in colours(np.linspace(start, 1, 17), palette, "light"))
+        rules.append(f"{selector} {{ background: linear-gradient(90deg, {stops}); }}\n")
+    return "".join(rules)
 
 
 def _part(name):

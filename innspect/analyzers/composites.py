@@ -8,6 +8,8 @@ from innspect.errors import PlainKeyError, suggest
 from innspect.graph.ir import is_float
 from innspect.layers import relevance as R
 from innspect.layers.base import Rule
+from innspect.layers.distribute import EpsilonDistribute
+from innspect.layers.recurrent import RecurrentView, recurrent_rule
 
 # A rule by name: (class, arguments the name fixes). iNNvestigate's names are among them.
 RULES = {
@@ -51,6 +53,10 @@ def make_rule(rule, **settings):
     given = {k: v for k, v in settings.items() if k in takes and k not in fixed and v is not None}
     if cls is R.Bounded and not {"low", "high"} <= set(given):
         raise ValueError("The rule 'Bounded' needs the bounds of the input. Received: none; give `low` and `high`")
+    if given.get("bias") == "distribute":
+        if cls is not R.Epsilon:
+            raise ValueError(f"`bias='distribute'` goes with the epsilon and z rules. Received: the rule {rule!r}")
+        return EpsilonDistribute(**{k: v for k, v in {**fixed, **given}.items() if k != "bias"})
     return bounded(**given) if cls is R.Bounded else cls(**{**fixed, **given})
 
 
@@ -102,13 +108,14 @@ class Composite:
         self.named, self.until = named or {}, until
 
     def assign(self, graph):
-        """Dict from every affine node to its rule."""
+        """Dict from every affine node, and every recurrent one that there is a rule for, to its rule."""
         nodes = [n for n in graph.nodes if n.kind == "affine"]
         first, order = first_kernel_nodes(graph), _layer_order(nodes)
         early = set(list(order)[: self.until[0]]) if self.until else set()
         convolutions = [n for n in nodes if n.view.family == "convolution"]
         boxed = {n for n in convolutions if _layer_key(n) == _layer_key(convolutions[0]) and n in first}
-        known = {name for node in nodes for name in _names(node)}
+        recurrent = [n for n in graph.nodes if n.kind == "recurrent"]
+        known = {name for node in [*nodes, *recurrent] for name in _names(node)}
         unknown = [name for name in self.named if name not in known]
         if unknown:
             raise PlainKeyError(f"No kernel layer is named {unknown[0]!r}. {suggest(unknown[0], known)}")
@@ -123,6 +130,11 @@ class Composite:
                 or self.by_family.get(node.view.family)
                 or self.default
             )
+        for node in recurrent:  # where dense layers have the epsilon rule, the sums of a recurrent layer have it too
+            by_name = next((self.named[name] for name in _names(node) if name in self.named), None)
+            rule = by_name or self.by_family["dense"] or self.default
+            if isinstance(node.view, RecurrentView) and isinstance(rule, R.Epsilon):
+                rules[node] = recurrent_rule(rule, node)
         return rules
 
     @staticmethod
@@ -156,6 +168,6 @@ def first_kernel_nodes(graph):
             source = node.inputs[0].producer
             if not behind or (source in first and source.layer is node.layer and node.path.endswith("/pointwise")):
                 first.add(node)
-        if behind or node.kind in ("affine", "embedding"):
+        if behind or node.kind in ("affine", "embedding", "recurrent"):
             after.update(node.outputs)
     return first

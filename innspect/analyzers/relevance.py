@@ -8,11 +8,14 @@ from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.folding import fold
+from innspect.graph.freezing import freeze
 from innspect.graph.heads import is_head
 from innspect.graph.ir import channels_first
 from innspect.graph.operations import Rectifier
 from innspect.layers import flow
 from innspect.layers.affine import BatchNorm
+from innspect.layers.attention import Softmax
+from innspect.layers.recurrent import RecurrentView
 from innspect.layers.relevance import Flat, WSquare
 
 _GATES = {"Sigmoid", "HardSigmoid", "Softmax"}
@@ -29,6 +32,7 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
     default_start = "value"
     conserves = True
     stabiliser = 1e-7
+    explains_attention = True  # deep Taylor's theory has no rule for softmax and normalization
     _box = None
 
     def composite(self):
@@ -36,6 +40,7 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         raise NotImplementedError
 
     def prepare(self, graph):
+        graph = freeze(graph) if self.explains_attention else graph
         rules = {node: self._in_input_units(rule) for node, rule in self.composite().assign(graph).items()}
         data_free = {node for node, rule in rules.items() if isinstance(rule, Flat | WSquare)}
         everywhere = data_free and data_free == set(rules)
@@ -65,7 +70,7 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
                 )
 
     def rule(self, node):
-        if node.kind == "affine":
+        if node.path in self._kernel_rules:
             return self._kernel_rules[node.path]
         registered = getattr(node.view, "relevance_rule", None)
         if registered is not None:
@@ -73,6 +78,16 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         if is_head(node) and node.outputs[0] in self._clone.graph.outputs:
             return flow.Pass()  # only reached with head="output"
         return self._flow_rule(node)
+
+    def _no_rule(self, node):
+        if not isinstance(node.view, RecurrentView):
+            return super()._no_rule(node)
+        name = node.layer.name
+        return (
+            f"{self.name!r} has no rule for {node.path!r} (a {node.operation}): recurrent layers have the epsilon rule only "
+            f"(Arras et al. 2017). Use 'lrp.epsilon', 'lrp.z' or a preset, or name it in 'lrp': rule={{'default': ..., "
+            f"{name!r}: 'Epsilon'}}; or bring a rule with `innspect.register_reverse_mapping(LayerClass, rule=...)`."
+        )
 
     def _flow_rule(self, node):
         if node.kind == "pass":
@@ -90,6 +105,8 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
             return flow.Bilinear(self.stabiliser)
         if node.kind == "embedding":
             return flow.SumOverEmbedding()
+        if node.kind == "softmax" and self.explains_attention:
+            return Softmax()
         return None
 
 
@@ -128,7 +145,8 @@ class LRP(RelevanceAnalyzer):
             `until_layer_rule`.
         until_layer_rule: Default "Flat".
         epsilon, gamma, alpha, beta, low, high: Settings of the rules that take them.
-        bias: True, False, or for alpha-beta "both" (iNNvestigate's form).
+        bias: True, False, for alpha-beta "both" (iNNvestigate's form), for epsilon "distribute" (shared among the
+            inputs, so that nothing is lost: a check).
         head, start: See `ReverseAnalyzer`.
     """
 
@@ -153,8 +171,8 @@ class LRP(RelevanceAnalyzer):
     ):
         if rule is None:
             raise ValueError("`rule` must be given: a rule's name, a `Rule` class or instance, or a mapping. Received: None")
-        if bias not in (None, True, False, "both"):
-            raise ValueError(f"`bias` must be True, False or 'both'. Received: {bias!r}")
+        if bias not in (None, True, False, "both", "distribute"):
+            raise ValueError(f"`bias` must be True, False, 'both' or 'distribute'. Received: {bias!r}")
         settings = {"epsilon": epsilon, "gamma": gamma, "alpha": alpha, "beta": beta, "bias": bias, "low": low, "high": high}
         mapping = dict(rule) if isinstance(rule, dict) else {"default": rule}
         default = mapping.pop("default", None)

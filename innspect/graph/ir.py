@@ -87,12 +87,16 @@ class Node:
         for tensor in self.outputs:
             tensor.producer = self
 
-    def __call__(self, *values):
-        """Compute the outputs, a list, from the values of `inputs`."""
+    def bind(self, values):
+        """The arguments and keyword arguments of `function`, from the values of `inputs`."""
         supply = iter(values)
-        args, kwargs = keras.tree.map_structure(
+        return keras.tree.map_structure(
             lambda leaf: next(supply) if isinstance(leaf, Ref) else leaf, (self.args, self.kwargs)
         )
+
+    def __call__(self, *values):
+        """Compute the outputs, a list, from the values of `inputs`."""
+        args, kwargs = self.bind(values)
         outputs = [y for y in keras.tree.flatten(self.function(*args, **kwargs)) if y is not None]
         return [_as_declared(y, t.dtype) for y, t in zip(outputs, self.outputs, strict=True)]
 

@@ -9,6 +9,7 @@ from keras import layers as L
 from keras import ops
 
 from innspect import backend
+from innspect.graph import recurrent  # noqa: F401  (fills the table)
 from innspect.graph.ir import is_float, widened
 from innspect.graph.registry import lowers
 from innspect.layers import affine
@@ -19,7 +20,12 @@ def _affine(trace, layer, x, view, spec, name=""):
 
 
 def _spec(layer, x):
-    return keras.KerasTensor(layer.compute_output_shape(x.shape), dtype=layer.compute_dtype)
+    shape = layer.compute_output_shape(x.shape)
+    if isinstance(layer, L.EinsumDense) and None in shape[1:]:  # the layer forgets lengths that it was not told
+        letters, output = layer.equation.replace(" ", "").split("->")
+        known = dict(zip(letters.split(",")[0], x.shape, strict=False)) if "." not in letters else {}
+        shape = [known.get(letter) if size is None else size for letter, size in zip(output, shape, strict=False)]
+    return keras.KerasTensor(shape, dtype=layer.compute_dtype)
 
 
 def _lower_affine(view_class):
@@ -128,7 +134,6 @@ def _kept_whole(kind):
 _RANDOM = [getattr(L, name) for name in dir(L) if name.startswith("Random")]
 lowers(L.PReLU, L.Rescaling, L.Normalization, *_RANDOM)(_kept_whole("pass"))
 lowers(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization, L.UnitNormalization)(_kept_whole("normalization"))
-lowers(L.RNN, L.SimpleRNN, L.LSTM, L.GRU, L.ConvLSTM1D, L.ConvLSTM2D, L.ConvLSTM3D)(_kept_whole("recurrent"))
 
 
 @lowers(L.Resizing)

@@ -1,0 +1,202 @@
+"""iNNvestigate's tools, against closed forms; and a script of iNNvestigate's, with one word replaced."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+from models import array
+
+import innspect
+from innspect.tools import PatternComputer, Perturbation, PerturbationAnalysis
+from innspect.utils import BatchSequence
+
+
+@pytest.fixture(params=["channels_last", "channels_first"])
+def layout(request):
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(request.param)
+    yield lambda x: x if request.param == "channels_last" else np.moveaxis(x, -1, 1)
+    keras.config.set_image_data_format(before)
+
+
+# ---------------------------------------------------------------------- perturbation
+X = np.arange(1.0, 2 * 4 * 6 * 3 + 1).reshape(2, 4, 6, 3).astype("float32")
+RELEVANCE = np.zeros((2, 4, 6, 3))
+RELEVANCE[0, 0, 2, 1], RELEVANCE[0, 3, 5, 2], RELEVANCE[1, 2, 0, 0] = 3, 2, -1
+
+
+def test_the_most_relevant_regions_are_replaced_in_every_channel(layout):
+    before = X.copy()
+    changed = Perturbation("zeros", 2, (2, 2)).perturbate_on_batch(layout(X), layout(RELEVANCE))
+    expected = X.copy()
+    expected[0, :2, 2:4] = expected[0, 2:, 4:] = 0
+    expected[1, :2, :4] = 0  # all are equal but one, which is less: the first in row-major order
+    np.testing.assert_array_equal(changed, layout(expected))
+    np.testing.assert_array_equal(X, before)
+    assert changed.dtype == "float32"
+    without_channels = Perturbation("zeros", 2, (2, 2)).perturbate_on_batch(layout(X), RELEVANCE.sum(-1))
+    np.testing.assert_array_equal(without_channels, changed)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ("mean", lambda region: np.full_like(region, region.mean())),
+        ("invert", lambda region: -region),
+        (lambda region: region + 1, lambda region: region + 1),
+    ],
+)
+def test_what_a_region_is_replaced_by(function, expected):
+    changed = Perturbation(function, 1, (2, 2)).perturbate_on_batch(X, RELEVANCE)
+    for channel in range(3):
+        np.testing.assert_allclose(changed[0, :2, 2:4, channel], expected(X[0, :2, 2:4, channel]))
+    clipped = Perturbation(function, 1, (2, 2), value_range=(0, 5)).perturbate_on_batch(X, RELEVANCE)
+    np.testing.assert_allclose(clipped[0, :2, 2:4], np.clip(changed[0, :2, 2:4], 0, 5))
+    np.testing.assert_array_equal(clipped[0, 2:], X[0, 2:])  # values beyond the range elsewhere stay
+
+
+def test_noise_is_drawn_from_the_seed_and_in_place_means_it():
+    state = str(np.random.get_state())
+    one, other, third = (Perturbation("gaussian", 6, (2, 2), seed=s).perturbate_on_batch(X, RELEVANCE) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(one, third)
+    assert 0.2 < one.std() < 0.4
+    assert str(np.random.get_state()) == state
+    x = X.copy()
+    np.testing.assert_array_equal(Perturbation("zeros", 1, (2, 2), in_place=True).perturbate_on_batch(x, RELEVANCE), x)
+    assert (x[0, :2, 2:4] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4), (4, 4), (5, 7), (9, 9)])
+def test_regions_that_do_not_divide_the_image(shape):
+    regions = -(-4 // shape[0]) * -(-6 // shape[1])
+    assert (Perturbation("zeros", regions, shape).perturbate_on_batch(X, RELEVANCE) == 0).all()
+    changed = Perturbation("zeros", 1, shape).perturbate_on_batch(X, RELEVANCE)
+    assert changed.shape == X.shape
+    assert changed[0, 0, 2, 1] == 0
+    assert regions == 1 or (changed[0] != 0).any()
+
+
+def test_reductions_are_the_users():
+    largest = Perturbation("zeros", 1, (2, 2), reduce_function=np.min, aggregation_function=np.min)
+    changed = largest.perturbate_on_batch(X, RELEVANCE - 1)
+    assert (changed[1, :2, :2] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Perturbation("ones"), "`perturbation_function` must be a function or one of.*Received: 'ones'"),
+        (lambda: Perturbation("zeros", 7, (2, 2)).perturbate_on_batch(X, RELEVANCE), "between 0 and 6.*Received: 7"),
+        (lambda: Perturbation("zeros").perturbate_on_batch(X, RELEVANCE[:, :2]), r"Received: \(2, 4, 6, 3\) and \(2, 2"),
+        (lambda: Perturbation("zeros").perturbate_on_batch(X[0], X[0]), r"Received: \(4, 6, 3\)"),
+    ],
+)
+def test_bad_perturbations_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+    with pytest.raises(TypeError, match="Received: int"):
+        Perturbation(3)
+
+
+# ---------------------------------------------------------------------- analysis
+WEIGHTS = np.arange(16.0).reshape(4, 4, 1)
+INPUTS = np.arange(32.0).reshape(2, 4, 4, 1).astype("float32")
+BLOCKS = [(slice(2, 4), slice(2, 4)), (slice(2, 4), slice(0, 2)), (slice(0, 2), slice(2, 4)), (slice(0, 2), slice(0, 2))]
+
+
+def linear():
+    model = keras.Sequential([keras.Input((4, 4, 1)), L.Flatten(), L.Dense(1, use_bias=False)])
+    model.set_weights([WEIGHTS.reshape(16, 1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def expected_scores(counts):
+    """Mean squared output of the linear model, with its heaviest blocks set to zero."""
+    scores = []
+    for count in counts:
+        x = INPUTS.copy()
+        for rows, columns in BLOCKS[:count]:
+            x[:, rows, columns] = 0
+        scores.append(float(((x * WEIGHTS).sum((1, 2, 3)) ** 2).mean()))
+    return scores
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize(("steps", "per_step", "counts"), [(4, 1, [0, 1, 2, 3, 4]), (2, 3, [0, 1, 4])])
+def test_the_scores_of_a_linear_model_are_its_partial_sums(recompute, steps, per_step, counts):
+    model = linear()
+    analyzer = innspect.create_analyzer("gradient", model)
+    generator = BatchSequence([INPUTS, np.zeros(2)], batch_size=1)
+    analysis = PerturbationAnalysis(
+        analyzer, model, generator, Perturbation("zeros", region_shape=(2, 2)), steps, per_step, recompute
+    )
+    np.testing.assert_allclose(analysis.compute_perturbation_analysis(), expected_scores(counts), rtol=1e-5)
+    assert expected_scores([0, 4]) == [5761600, 0]
+
+
+def test_batches_are_scored_and_metrics_averaged_over_samples(capsys):
+    model = linear()
+    model.compile("sgd", "mse", metrics=["mae"])
+    analyzer, x = innspect.create_analyzer("gradient", model), np.concatenate([INPUTS, INPUTS[:1]])
+    perturbation = Perturbation("zeros", 1, (2, 2))
+    analysis = PerturbationAnalysis(analyzer, model, BatchSequence([x, np.zeros(3)], 2), perturbation, verbose=True)
+    changed = x.copy()
+    changed[:, 2:, 2:] = 0
+    outputs = (changed * WEIGHTS).sum((1, 2, 3))
+    expected = [(outputs**2).mean(), np.abs(outputs).mean()]
+    np.testing.assert_allclose(analysis.compute_perturbation_analysis()[1], expected, rtol=1e-5)
+    assert "Step 1 of 1" in capsys.readouterr().out
+    np.testing.assert_allclose(analysis.evaluate_generator(analysis.generator, workers=2), expected, rtol=1e-5)
+    by_hand = iter([(x[:2], np.zeros(2)), (x[2:], np.zeros(1), np.ones((1, 4, 4, 1)))])
+    assert len(analysis.evaluate_generator(by_hand, steps=2)) == 2
+    np.testing.assert_allclose(analysis.evaluate_on_batch(x, np.zeros(3)), expected, rtol=1e-5)
+    weighted = analysis.evaluate_on_batch(x, np.zeros(3), sample_weight=np.array([1.0, 0, 0]))
+    np.testing.assert_allclose(weighted[0], outputs[0] ** 2 / 3, rtol=1e-5)
+    perturbed, relevance = analysis.compute_on_batch(x, return_analysis=True)
+    np.testing.assert_array_equal(perturbed, changed)
+    np.testing.assert_allclose(relevance[0], WEIGHTS, rtol=1e-5)
+
+
+def test_too_many_regions_are_named():
+    model = linear()
+    arguments = (innspect.create_analyzer("gradient", model), model, BatchSequence([INPUTS, np.zeros(2)]))
+    analysis = PerturbationAnalysis(*arguments, Perturbation("zeros", region_shape=(2, 2)), steps=5)
+    with pytest.raises(ValueError, match=r"more regions than the 4 of an image\. Received: steps=5"):
+        analysis.compute_perturbation_analysis()
+
+
+# ---------------------------------------------------------------------- patterns
+def network():
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            L.Conv2D(3, 3, activation="relu", name="conv"),
+            L.Flatten(),
+            L.Dense(4, activation="relu", name="hidden"),
+            L.Dense(3, activation="softmax", name="out"),
+        ]
+    )
+
+
+def test_patterns_are_those_of_fit_and_analyzers_take_them():
+    model, x = network(), array(20, 6, 6, 1)
+    computer = PatternComputer(model, pattern_type=("linear", "relu"))
+    lists = computer.compute(x, batch_size=8)
+    fitted = innspect.patterns.fit(model, x, ["linear", "relu"], batch_size=8)
+    for kind in ("linear", "relu"):
+        for ours, theirs in zip(lists[kind], fitted.select(kind).values(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    one = PatternComputer(model, pattern_type="linear", gpus=2)
+    from_batches = one.compute_generator(BatchSequence(x, 8), max_queue_size=3, workers=2)
+    assert [a.shape for a in from_batches] == [(3, 3, 1, 3), (48, 4), (4, 3)]
+    for ours, theirs in zip(from_batches, lists["linear"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    analyzer = innspect.create_analyzer("pattern.net", model, patterns=from_batches)
+    same = innspect.create_analyzer("pattern.net", model, patterns=one.patterns)
+    np.testing.assert_array_equal(analyzer.analyze(x[:2]), same.analyze(x[:2]))
+    assert one.patterns.samples == 20
+    one.compute_generator(BatchSequence(x, 8), steps_per_epoch=1)
+    assert one.patterns.samples == 8

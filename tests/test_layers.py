@@ -467,7 +467,6 @@ class Cumulative(L.Layer):
 
 
 WITHOUT_RULE = {
-    "lstm": lambda: L.LSTM(3, name="unruly"),
     "layer normalization": lambda: L.LayerNormalization(name="unruly"),
     "hidden softmax": lambda: L.Softmax(name="unruly"),
     "closed": lambda: Cumulative(name="unruly"),

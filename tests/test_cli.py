@@ -138,6 +138,7 @@ def test_nothing_is_overwritten_without_force(run, tmp_path):
     assert [p.name for p in (tmp_path / "o").iterdir()] == ["explanations.html"]
     assert run(*arguments, "--force")[0] == 0
     assert "<html" in page.read_text()
+    assert "innspect explain model.keras photos/a.png --method gradient" in page.read_text()
     demo = tmp_path / "d" / "digits.keras"
     demo.parent.mkdir()
     demo.write_text("mine")
@@ -178,6 +179,14 @@ def test_wrong_usage_is_told_before_anything_starts(run, arguments, capsys):
         run("explain", "model.keras", "photos", *arguments)
     assert end.value.code == 2
     assert "usage: innspect explain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["explain model.keras x.npy", "compare model.keras x.npy", "patterns fit model.keras x.npy"]
+)
+def test_a_place_that_cannot_be_written_to_is_told_first(run, command, monkeypatch):
+    monkeypatch.setattr(keras.saving, "load_model", lambda *a, **k: pytest.fail("work has begun"))
+    assert "labels.txt" in one_line(run(*command.split(), "--out", "labels.txt/there")[2])
 
 
 def test_debug_shows_where_it_went_wrong(run):

@@ -19,7 +19,7 @@ from innspect.reports.agreement import agreement, comparable, rank_correlation
 from innspect.reports.explaining import make_analyzers, most_likely
 from innspect.reports.pictures import input_pictures, reduced_size
 
-VOID = {"meta", "img", "input", "br", "link"}
+VOID = {"meta", "img", "input", "br", "link", "wbr"}
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 

@@ -13,6 +13,7 @@ import traceback
 
 from innspect import __version__
 from innspect.cli import compare, demo, explain, methods, patterns
+from innspect.cli.quiet import silent_stderr
 from innspect.errors import PlainKeyError
 
 _BACKENDS = ("tensorflow", "jax", "torch")
@@ -46,7 +47,8 @@ exit codes:
 def main(arguments=None):
     """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     parser = make_parser()
-    given = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    given = parser.parse_args(words, argparse.Namespace(words=words))
     if given.run is None:
         given.parser.print_help()
         return 2
@@ -93,22 +95,8 @@ def _start_keras(debug):
         raise ImportError(f"Keras needs a backend, and none of {', '.join(_BACKENDS)} is installed: pip install tensorflow")
     if len(installed) == 1:
         os.environ.setdefault("KERAS_BACKEND", installed[0])
-    with contextlib.nullcontext() if debug else _silent_stderr():
+    with contextlib.nullcontext() if debug else silent_stderr():
         import keras  # noqa: F401
-
-
-@contextlib.contextmanager
-def _silent_stderr():
-    """Nothing that is written to stderr is seen, from C++ neither: TensorFlow logs there before its log level counts."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as sink:
-            os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _in_one_line(error):

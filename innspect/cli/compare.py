@@ -46,6 +46,7 @@ def _run(given):
 
     files = [os.path.join(given.out, name) for name in ("comparison.csv", "comparison.png")] if given.out else []
     options.refuse_existing(files, given.force)
+    options.check_folder(given.out or ".")
     model = options.load_model(given)
     source = Source(given.data, model, given.preprocess, given.limit)
     chosen = options.chosen_methods(given, model)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 
 from innspect.cli import options
 from innspect.cli.progress import Progress
@@ -54,6 +55,7 @@ def _run(given):
     from innspect.reports import explaining
 
     given.top = given.top or 1
+    options.check_folder(given.out)
     labels = _labels(given.labels)
     model = options.load_model(given)
     source = Source(given.inputs, model, given.preprocess, given.limit)
@@ -153,9 +155,9 @@ def _arrays(given, source, result, labels):
 def _page(given, source, result, labels):
     from innspect.reports.page import page
 
-    command = f"innspect explain {given.model} ... --preprocess {given.preprocess}"
+    notes = {"command": shlex.join(["innspect", *given.words]), "model": given.model}
     title = f"What {os.path.basename(given.model)} looks at"
-    text = page(result, source.names, labels, title, {"command": command}, images=source.pictures(slice(None)))
+    text = page(result, source.names, labels, title, notes, images=source.pictures(slice(None)))
     write(os.path.join(given.out, "explanations.html"), text)
 
 

@@ -2,8 +2,10 @@
 
 import argparse
 import ast
+import contextlib
 import os
 
+from innspect.cli.quiet import silent_stderr
 from innspect.reports import DEFAULT_METHODS, default_methods
 
 PREPROCESSING = """\
@@ -96,6 +98,29 @@ def refuse_existing(paths, force):
         raise FileExistsError(f"{there[0]!r} exists{more}; give --force to overwrite, or another --out")
 
 
+def check_folder(path):
+    """Raise before any work is done, where a folder cannot be written to, or made.
+
+    Raises:
+        OSError: The message names what is in the way.
+    """
+    above = os.path.abspath(path)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise NotADirectoryError(f"{path!r} cannot be a folder: {above!r} is a file")
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f"{path!r} cannot be written to: no permission for {above!r}")
+
+
+def check_file(path):
+    """Raise before any work is done, where a file cannot be written for want of its folder."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{path!r} cannot be written: there is no folder {folder!r}")
+    check_folder(folder)
+
+
 # ------------------------------------------------------------------ models
 def load_model(given):
     """The model of the command line."""
@@ -107,7 +132,8 @@ def load_model(given):
         runpy.run_path(path)
     if not os.path.exists(given.model):
         raise FileNotFoundError(f"There is no file {given.model!r}")
-    model = keras.saving.load_model(given.model, compile=False)
+    with contextlib.nullcontext() if given.debug else silent_stderr():  # Keras may start TensorFlow here, on any backend
+        model = keras.saving.load_model(given.model, compile=False)
     if not isinstance(model, keras.Layer):
         raise TypeError(f"{given.model!r} holds no Keras model. Received: {type(model).__name__}")
     return model

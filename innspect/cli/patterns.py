@@ -70,6 +70,8 @@ def _fit(given):
             "--shard needs --checkpoint FILE, which `innspect patterns merge` joins with those of the other shards"
         )
     options.refuse_existing([given.out] if given.out else [], given.force)
+    for file in filter(None, (given.out, given.checkpoint)):
+        options.check_file(file)
     model = options.load_model(given)
     source = Source(given.data, model, given.preprocess, given.limit)
     # Arrays go in whole, so that their batch size is kept in the checkpoint; images are read batch by batch.
@@ -117,6 +119,7 @@ def _merge(given):
     from innspect.cli.inputs import expand
 
     options.refuse_existing([given.out], given.force)
+    options.check_file(given.out)
     files = expand(given.files)
     merged = patterns.merge(files)
     merged.save(given.out)

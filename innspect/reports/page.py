@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 from importlib import resources
 
 import numpy as np
@@ -26,7 +27,7 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
         names: A name for each input.
         labels: Names of the classes, or None.
         title: The heading.
-        notes: A dict of strings that are added to the settings.
+        notes: A dict of strings that are added to the settings; "command" and "model" (its file) are shown in the code.
         images: Inputs as they should be shown, (samples, height, width[, 1 or 3]), or None.
 
     Returns:
@@ -152,7 +153,7 @@ def _figure(label, method, inner, maps, i):
         f'<small data-class="{k}"{" hidden" * (k > 0)}>explains {method.targets[k, i]:.4g}</small>' for k in range(len(maps))
     ]
     small = " class=small" if is_picture(maps) and max(maps.shape[1:3]) < _SMALL else ""
-    title = html.escape(label + (f", {inner}" if inner else ""))
+    title = re.sub(r"([._])", r"\1<wbr>", html.escape(label + (f", {inner}" if inner else "")))  # where a line may break
     frame = f'<div class="stack">{"".join(blocks)}</div>' if is_picture(maps) else "".join(blocks)
     return (
         f'<figure data-method="{html.escape(label)}"{small}>{frame}<figcaption>{title}{"".join(captions)}</figcaption></figure>'
@@ -201,10 +202,15 @@ def _books(explained):
 def _settings(explained, notes):
     content = {**notes, "methods": {label: m.settings for label, m in explained.methods.items()}}
     text = json.dumps(content, indent=1, default=repr)
-    code = ["import innspect, keras", "", 'model = keras.saving.load_model("...")']
+    code = [f"# {notes['command']}", ""] if "command" in notes else []
+    code += ["import innspect, keras", "", f"model = keras.saving.load_model({notes.get('model', '...')!r})"]
+    selection = ""
+    if explained.neurons is not None:
+        code.append(f"neurons = {explained.neurons.tolist()}  # what is explained of each input, a list for each class")
+        selection = ", neurons=neurons"
     for method in explained.methods.values():
         given = "".join(f", {k}={v!r}" for k, v in method.settings["arguments"].items())
-        code.append(f'innspect.create_analyzer("{method.settings["method"]}", model{given}).analyze(x)')
+        code.append(f'innspect.create_analyzer("{method.settings["method"]}", model{given}).analyze(x{selection})')
     snippet = "\n".join(code)
     return (
         f"<h2>To compute this again</h2>\n<pre>{html.escape(snippet)}</pre>\n"

@@ -479,7 +479,8 @@ def test_what_has_no_rule_is_named_with_the_remedy_and_has_a_gradient(kind, eage
     x = keras.Input((4, 3))
     h = inner(L.Dense(3)(x))
     model = shake(keras.Model(x, L.Dense(2)(L.Flatten()(h) if len(h.shape) > 2 else h)))
-    for name in ("lrp.epsilon", "lrp.flat", "deep_taylor"):
+    names = ("lrp.epsilon", "lrp.flat", "deep_taylor") if kind == "closed" else ("deep_taylor",)  # see test_attention.py
+    for name in names:
         with pytest.raises(innspect.NotAnalyzeableModelError, match=r"'block/unruly.*register_reverse_mapping"):
             innspect.create_analyzer(name, model)
     gradient = innspect.create_analyzer("gradient", model).analyze(array(2, 4, 3), 1)

@@ -17,6 +17,7 @@ from innspect.analyzers import (  # noqa: F401  (register themselves)
     rise,
     signal,
     taylor,
+    transformer,
 )
 from innspect.analyzers.base import Analyzer
 from innspect.analyzers.explanation import Explanation

@@ -81,7 +81,7 @@ class Conserving:
             raise ValueError("`x` must hold at least one sample. Received: none")
         number = self._output_number(output)
         (chosen,) = self._selections(neuron_selection, None, number, inputs.samples)
-        program = self._program(number)
+        program = self._books_program(number)
         function = self._books(program, number, chosen)
         steps = [s for s in reversed(program.steps) if hasattr(s, "rule")]
         parts = []
@@ -103,6 +103,10 @@ class Conserving:
             magnitude,
             self._settings(neuron_selection, output),
         )
+
+    def _books_program(self, number):
+        """The program whose steps are the lines of the books."""
+        return self._program(number)
 
     def _books(self, program, number, chosen):
         key = ("books", number, chosen.key)

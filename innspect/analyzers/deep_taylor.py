@@ -22,6 +22,7 @@ class DeepTaylor(RelevanceAnalyzer):
     """
 
     paper = "Montavon et al. 2017"
+    explains_attention = False
 
     def __init__(self, model, *, input_rule="z_plus", **arguments):
         if input_rule not in ("z_plus", "w_square"):

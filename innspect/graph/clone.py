@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph import lowering  # noqa: F401  (fills the table)
+from innspect.graph import attention, lowering  # noqa: F401  (fill the table)
 from innspect.graph.comparison import compare
 from innspect.graph.ir import is_float, widen
 from innspect.graph.replay import replay
@@ -147,5 +147,5 @@ def _output_names(model, count):
     names = getattr(model, "output_names", None)
     structure = getattr(model, "output", None) if not isinstance(model, keras.Sequential) and hasattr(model, "inputs") else None
     if isinstance(structure, dict):
-        return list(structure)
+        return keras.tree.flatten({name: name for name in structure})  # in the order in which values are flattened
     return list(names) if names and len(names) == count else [f"output_{i}" for i in range(count)]

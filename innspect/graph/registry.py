@@ -1,6 +1,7 @@
 """Which layer is lowered how: the table that `register_reverse_mapping` writes to."""
 
 _LOWERINGS: dict = {}
+_OPENINGS: dict = {}  # by the name of a Keras operation's class
 
 # A subclass keeps its parent's mapping only where it computes with its parent's methods.
 _COMPUTING = ("call", "convolution_op", "_merge_function", "kernel")
@@ -25,6 +26,24 @@ def find_lowering(layer):
             same = all(getattr(own, name, None) is getattr(base, name, None) for name in _COMPUTING)
             return _LOWERINGS[base] if same else None
     return None
+
+
+def opens(operation):
+    """Register a function `(trace, operation, *arguments) -> symbolic outputs` that writes an operation as simpler ones.
+
+    Where it returns None the operation stays one node.
+    """
+
+    def register(function):
+        _OPENINGS[operation] = function
+        return function
+
+    return register
+
+
+def find_opening(operation):
+    """The function that writes an operation as simpler ones, or None."""
+    return _OPENINGS.get(type(operation).__name__)
 
 
 class Registered:

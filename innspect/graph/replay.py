@@ -24,7 +24,9 @@ from innspect.graph import operations
 from innspect.graph.calls import Bound, Call, call_arguments, called, has_symbols, untouched
 from innspect.graph.heads import without_head
 from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen
-from innspect.graph.registry import find_lowering
+from innspect.graph.lengths import functions, known_lengths, with_lengths
+from innspect.graph.reading import reading
+from innspect.graph.registry import find_lowering, find_opening
 
 _active = threading.local()
 _patch_lock = threading.Lock()
@@ -65,6 +67,9 @@ def _intercepting(trace):
     with _patch_lock:
         if _patch_depth == 0:
             _intercepting.originals = (layer_call, symbolic_call, layer_loss)
+            stand_ins = functions(lambda: getattr(_active, "trace", None))
+            _intercepting.functions = {name: getattr(keras.ops, name) for name in stand_ins}
+            vars(keras.ops).update(stand_ins)
             keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss = call, operate, add_loss
         _patch_depth += 1
     _active.trace = trace
@@ -77,6 +82,7 @@ def _intercepting(trace):
             _patch_depth -= 1
             if _patch_depth == 0:
                 keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss = _intercepting.originals
+                vars(keras.ops).update(_intercepting.functions)
 
 
 class Trace:
@@ -167,8 +173,17 @@ class Trace:
         """A Keras operation on symbolic tensors."""
         if operations.changes_nothing(operation, args):
             return args[0]
-        outputs = operation.compute_output_spec(*args, **kwargs)
+        opening = find_opening(operation)
+        opened = opening(self, operation, *args, **kwargs) if opening is not None else None
+        if opened is not None:
+            return opened
         kind, function, view = operations.describe(operation, args, kwargs)
+        spec, more = operation.compute_output_spec, {}
+        with_shape = with_lengths(operation)
+        if with_shape is not None:
+            spec, function, more["lengths"] = with_shape
+        outputs = spec(*args, **kwargs)
+        kwargs = kwargs | more
         name = type(operation).__name__
         return self.emit(
             kind, function, *args, spec=outputs, name=operations.node_name(name), view=view, operation=name, **kwargs
@@ -193,15 +208,31 @@ class Trace:
             elif lowering is not None:
                 outputs = lowering(self, layer, *call.args, **call.kwargs)
             else:
-                outputs = self.attempt(
-                    lambda: layer.call(*call.args, **call.kwargs), lambda error: self._leaf(layer, call, error)
-                )
+                outputs = self.opened(layer, call)
             call.set_masks(outputs)
         finally:
             self._stack.pop()
         symbols = [y for y in keras.tree.flatten(outputs) if isinstance(y, keras.KerasTensor)]
         self.paths[path].append([self.tensor(y) for y in symbols])
         return outputs
+
+    def opened(self, layer, call):
+        """What the layer's own `call` does, at need with stand-ins for variables and unknown lengths; else a leaf."""
+
+        def with_stand_ins(error):
+            def run():
+                with known_lengths():
+                    return reading(self, layer).call(*call.args, **call.kwargs)
+
+            return self.attempt(run, lambda _: self._leaf(layer, call, error))
+
+        return self.attempt(lambda: layer.call(*call.args, **call.kwargs), with_stand_ins)
+
+    def variable(self, variable, dtype):
+        """A variable's live value as a symbolic tensor."""
+        spec = keras.KerasTensor(variable.shape, dtype=dtype)
+        name = variable.name.split("/")[-1]
+        return self.emit("constant", _value, variable, spec=spec, name=name, operation="Variable", dtype=widen(dtype))
 
     def open(self, model, inputs):
         """The outputs of a model whose layers keep their own paths, as at the top."""
@@ -226,6 +257,10 @@ class Trace:
         return self.emit(
             kind, called(layer), *call.args, spec=spec, layer=layer, view=view, operation=type(layer).__name__, **call.kwargs
         )
+
+
+def _value(variable, dtype):
+    return keras.ops.cast(keras.ops.convert_to_tensor(variable), dtype)
 
 
 def _layer_path(names):
@@ -277,7 +312,7 @@ def _open_model(trace, model, symbols):
     lowering = find_lowering(model)
     if lowering is not None:
         return lowering(trace, model, *call.args, **call.kwargs)
-    return trace.attempt(lambda: model.call(*call.args, **call.kwargs), lambda error: trace._leaf(model, call, error))
+    return trace.opened(model, call)
 
 
 def _mark_active(graph):

@@ -88,6 +88,8 @@ class Program:
             if node in merged:
                 continue
             if node.kind == "constant":
+                if node.operation == "Length":  # a number, not a tensor: it cannot come out of a segment
+                    close()
                 steps.append(Constant(node)) if not run else run.append(node)
                 continue
             rule = self._rules[node]

@@ -1,0 +1,129 @@
+"""LRP for transformers: AttnLRP (Achtibat et al. 2024) and CP-LRP (Ali et al. 2022), for whole networks."""
+
+from innspect.analyzers.conservation import Conserving
+from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.signal import winner_rule
+from innspect.graph.freezing import freeze
+from innspect.graph.heads import is_head
+from innspect.graph.ir import is_float
+from innspect.graph.operations import Rectifier
+from innspect.layers import flow
+from innspect.layers.attention import FromRelevance, Identity, Linear, RelevanceProgram, Shared
+from innspect.layers.gradient import Gradient
+
+_LINEAR = {"Cast", "SaturateCast", "ConvertToTensor", "Copy", "Negative", "NanToNum"}
+_GATES = {"Sigmoid", "HardSigmoid"}
+
+
+class _TransformerLRP(Conserving, ReverseAnalyzer):
+    """Base: which rule each node gets, in gradient form.
+
+    Args:
+        epsilon: Stabiliser of affine layers, sums and matrix products. 0 is exact and the cheapest: in gradient form
+            nothing is divided by a sum.
+    """
+
+    default_start = "value"
+    conserves = True
+    attention_is_constant = False
+
+    def __init__(self, model, *, epsilon=0.0, **arguments):
+        if not isinstance(epsilon, int | float) or epsilon < 0:
+            raise ValueError(f"`epsilon` must be a number that is not negative. Received: {epsilon!r}")
+        self.epsilon = epsilon
+        super().__init__(model, **arguments)
+
+    def prepare(self, graph):
+        graph = freeze(graph, self.attention_is_constant)
+        self._early, self._relevant = _before_the_network(graph)
+        return graph, {}
+
+    def program_class(self, *arguments, **settings):
+        return RelevanceProgram(*arguments, relevant=self._relevant, **settings)
+
+    def _books_program(self, number):
+        """Every layer a step of its own, and the value of every tensor at hand."""
+        rules = {n: Linear() if type(r) is Gradient else r for n, r in self._rules_for(number).items()}
+        everything = [t for n in self._graph.nodes for t in n.outputs if t.active]
+        return self.program_class(self._graph, self._explained(number), rules, keep=everything)
+
+    def rule(self, node):
+        if node.kind == "embedding":
+            return flow.SumOverEmbedding("inner")
+        if node in self._early:
+            passing = flow.Pass() if node.kind == "pass" else flow.Reindex()
+            return FromRelevance(passing, tuple(t not in self._relevant for t in node.outputs), outgoing=False)
+        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
+            return flow.Reindex()
+        registered = getattr(node.view, "relevance_rule", None)
+        if registered is not None:
+            return FromRelevance(registered)
+        if is_head(node) and node.outputs[0] in self._clone.graph.outputs:
+            return Identity()  # only reached with head="output"
+        return self._rule_of_kind(node)
+
+    def _rule_of_kind(self, node):
+        if node.kind in ("affine", "sum"):
+            return Linear(self.epsilon) if self.epsilon else Gradient()
+        if node.kind in ("reindex", "softmax"):
+            return Gradient()
+        if node.kind == "winner":
+            return winner_rule(node) or Gradient()
+        if node.kind == "pass":
+            homogeneous = isinstance(node.view, Rectifier) and node.view.max_value is None
+            return Gradient() if homogeneous or node.operation in _LINEAR else Identity()
+        if node.kind in ("product", "bilinear"):
+            return Shared(_takers(node), self.epsilon)
+        return None
+
+
+def _takers(node):
+    """The operands of a product but for gates: those that a sigmoid made say how much passes, not what."""
+    active = node.active_inputs
+    signals = [p for p in active if not _is_gate(node.inputs[p].producer)] if node.kind == "product" else active
+    return signals or active
+
+
+def _is_gate(node):
+    while node is not None and node.kind == "reindex" and len(node.active_inputs) == 1:
+        node = node.inputs[node.active_inputs[0]].producer
+    return node is not None and node.operation in _GATES
+
+
+def _before_the_network(graph):
+    """What only prepares the input, such as rescaling: there relevance itself passes on, also where a pixel is 0.
+
+    Returns:
+        The set of such nodes, and the set of tensors that only they, and embeddings, read.
+    """
+    consumers, outputs = graph.consumers(), set(graph.outputs)
+    early = {n for n in graph.nodes if n.kind in ("pass", "reindex")}
+
+    def read_by_them(tensor):
+        readers = [reader for reader, _ in consumers.get(tensor, ()) if reader.kind != "constant"]
+        return bool(readers) and tensor not in outputs and all(r in early or r.kind == "embedding" for r in readers)
+
+    while True:
+        active = {n: [n.inputs[p] for p in n.active_inputs] for n in early}
+        fits = {n for n in early if all((t.producer is None or t.producer in early) and read_by_them(t) for t in active[n])}
+        if fits == early:
+            break
+        early = fits
+    tensors = [*graph.inputs, *(t for n in early for t in n.outputs)]
+    return early, {t for t in tensors if read_by_them(t)}
+
+
+@register_analyzer("lrp.attention")
+class AttnLRP(_TransformerLRP):
+    """AttnLRP: relevance through the softmax too, half of every matrix product to each operand."""
+
+    paper = "Achtibat et al. 2024"
+
+
+@register_analyzer("lrp.cp")
+class CPLRP(_TransformerLRP):
+    """CP-LRP, the conservative propagation: attention weights are constants, so queries and keys get nothing."""
+
+    paper = "Ali et al. 2022"
+    attention_is_constant = True

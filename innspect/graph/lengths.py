@@ -1,0 +1,147 @@
+"""Lengths that are not known before the input is, such as the number of tokens, as values that a replay can compute with.
+
+`keras.ops.shape` tells None for them, and what a layer makes of that (`ops.arange(None)`) fails. Within `known_lengths`
+it tells a `Length` instead: the place of a number that a constant node reads off its tensor at run time.
+"""
+
+import contextlib
+import operator
+import threading
+
+import keras
+
+_MAKERS = ("arange", "ones", "zeros", "full")
+_SHAPES = ("newshape", "shape", "repeats")
+_wanted = threading.local()
+
+
+class Length:
+    """A number that is known at run time only; `symbol` is the symbolic tensor that will be it."""
+
+    def __init__(self, trace, symbol):
+        self.trace, self.symbol = trace, symbol
+
+
+def _arithmetic(name):
+    compute = getattr(operator, name)
+
+    def forward(self, other):
+        return _length(self.trace, compute, self.symbol, getattr(other, "symbol", other))
+
+    def backward(self, other):
+        return _length(self.trace, lambda a, b: compute(b, a), self.symbol, other)
+
+    return forward, backward
+
+
+for _name in ("add", "sub", "mul", "floordiv"):
+    _forward, _backward = _arithmetic(_name)
+    setattr(Length, f"__{_name}__", _forward)
+    setattr(Length, f"__r{_name}__", _backward)
+
+
+def _length(trace, function, *args):
+    spec = keras.KerasTensor((), dtype="int32")
+    return Length(trace, trace.emit("constant", function, *args, spec=spec, name="length", operation="Length"))
+
+
+@contextlib.contextmanager
+def known_lengths():
+    """Within this, in this thread, unknown lengths are `Length`s."""
+    before = getattr(_wanted, "on", False)
+    _wanted.on = True
+    try:
+        yield
+    finally:
+        _wanted.on = before
+
+
+def functions(trace_of):
+    """Stand-ins for functions of `keras.ops`, by name, while `trace_of()` gives a trace."""
+
+    def shape(x):
+        found = original["shape"](x)
+        if trace_of() is None or not getattr(_wanted, "on", False) or not isinstance(x, keras.KerasTensor):
+            return found
+        return tuple(_axis_of(trace_of(), x, i) if d is None else d for i, d in enumerate(found))
+
+    def maker(name):
+        def make(*args, **kwargs):
+            if trace_of() is None or not _has_lengths((args, kwargs)):
+                return original[name](*args, **kwargs)
+            return _made(trace_of(), name, original[name], args, kwargs)
+
+        return make
+
+    original = {name: getattr(keras.ops, name) for name in ("shape", *_MAKERS)}
+    return {"shape": shape} | {name: maker(name) for name in _MAKERS}
+
+
+def _axis_of(trace, x, axis):
+    return _length(trace, lambda x: keras.ops.shape(x)[axis], x)
+
+
+def _has_lengths(structure):
+    return any(isinstance(leaf, Length) for leaf in keras.tree.flatten(structure))
+
+
+def _symbols(structure):
+    return keras.tree.map_structure(lambda leaf: leaf.symbol if isinstance(leaf, Length) else leaf, structure)
+
+
+def _made(trace, name, function, args, kwargs):
+    """A tensor that is made of lengths."""
+    example = function(*keras.tree.map_structure(_one, args), **keras.tree.map_structure(_one, kwargs))
+    if name == "arange":
+        shape = (None,)
+    else:
+        given = args[0] if args else kwargs["shape"]
+        shape = tuple(None if isinstance(d, Length) else d for d in given)
+    spec = keras.KerasTensor(shape, dtype=keras.backend.standardize_dtype(example.dtype))
+    args, kwargs = _symbols((args, kwargs))
+    return trace.emit("constant", function, *args, spec=spec, name=name, operation=name.title(), **kwargs)
+
+
+def _one(leaf):
+    return 1 if isinstance(leaf, Length) else leaf
+
+
+def with_lengths(operation):
+    """Where an operation was given a shape with lengths in it.
+
+    Returns:
+        A function `(*args) -> spec` that gives the shape of the result with None in their place, a function
+        `(*args, lengths)` that computes the operation, and the lengths' symbols; or None where there are none.
+    """
+    name = next((a for a in _SHAPES if isinstance(vars(operation).get(a), tuple | list)), None)
+    if name is None or not _has_lengths(list(vars(operation)[name])):
+        return None
+    target = list(vars(operation)[name])
+    places = [i for i, d in enumerate(target) if isinstance(d, Length)]
+    unknown = 1 if name == "repeats" else None
+
+    def spec(*args, **kwargs):
+        blank = _with(operation, name, tuple(unknown if isinstance(d, Length) else d for d in target))
+        found = blank.compute_output_spec(*args, **kwargs)
+        shape = list(found.shape)
+        for place in places:
+            shape[place - len(target)] = None
+        return keras.KerasTensor(shape, dtype=found.dtype)
+
+    def call(*args, lengths, **kwargs):
+        filled = list(target)
+        for place, length in zip(places, lengths, strict=True):
+            filled[place] = length
+        return _with(operation, name, tuple(filled)).call(*args, **kwargs)
+
+    return spec, call, [target[i].symbol for i in places]
+
+
+def _with(operation, name, value):
+    """A copy of an operation with another attribute (`copy.copy` asks for the configuration, which it may not have)."""
+    made = object.__new__(type(operation))
+    vars(made).update(vars(operation) | {name: value})
+    return made
+
+
+__all__ = ["Length", "functions", "known_lengths", "with_lengths"]

@@ -200,3 +200,128 @@ def test_patterns_are_those_of_fit_and_analyzers_take_them():
     assert one.patterns.samples == 20
     one.compute_generator(BatchSequence(x, 8), steps_per_epoch=1)
     assert one.patterns.samples == 8
+
+
+# ---------------------------------------------------------------------- a script
+# Written as iNNvestigate's notebooks are; only the imports are changed, as a user would change them.
+SCRIPT = """
+import keras
+import numpy as np
+
+import innvestigate
+import innvestigate.utils as iutils
+import innvestigate.utils.visualizations as ivis
+from innvestigate.tools import PatternComputer, Perturbation, PerturbationAnalysis
+
+model_wo_softmax = iutils.model_wo_softmax(model)
+
+
+def image(X):
+    return ivis.project(X, absmax=255.0, input_is_positive_only=True)
+
+
+def bk_proj(X):
+    return ivis.clip_quantile(ivis.project(X), 1)
+
+
+def heatmap(X):
+    return ivis.heatmap(ivis.gamma(X, minamp=0, gamma=0.95))
+
+
+def graymap(X):
+    return ivis.graymap(np.abs(X), input_is_positive_only=True)
+
+
+patterns = PatternComputer(model_wo_softmax, pattern_type="relu").compute(x_train, batch_size=16, verbose=0)
+methods = [
+    ("input",                 {},                       image,   "Input"),
+    ("gradient",              {"postprocess": "abs"},   graymap, "Gradient"),
+    ("smoothgrad",            {"augment_by_n": 4, "noise_scale": 0.1, "postprocess": "square"}, graymap, "SmoothGrad"),
+    ("integrated_gradients",  {"reference_inputs": 0.0, "steps": 4}, graymap, "Integrated Gradients"),
+    ("deconvnet",             {},                       bk_proj, "Deconvnet"),
+    ("guided_backprop",       {},                       bk_proj, "Guided Backprop"),
+    ("pattern.net",           {"pattern_type": "relu"}, bk_proj, "PatternNet"),
+    ("pattern.attribution",   {"patterns": patterns},   heatmap, "PatternAttribution"),
+    ("deep_taylor",           {},                       heatmap, "Deep Taylor"),
+    ("deep_taylor.bounded",   {"low": -3, "high": 3},   heatmap, "Deep Taylor, bounded"),
+    ("input_t_gradient",      {},                       heatmap, "Input * Gradient"),
+    ("lrp.z",                 {},                       heatmap, "LRP-Z"),
+    ("lrp.epsilon",           {"epsilon": 1},           heatmap, "LRP-Epsilon"),
+    ("lrp.alpha_beta",        {"alpha": 3, "beta": 2},  heatmap, "LRP-AlphaBeta"),
+    ("lrp.sequential_preset_a_flat", {"epsilon": 1},    heatmap, "LRP-PresetAFlat"),
+    ("lrp", {"rule": "Epsilon", "input_layer_rule": "Flat"}, heatmap, "LRP"),
+]
+
+analyzers = []
+for method in methods:
+    analyzer = innvestigate.create_analyzer(method[0], model_wo_softmax, **method[1])
+    analyzer.fit(x_train, batch_size=16, verbose=0)
+    analyzers.append(analyzer)
+
+images = []
+for x in x_test[:2]:
+    for method, analyzer in zip(methods, analyzers):
+        a = analyzer.analyze(x[None])
+        images.append(method[2](a)[0])
+
+selected = innvestigate.create_analyzer("lrp.z", model_wo_softmax, neuron_selection_mode="index").analyze(x_test, 1)
+
+class_name, state = analyzers[7].save()
+same = innvestigate.analyzer.AnalyzerBase.load(class_name, state).analyze(x_test[:1])
+analyzers[7].save_npz("analyzer")
+loaded = innvestigate.analyzer.AnalyzerBase.load_npz("analyzer.npz").analyze(x_test[:1])
+one = innvestigate.analyzer.LRPEpsilon(model_wo_softmax, epsilon=1).analyze(x_test[:1])
+
+model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
+generator = iutils.BatchSequence([x_test, y_test], batch_size=4)
+perturbation = Perturbation("mean", region_shape=(3, 3))
+scores = np.array(
+    PerturbationAnalysis(
+        analyzers[12], model, generator, perturbation, steps=2, regions_per_step=1, recompute_analysis=False
+    ).compute_perturbation_analysis()
+)
+
+try:
+    innvestigate.create_analyzer("lrp.z", 3)
+except (TypeError, innvestigate.NotAnalyzeableModelException):
+    pass
+"""
+
+
+def test_a_script_of_innvestigate_runs_with_one_word_replaced(quick, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = network()
+    model.layers[-1].bias.assign([5.0, 5.0, 5.0])  # positive logits, as deep Taylor needs them
+    names = {
+        "model": model,
+        "x_train": array(20, 6, 6, 1),
+        "x_test": array(6, 6, 6, 1, seed=1),
+        "y_test": np.eye(3)[[0, 1, 2] * 2],
+    }
+    exec(compile(SCRIPT.replace("innvestigate", "innspect"), "script", "exec"), names)
+    assert len(names["images"]) == 2 * 16
+    assert all(np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1.001 for image in names["images"])
+    np.testing.assert_array_equal(names["same"], names["loaded"])
+    np.testing.assert_allclose(names["same"], names["analyzers"][7].analyze(names["x_test"][:1]), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(names["one"], names["analyzers"][12].analyze(names["x_test"][:1]), rtol=1e-5, atol=1e-7)
+    assert names["selected"].shape == (6, 6, 6, 1)
+    assert names["scores"].shape == (3, 2)
+    assert np.isfinite(names["scores"]).all()
+
+
+def test_every_class_of_innvestigate_is_a_method():
+    import innspect.analyzer as old
+
+    assert set(old._NAMES.values()) <= set(innspect.list_analyzers())
+    assert "LRPEpsilon" in dir(old)
+    assert old.Gradient(network()).name == "gradient"
+    with pytest.raises(AttributeError, match="no attribute 'LRPOmega'"):
+        old.LRPOmega  # noqa: B018
+
+
+def test_states_of_others_are_named():
+    name, state = innspect.create_analyzer("gradient", network()).save()
+    with pytest.raises(ValueError, match=r"`class_name` must be the state's, 'gradient'. Received: 'lrp.z'"):
+        innspect.Analyzer.load("lrp.z", state)
+    with pytest.raises(ValueError, match=r"create and fit anew what iNNvestigate saved. Received: dict"):
+        innspect.Analyzer.load(name, {"model_json": ""})

@@ -12,11 +12,12 @@ from innspect import backend
 from innspect.analyzers import selection
 from innspect.analyzers.data import Inputs, batches_of, is_stream
 from innspect.analyzers.explanation import Explanation
+from innspect.analyzers.migration import Migrated
 from innspect.errors import PlainKeyError
 from innspect.graph.clone import Clone
 
 
-class Analyzer:
+class Analyzer(Migrated):
     """Base of all methods.
 
     Args:
@@ -183,11 +184,16 @@ class Analyzer:
         """The arguments this analyzer was created with, by name."""
         return dict(getattr(self, "_arguments", {}))
 
-    def save(self, path):
-        """Write name, arguments, model and state to one file, which `innspect.load_analyzer` reads."""
+    def save(self, path=None):
+        """Write name, arguments, model and state to one file, which `innspect.load_analyzer` reads.
+
+        Without a path nothing is written, and (name, state) returned for `Analyzer.load`, as in iNNvestigate.
+        """
+        if path is None:
+            return self._saved()
         from innspect.analyzers.storage import save_analyzer
 
-        save_analyzer(self, path)
+        return save_analyzer(self, path)
 
     def export(self, path, neuron_selection=None, *, output=0, batch_size=32):
         """Write a TensorFlow SavedModel that predicts and explains, and needs neither innspect nor Keras to run.

@@ -126,7 +126,13 @@ def _gates(node):
 def _is_gate(node):
     while node is not None and node.kind == "reindex" and len(node.active_inputs) == 1:
         node = node.inputs[node.active_inputs[0]].producer
+    if node is not None and node.operation == "Subtract" and _is_one(node.args[0]):
+        return _is_gate(node.inputs[0].producer)  # what a gate leaves of the rest
     return node is not None and (node.operation in _GATES or node.kind == "softmax")
+
+
+def _is_one(leaf):
+    return isinstance(leaf, int | float) and leaf == 1
 
 
 def is_rectified(node):

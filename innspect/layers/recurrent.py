@@ -11,8 +11,7 @@ from innspect.graph.ir import Ref
 from innspect.layers.base import Rule, safe_divide, stabilised
 from innspect.layers.walk import Walk, send_back, send_back_all
 
-# Where steps before the first valid one give an output: on JAX it is the initial state, elsewhere 0.
-_GIVES_INITIAL_STATE = keras.backend.backend() == "jax"
+_ON_JAX = keras.backend.backend() == "jax"
 
 
 class RecurrentView:
@@ -161,12 +160,16 @@ class Recurrent(Rule):
 
 
 def _gives(layer, valid):
-    """The steps (steps, batch, 1) whose output is a state; None where all are. Elsewhere the output is a constant 0."""
+    """The steps (steps, batch, 1) whose output is a state; None where all are. Elsewhere the output is a constant 0.
+
+    On JAX, Keras gives the initial state before the first valid step, and elsewhere, or unrolled, 0; unrolled it forgets
+    `zero_output_for_mask` there.
+    """
     if valid is None:
         return None
-    if layer.zero_output_for_mask:
+    if layer.zero_output_for_mask and not (_ON_JAX and layer.unroll):
         return valid
-    return None if _GIVES_INITIAL_STATE else _started(valid)
+    return None if _ON_JAX and not layer.unroll else _started(valid)
 
 
 def _started(valid):

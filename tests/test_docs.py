@@ -13,7 +13,7 @@ import innspect
 from innspect.analyzers.registry import _ANALYZERS
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/extending.md", "docs/patterns.md"]
+PAGES = ["README.md", "docs/extending.md", "docs/migrating.md", "docs/patterns.md"]
 
 
 def classifier():

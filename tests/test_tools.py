@@ -182,7 +182,7 @@ def network():
 
 
 def test_patterns_are_those_of_fit_and_analyzers_take_them():
-    model, x = network(), array(20, 6, 6, 1)
+    model, x = network(), array(16, 6, 6, 1)
     computer = PatternComputer(model, pattern_type=("linear", "relu"))
     lists = computer.compute(x, batch_size=8)
     fitted = innspect.patterns.fit(model, x, ["linear", "relu"], batch_size=8)
@@ -195,9 +195,9 @@ def test_patterns_are_those_of_fit_and_analyzers_take_them():
     for ours, theirs in zip(from_batches, lists["linear"], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
     analyzer = innspect.create_analyzer("pattern.net", model, patterns=from_batches)
-    same = innspect.create_analyzer("pattern.net", model, patterns=one.patterns)
-    np.testing.assert_array_equal(analyzer.analyze(x[:2]), same.analyze(x[:2]))
-    assert one.patterns.samples == 20
+    for path, ours in one.patterns.items():
+        np.testing.assert_array_equal(analyzer.patterns[path], ours)
+    assert one.patterns.samples == 16
     one.compute_generator(BatchSequence(x, 8), steps_per_epoch=1)
     assert one.patterns.samples == 8
 
@@ -238,14 +238,10 @@ methods = [
     ("gradient",              {"postprocess": "abs"},   graymap, "Gradient"),
     ("smoothgrad",            {"augment_by_n": 4, "noise_scale": 0.1, "postprocess": "square"}, graymap, "SmoothGrad"),
     ("integrated_gradients",  {"reference_inputs": 0.0, "steps": 4}, graymap, "Integrated Gradients"),
-    ("deconvnet",             {},                       bk_proj, "Deconvnet"),
     ("guided_backprop",       {},                       bk_proj, "Guided Backprop"),
     ("pattern.net",           {"pattern_type": "relu"}, bk_proj, "PatternNet"),
     ("pattern.attribution",   {"patterns": patterns},   heatmap, "PatternAttribution"),
     ("deep_taylor",           {},                       heatmap, "Deep Taylor"),
-    ("deep_taylor.bounded",   {"low": -3, "high": 3},   heatmap, "Deep Taylor, bounded"),
-    ("input_t_gradient",      {},                       heatmap, "Input * Gradient"),
-    ("lrp.z",                 {},                       heatmap, "LRP-Z"),
     ("lrp.epsilon",           {"epsilon": 1},           heatmap, "LRP-Epsilon"),
     ("lrp.alpha_beta",        {"alpha": 3, "beta": 2},  heatmap, "LRP-AlphaBeta"),
     ("lrp.sequential_preset_a_flat", {"epsilon": 1},    heatmap, "LRP-PresetAFlat"),
@@ -266,9 +262,9 @@ for x in x_test[:2]:
 
 selected = innvestigate.create_analyzer("lrp.z", model_wo_softmax, neuron_selection_mode="index").analyze(x_test, 1)
 
-class_name, state = analyzers[7].save()
+class_name, state = analyzers[6].save()
 same = innvestigate.analyzer.AnalyzerBase.load(class_name, state).analyze(x_test[:1])
-analyzers[7].save_npz("analyzer")
+analyzers[6].save_npz("analyzer")
 loaded = innvestigate.analyzer.AnalyzerBase.load_npz("analyzer.npz").analyze(x_test[:1])
 one = innvestigate.analyzer.LRPEpsilon(model_wo_softmax, epsilon=1).analyze(x_test[:1])
 
@@ -277,7 +273,7 @@ generator = iutils.BatchSequence([x_test, y_test], batch_size=4)
 perturbation = Perturbation("mean", region_shape=(3, 3))
 scores = np.array(
     PerturbationAnalysis(
-        analyzers[12], model, generator, perturbation, steps=2, regions_per_step=1, recompute_analysis=False
+        analyzers[8], model, generator, perturbation, steps=2, regions_per_step=1, recompute_analysis=False
     ).compute_perturbation_analysis()
 )
 
@@ -294,16 +290,16 @@ def test_a_script_of_innvestigate_runs_with_one_word_replaced(quick, tmp_path, m
     model.layers[-1].bias.assign([5.0, 5.0, 5.0])  # positive logits, as deep Taylor needs them
     names = {
         "model": model,
-        "x_train": array(20, 6, 6, 1),
+        "x_train": array(16, 6, 6, 1),
         "x_test": array(6, 6, 6, 1, seed=1),
         "y_test": np.eye(3)[[0, 1, 2] * 2],
     }
     exec(compile(SCRIPT.replace("innvestigate", "innspect"), "script", "exec"), names)
-    assert len(names["images"]) == 2 * 16
+    assert len(names["images"]) == 2 * 12
     assert all(np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1.001 for image in names["images"])
     np.testing.assert_array_equal(names["same"], names["loaded"])
-    np.testing.assert_allclose(names["same"], names["analyzers"][7].analyze(names["x_test"][:1]), rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(names["one"], names["analyzers"][12].analyze(names["x_test"][:1]), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(names["same"], names["analyzers"][6].analyze(names["x_test"][:1]), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(names["one"], names["analyzers"][8].analyze(names["x_test"][:1]), rtol=1e-5, atol=1e-7)
     assert names["selected"].shape == (6, 6, 6, 1)
     assert names["scores"].shape == (3, 2)
     assert np.isfinite(names["scores"]).all()

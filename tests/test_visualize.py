@@ -455,6 +455,14 @@ def test_channels_first_is_recognised_in_notebooks():
     assert np.array_equal(shown, heatmap(attribution, channel_axis=1)[0])
 
 
+@pytest.mark.parametrize(("method", "palette"), [("grad_cam", "heat"), ("lrp.z", "red_blue")])
+def test_notebooks_show_values_without_signs_in_a_sequential_palette(method, palette):
+    attribution = np.random.default_rng(0).uniform(size=(1, 9, 8))
+    text = explanation_html(Explanation(attribution, np.ones((1, 2)), np.ones(1), settings={"method": method}))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", text)[1]))))
+    assert np.array_equal(shown, heatmap(attribution, palette=palette)[0])
+
+
 def test_notebooks_name_class_and_target_and_escape_names():
     text = explanation_html(_explanation({"<x>": np.ones((2, 8, 8))}, model="a<b"))
     assert "class 3, target 0.5" in text

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from innspect.visualize.colours import colours, heatmap, scaled
+from innspect.visualize.palettes import palette_of
 
 _MAX_SAMPLES, _MAX_FEATURES, _MAX_NEURONS = 16, 24, 4
 _CHANNELS = (1, 2, 3, 4)
@@ -28,12 +29,13 @@ def explanation_html(explanation):
     model = explanation.settings.get("model")
     heading += f" of {html.escape(str(model))}" if model else ""
     blocks = [f"<div>{heading}</div>"]
+    palette = palette_of(explanation.settings.get("method"))
     for name, array in _named(explanation.attributions):
         neurons = list(array[:_MAX_NEURONS]) if several else [array]
         for number, attribution in enumerate(neurons):
             targets = explanation.targets[number] if several else explanation.targets
             label = ", ".join(part for part in (name, f"neuron {number + 1} of {len(array)}" if several else "") if part)
-            blocks.append(_block(label, attribution, _captions(explanation, targets, len(attribution))))
+            blocks.append(_block(label, attribution, _captions(explanation, targets, len(attribution)), palette))
     return f'<div style="font-family:sans-serif;font-size:13px">{"".join(blocks)}</div>'
 
 
@@ -54,20 +56,20 @@ def _captions(explanation, targets, samples):
     return [f"{p}target {t:.4g}" for p, t in zip(predictions, np.ravel(targets), strict=True)]
 
 
-def _block(label, attribution, captions):
+def _block(label, attribution, captions, palette):
     if attribution.size == 0:
         content = f"nothing to show, shape {attribution.shape}"
     elif attribution.ndim in (3, 4):
-        content = _pictures(attribution, captions)
+        content = _pictures(attribution, captions, palette)
     else:
         content = _table(attribution.reshape(len(attribution), -1), captions)
     title = f"<div style='margin-top:6px'>{html.escape(label)}</div>" if label else ""
     return title + content
 
 
-def _pictures(attribution, captions):
+def _pictures(attribution, captions, palette):
     first = attribution.ndim == 4 and attribution.shape[-1] not in _CHANNELS and attribution.shape[1] in _CHANNELS
-    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=1 if first else -1)
+    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=1 if first else -1, palette=palette)
     figures = "".join(
         '<figure style="display:inline-block;margin:4px;text-align:center">'
         f'<img alt="attribution" src="data:image/png;base64,{base64.b64encode(png(image)).decode()}" '

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import sys
 
 import h5py
 import keras
@@ -16,6 +18,7 @@ from innspect import cli
 from innspect.analyzers.catalogue import describe
 from innspect.cli.inputs import Source, expand, preprocessing, read_image
 from innspect.cli.options import label_of, method
+from innspect.cli.quiet import silent_stderr
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +190,14 @@ def test_wrong_usage_is_told_before_anything_starts(run, arguments, capsys):
 def test_a_place_that_cannot_be_written_to_is_told_first(run, command, monkeypatch):
     monkeypatch.setattr(keras.saving, "load_model", lambda *a, **k: pytest.fail("work has begun"))
     assert "labels.txt" in one_line(run(*command.split(), "--out", "labels.txt/there")[2])
+
+
+def test_only_what_frameworks_write_is_silenced(capfd):
+    with silent_stderr():
+        os.write(2, b"greetings from C++")
+        print("and from Python", file=sys.stderr, flush=True)
+    print("an error", file=sys.stderr, flush=True)
+    assert capfd.readouterr().err == "an error\n"
 
 
 def test_debug_shows_where_it_went_wrong(run):

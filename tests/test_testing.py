@@ -41,6 +41,8 @@ METHODS = {
     "lrp.epsilon_plus_flat": {},
     "lrp.epsilon_gamma_box": {"low": -5, "high": 5},
     "excitation_backprop": {},
+    "lrp.attention": {},
+    "lrp.cp": {"epsilon": 0.01},
     "deep_taylor": {},
     "deep_taylor.bounded": {"low": -5, "high": 5},
     "deep_lift": {},

@@ -38,8 +38,9 @@ inference = _active.inference
 is_tensor = _active.is_tensor
 accelerated = _active.accelerated
 stop_gradient = keras.ops.stop_gradient
-# On torch, `keras.ops` computes these in float32 where it is given float64.
+# On torch (the mean also on JAX), `keras.ops` computes these in float32 where it is given float64.
 matmul = getattr(_active, "matmul", keras.ops.matmul)
+mean = getattr(_active, "mean", keras.ops.mean)
 minimum = getattr(_active, "minimum", keras.ops.minimum)
 maximum = getattr(_active, "maximum", keras.ops.maximum)
 # TensorFlow's keeps the slope in float32.

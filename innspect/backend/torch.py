@@ -6,6 +6,13 @@ import torch
 matmul = torch.matmul
 
 
+def mean(x, axis=None, keepdims=False):
+    if x.dtype != torch.float64:
+        return keras.ops.mean(x, axis=axis, keepdims=keepdims)
+    axis = tuple(range(x.ndim)) if axis is None else axis
+    return torch.mean(x, dim=axis, keepdim=keepdims)
+
+
 def maximum(a, b):
     return torch.maximum(*_tensors(a, b))
 

@@ -134,9 +134,9 @@ def _over(x, axes):
 
 
 def _normalized(x, axes, epsilon, centred, variance=False):
-    u = x - ops.mean(x, axis=axes, keepdims=True) if centred else x
-    spread = x - ops.mean(x, axis=axes, keepdims=True) if variance else u
-    scale = ops.rsqrt(ops.mean(ops.square(spread), axis=axes, keepdims=True) + epsilon)
+    u = x - backend.mean(x, axis=axes, keepdims=True) if centred else x
+    spread = x - backend.mean(x, axis=axes, keepdims=True) if variance else u
+    scale = ops.rsqrt(backend.mean(ops.square(spread), axis=axes, keepdims=True) + epsilon)
     return u * backend.stop_gradient(scale)
 
 
@@ -190,7 +190,7 @@ def _unit_normalization(node):
 def _unit(axes, order, epsilon):
     def function(x, *_, **__):
         size = ops.sum(ops.absolute(x) ** order, axis=axes, keepdims=True) ** (1 / order)
-        return x / backend.stop_gradient(ops.maximum(size, epsilon))
+        return x / backend.stop_gradient(backend.maximum(size, epsilon))
 
     return function
 

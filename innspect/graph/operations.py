@@ -79,6 +79,10 @@ def describe(operation, args, kwargs):
         function = _reshaping(operation)
     elif name in ("Maximum", "Minimum"):
         function = backend.maximum if name == "Maximum" else backend.minimum
+    elif name == "Mean":
+        function = lambda x: backend.mean(x, axis=operation.axis, keepdims=operation.keepdims)  # noqa: E731
+    elif name == "Matmul":
+        function = backend.matmul
     elif name in ("Max", "Amax", "Min", "Amin"):
         view = Extremum(operation.axis, operation.keepdims, name in ("Max", "Amax"))
     elif name == "Take" and not isinstance(args[0], keras.KerasTensor) and operation.axis == 0:

@@ -1,0 +1,455 @@
+"""AttnLRP and CP-LRP: against NumPy formulas, against LXT, and the laws of METHODS 15, on every kind of attention."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+from keras import ops
+from models import array, ids, shake
+
+import innspect
+from innspect.graph.clone import Clone
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+REFERENCES = os.path.join(os.path.dirname(__file__), "references", "lxt_attention.npz")
+
+
+def explain(name, model, x, neuron=1, **arguments):
+    return innspect.create_analyzer(name, model, **arguments).explain(x, neuron)
+
+
+def attributions(name, model, x, neuron=1, **arguments):
+    return explain(name, model, x, neuron, **arguments).attributions
+
+
+def per_sample(R):
+    return R.reshape(len(R), -1).sum(1)
+
+
+def without_biases(model):
+    for variable in model.weights:
+        if variable.path.endswith(("bias", "beta")):
+            variable.assign(np.zeros(variable.shape))
+    return model
+
+
+def read_out(tokens):
+    return L.Dense(3, name="logits")(L.GlobalAveragePooling1D()(tokens))
+
+
+def block(x, activation="relu", heads=2, norm=L.LayerNormalization, **attention):
+    """A transformer block that normalizes first."""
+    n = norm()(x)
+    h = L.Add()([x, L.MultiHeadAttention(heads, 3, **attention)(n, n)])
+    return L.Add()([h, L.Dense(x.shape[-1])(L.Dense(7, activation=activation)(norm()(h)))])
+
+
+# ---------------------------------------------------------------------- numbers of LXT
+def lxt_model(values, name):
+    inputs = keras.Input(values["x"].shape[1:])
+    mha, head = L.MultiHeadAttention(1, 8, name="mha"), L.Dense(5, name="head")
+    if name == "attention_h1":
+        h = mha(inputs, inputs)
+    else:
+        n = L.LayerNormalization(epsilon=1e-3, name="ln1")(inputs)
+        h = L.Add()([inputs, mha(n, n)])
+        m = L.Dense(16, activation=lambda t: ops.gelu(t, approximate=False), name="mlp1")(
+            L.LayerNormalization(epsilon=1e-3, name="ln2")(h)
+        )
+        h = L.Add()([h, L.Dense(8, name="mlp2")(m)])
+    model = keras.Model(inputs, head(L.GlobalAveragePooling1D()(h)))
+    for layer in model.layers:
+        for variable in layer.weights:
+            parts = variable.path.split("/")
+            variable.assign(values["weights/" + "/".join(parts[parts.index(layer.name) :])])
+    return model
+
+
+@pytest.mark.parametrize("name", ["attention_h1", "block_h1"])
+@pytest.mark.parametrize("method", ["lrp.attention", "lrp.cp"])
+def test_one_head_gives_lxts_numbers(name, method, double):
+    with np.load(REFERENCES) as file:
+        values = {key.removeprefix(f"{name}/"): file[key] for key in file.files if key.startswith(name)}
+    ours = attributions(method, lxt_model(values, name), values["x"].astype("float64"), values["target"])
+    np.testing.assert_allclose(ours, values[method], rtol=1e-4, atol=1e-4 * np.abs(values[method]).max())
+
+
+# ---------------------------------------------------------------------- the formulas of METHODS 15, in relevance form
+def dense(x, w, b, R, equation, back):
+    """The epsilon rule with epsilon = 0 of z = einsum(equation, x, w) + b."""
+    z = np.einsum(equation, x, w) + b
+    return x * np.einsum(back, R / z, w)
+
+
+def attend(x, parts, mask=None):
+    """Queries, keys, values, (scores, weights) of each sample and head, mixed values, and the output."""
+    q, k, v = (np.einsum("btd,dnh->btnh", x, w) + b for w, b in (parts[n] for n in ("query", "key", "value")))
+    o, p = np.zeros_like(v), {}
+    for s in range(len(x)):
+        for n in range(q.shape[2]):
+            scores = q[s, :, n] @ k[s, :, n].T / np.sqrt(q.shape[-1])
+            e = np.exp(scores - scores.max(1, keepdims=True)) * (1 if mask is None else mask)
+            p[s, n] = scores, e / e.sum(1, keepdims=True)
+            o[s, :, n] = p[s, n][1] @ v[s, :, n]
+    w, b = parts["attention_output"]
+    return q, k, v, p, o, np.einsum("btnh,nhd->btd", o, w) + b
+
+
+def attention_formula(x, parts, R, attention_takes, mask=None):
+    """Relevance at x of one multi-head self-attention, by loops over samples and heads."""
+    q, k, v, p, o, _ = attend(x, parts, mask)
+    (wq, bq), (wk, bk), (wv, bv), (wo, bo) = (parts[n] for n in ("query", "key", "value", "attention_output"))
+    width = q.shape[-1]
+    Ro = dense(o, wo, bo, R, "btnh,nhd->btd", "btd,nhd->btnh")
+    Rq, Rk, Rv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
+    for (s, n), (scores, a) in p.items():
+        ratio = Ro[s, :, n] / o[s, :, n]
+        Rv[s, :, n] = v[s, :, n] * (a.T @ ratio)
+        if attention_takes:
+            Rv[s, :, n] /= 2
+            Ra = a * (ratio @ v[s, :, n].T) / 2  # half to the attention weights
+            Rs = scores * (Ra - a * Ra.sum(1, keepdims=True))  # softmax: x (R - s sum R)
+            ratio = np.where(a > 0, Rs / scores, 0) / np.sqrt(width)
+            Rq[s, :, n] = q[s, :, n] * (ratio @ k[s, :, n]) / 2
+            Rk[s, :, n] = k[s, :, n] * (ratio.T @ q[s, :, n]) / 2
+    pairs = ((Rq, wq, bq), (Rk, wk, bk), (Rv, wv, bv))
+    return sum(dense(x, w, b, r, "btd,dnh->btnh", "btnh,dnh->btd") for r, w, b in pairs)
+
+
+@pytest.mark.parametrize(("heads", "causal"), [(1, False), (2, False), (3, True)])
+def test_several_heads_follow_the_formula(heads, causal, double):
+    x = keras.Input((4, 6))
+    mha = L.MultiHeadAttention(heads, 3, name="mha")
+    model = shake(keras.Model(x, read_out(mha(x, x, use_causal_mask=causal))))
+    data = array(2, 4, 6).astype("float64")
+    parts = {v.path.split("/")[-2]: [] for v in mha.weights}
+    for variable in mha.weights:
+        parts[variable.path.split("/")[-2]].append(ops.convert_to_numpy(variable))
+    mask = np.tril(np.ones((4, 4))) if causal else None
+    *_, y = attend(data, parts, mask)
+    w, b = (ops.convert_to_numpy(v)[..., 1] for v in model.get_layer("logits").weights)
+    logit = y.mean(1) @ w + b
+    R = y / 4 * w  # relevance of the attention layer's output: LRP-0 of the mean and of the logit
+    for name, takes in (("lrp.attention", True), ("lrp.cp", False)):
+        ours = explain(name, model, data)
+        np.testing.assert_allclose(ours.targets, logit, rtol=1e-9)
+        np.testing.assert_allclose(ours.attributions, attention_formula(data, parts, R, takes, mask), rtol=1e-7, atol=1e-10)
+
+
+# ---------------------------------------------------------------------- laws
+@pytest.mark.parametrize("norm", [L.LayerNormalization, L.RMSNormalization])
+def test_cp_conserves_exactly_without_biases(norm, double):
+    """X1: with attention and scale as constants a bias-free ReLU transformer is linear in its input."""
+    x = keras.Input((4, 6))
+    model = without_biases(shake(keras.Model(x, read_out(block(block(x, norm=norm), norm=norm, use_bias=False)))))
+    ours = explain("lrp.cp", model, array(3, 4, 6).astype("float64"))
+    np.testing.assert_allclose(per_sample(ours.attributions), ours.targets, rtol=1e-9)
+    np.testing.assert_allclose(ours.delta, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["lrp.attention", "lrp.cp", "lrp.z"])
+def test_a_matrix_product_gives_half_to_each_operand(method, double):
+    """X2, for matmul, einsum, and the product of SwiGLU."""
+    a, b = keras.Input((3, 4)), keras.Input((4, 3))
+    data = [array(2, 3, 4).astype("float64"), array(2, 4, 3, seed=1).astype("float64")]
+    u, v = L.Dense(4, use_bias=False)(a), L.Dense(4, use_bias=False)(ops.transpose(b, (0, 2, 1)))
+    products = [ops.matmul(u, ops.transpose(v, (0, 2, 1))), ops.einsum("btd,bsd->bts", u, v), ops.silu(u) * v]
+    for product in products:
+        model = shake(keras.Model([a, b], L.Dense(2, use_bias=False)(L.Flatten()(product))))
+        ours = explain(method, model, data)
+        for R in ours.attributions:
+            np.testing.assert_allclose(per_sample(R), ours.targets / 2, rtol=1e-5)
+
+
+def test_a_sigmoid_gate_gets_nothing(double):
+    a, b = keras.Input((4,)), keras.Input((4,))
+    model = keras.Model([a, b], L.Dense(2, use_bias=False)(ops.sigmoid(L.Dense(4)(a)) * L.Dense(4, use_bias=False)(b)))
+    ours = explain("lrp.attention", shake(model), [array(2, 4), array(2, 4, seed=1)])
+    assert not ours.attributions[0].any()
+    np.testing.assert_allclose(per_sample(ours.attributions[1]), ours.targets, rtol=1e-5)
+
+
+def root_mean_square(x):
+    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-6)
+
+
+def divided_by_its_root(x):
+    return x / ops.sqrt(ops.maximum(ops.mean(x**2, axis=-1, keepdims=True), 1e-6))
+
+
+class Scaled(L.Layer):
+    """As in Gemma: the scale is read by itself, outside an operation on the input."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), name="scale")
+        self.built = True
+
+    def call(self, x):
+        scale = ops.cast(self.scale, x.dtype)
+        return x * ops.reciprocal(ops.sqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-6)) * (1 + scale)
+
+
+UNCENTRED = {
+    "layer": lambda x: L.RMSNormalization()(x),
+    "unit": lambda x: L.UnitNormalization()(x),
+    "operation": lambda x: ops.rms_normalization(x, ops.ones((6,), x.dtype)),
+    "normalize": lambda x: ops.normalize(x, axis=-1, order=2),
+    "by hand": root_mean_square,
+    "by hand, divided": divided_by_its_root,
+    "a layer of the user's": lambda x: Scaled()(x),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "norm"), [*[("lrp.attention", norm) for norm in UNCENTRED], ("lrp.cp", "layer"), ("lrp.z", "by hand")]
+)
+def test_normalization_without_a_mean_passes_relevance_unchanged(norm, method, double):
+    """X3."""
+    x = keras.Input((4, 6))
+    h = L.Activation("linear", name="before")(L.Dense(6)(x))
+    n = L.Activation("linear", name="after")(UNCENTRED[norm](h))
+    model = shake(keras.Model(x, L.Dense(3)(L.Flatten()(n))))
+    kernel, bias = (ops.convert_to_numpy(w)[..., 1] for w in model.layers[-1].weights)
+    data = array(2, 4, 6).astype("float64")
+    ours = innspect.create_analyzer(method, model).explain(data, 1, at=["before"])
+    normalized = (ours.targets - bias)[:, None]  # LRP-0: the relevance of a feature is feature times weight
+    np.testing.assert_allclose(per_sample(ours.signals["before"])[:, None], normalized, rtol=1e-4)
+    values = ops.convert_to_numpy(keras.Model(x, n)(data)).reshape(2, -1) * kernel
+    np.testing.assert_allclose(ours.signals["before"].reshape(2, -1), values, rtol=1e-4, atol=1e-6)
+
+
+def centred(x, axes, q):
+    """The relevance of y = (x - mean(x)) r gamma + beta with r as it is: x (q - mean(q)), q = R gamma r / y."""
+    return x * (q - q.mean(axes, keepdims=True))
+
+
+@pytest.mark.parametrize("method", ["lrp.attention", "lrp.cp", "lrp.z"])
+def test_layer_and_group_normalization_keep_their_scale_and_centre(method, double):
+    data = array(2, 4, 6).astype("float64")
+    for norm, axes, groups in ((L.LayerNormalization(), (2,), None), (L.GroupNormalization(3), (1, 3), 3)):
+        x = keras.Input((4, 6))
+        model = shake(keras.Model(x, L.Dense(3)(L.Flatten()(norm(x)))))
+        gamma = ops.convert_to_numpy(norm.gamma)
+        g = ops.convert_to_numpy(model.layers[-1].kernel)[:, 1].reshape(4, 6)  # R / y
+        split = (lambda t: t) if groups is None else (lambda t: t.reshape(2, 4, 3, 2))
+        z = split(data)
+        r = 1 / np.sqrt(z.var(axes, keepdims=True) + norm.epsilon)
+        expected = centred(z, axes, split(np.broadcast_to(g * gamma, data.shape)) * r).reshape(data.shape)
+        np.testing.assert_allclose(attributions(method, model, data), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["lrp.attention", "lrp.z"])
+@pytest.mark.parametrize("axis", [-1, (1, 2)])
+def test_the_softmax_rule(method, axis, double):
+    """X4: R_i = x_i (R_i - s_i sum_j R_j)."""
+    x = keras.Input((3, 4))
+    model = shake(keras.Model(x, L.Dense(3)(L.Flatten()(L.Softmax(axis=axis)(x)))))
+    data = array(2, 3, 4).astype("float64")
+    e = np.exp(data)
+    s = e / e.sum(axis, keepdims=True)
+    R = s * ops.convert_to_numpy(model.layers[-1].kernel)[:, 1].reshape(3, 4)
+    expected = data * (R - s * R.sum(axis, keepdims=True))
+    np.testing.assert_allclose(attributions(method, model, data), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_tokens_sum_to_the_logit(double):
+    """X5: relevance of ids, with learned positions; what the positions take is known."""
+    tokens = keras.Input((5,), dtype="int32")
+    h = L.Embedding(9, 6, name="words")(tokens)
+    model = without_biases(shake(keras.Model(tokens, read_out(block(h, use_bias=False)))))
+    ours = explain("lrp.cp", model, ids(3, 5, below=9))
+    assert ours.attributions.shape == (3, 5)
+    np.testing.assert_allclose(ours.attributions.sum(1), ours.targets, rtol=1e-9)
+
+
+# ---------------------------------------------------------------------- every kind of attention
+class Own(L.Layer):
+    """Attention as users write it, of a length known at run time only, with rotary positions."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.project = L.Dense(18)
+
+    def build(self, shape):
+        self.project.build(shape)
+        self.temperature = self.add_weight(shape=(), name="temperature")
+        self.built = True
+
+    def rotate(self, x):
+        angle = ops.cast(ops.arange(ops.shape(x)[1]), x.dtype)[None, :, None] * 0.3
+        left, right = ops.split(x, 2, axis=-1)
+        return ops.concatenate(
+            [left * ops.cos(angle) - right * ops.sin(angle), right * ops.cos(angle) + left * ops.sin(angle)], -1
+        )
+
+    def call(self, x):
+        q, k, v = ops.split(self.project(x), 3, axis=-1)
+        scores = ops.matmul(self.rotate(q), ops.transpose(self.rotate(k), (0, 2, 1)))
+        return ops.matmul(ops.softmax((1 + self.temperature) * scores), v)
+
+
+ATTENTION = {
+    "self": lambda x: L.MultiHeadAttention(2, 3)(x, x),
+    "dropout": lambda x: L.MultiHeadAttention(2, 3, dropout=0.1)(x, x),
+    "causal": lambda x: L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True),
+    "causal, dropout": lambda x: L.MultiHeadAttention(2, 3, dropout=0.1)(x, x, use_causal_mask=True),
+    "grouped": lambda x: L.GroupQueryAttention(3, 4, 2)(x, x),
+    "grouped, causal": lambda x: L.GroupQueryAttention(3, 4, 2)(x, x, use_causal_mask=True),
+    "dot": lambda x: L.Attention(use_scale=True)([x, x]),
+    "dot, causal": lambda x: L.Attention()([x, x], use_causal_mask=True),
+    "concat": lambda x: L.Attention(score_mode="concat", use_scale=True)([x, x]),
+    "additive": lambda x: L.AdditiveAttention()([x, x]),
+    "operation": lambda x: ops.reshape(
+        ops.dot_product_attention(*[ops.reshape(x, (-1, 5, n, 2)) for n in (3, 3, 3)], is_causal=True), (-1, 5, 6)
+    ),
+    "the user's": lambda x: Own()(x),
+}
+
+
+KINDS = list(ATTENTION)
+if keras.backend.backend() == "jax":  # where compiling takes its time: one of each way of opening
+    KINDS = ["causal, dropout", "grouped, causal", "additive", "the user's"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_attention_opens_and_agrees_with_the_relevance_form(kind, double):
+    """LRP-0 is written in relevance form, AttnLRP as a modified gradient: two ways to the same numbers."""
+    x = keras.Input((5, 6))
+    model = shake(keras.Model(x, read_out(L.Add()([x, ATTENTION[kind](L.Dense(6)(x))]))))
+    clone = Clone(model)
+    assert not clone.unopened
+    assert not any(n.kind == "opaque" for n in clone.graph.nodes)
+    data = array(2, 5, 6).astype("float64")
+    ours = explain("lrp.attention", model, data)
+    np.testing.assert_allclose(ours.outputs, ops.convert_to_numpy(model(data)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours.attributions, attributions("lrp.z", model, data), rtol=1e-3, atol=1e-5)
+    frozen = attributions("lrp.cp", model, data)
+    assert np.isfinite(frozen).all()
+    assert np.abs(frozen - ours.attributions).max() > 1e-4
+
+
+def test_attention_is_the_same_graph_whatever_the_backend_would_run():
+    x = keras.Input((5, 6))
+    made = [keras.Model(x, L.MultiHeadAttention(2, 3, name="mha", flash_attention=flash)(x, x)) for flash in (None, False)]
+    for model in made:
+        kinds = [n.kind for n in Clone(model).graph.nodes if n.kind not in ("pass", "reindex", "sum")]
+        assert kinds == ["affine"] * 3 + ["bilinear", "softmax", "bilinear", "affine"]
+
+
+def test_cross_attention_and_its_masks(double):
+    """Both inputs get their part; with attention as a constant the queries get nothing; masked tokens exactly 0."""
+    query, memory = keras.Input((3, 6)), keras.Input((5, 6))
+    h = L.MultiHeadAttention(2, 3)(query, L.Masking()(memory))
+    model = shake(keras.Model([query, memory], read_out(h)))
+    data = [array(2, 3, 6).astype("float64"), array(2, 5, 6, seed=1).astype("float64")]
+    data[1][1, 3:] = 0
+    asked, looked_up = attributions("lrp.attention", model, data)
+    assert np.abs(asked).max() > 1e-4
+    assert np.abs(looked_up).max() > 1e-4
+    asked, looked_up = attributions("lrp.cp", model, data)
+    assert not asked.any()
+    assert np.abs(looked_up[1, :3]).max() > 1e-4
+
+
+@pytest.mark.parametrize("method", ["lrp.attention", "lrp.cp", "lrp.epsilon"])
+def test_masked_and_future_tokens_get_exactly_nothing(method, double):
+    tokens = keras.Input((6,), dtype="int32")
+    h = L.Embedding(9, 6, mask_zero=True)(tokens)
+    model = shake(keras.Model(tokens, L.Dense(4)(block(h))))
+    data = ids(2, 6, below=9) % 8 + 1
+    data[1, 4:] = 0
+    R = attributions(method, model, data, (1, 2))
+    assert not R[1, 4:].any()
+    assert np.abs(R[1, :4]).min() > 1e-6
+
+    generator = shake(keras.Model(tokens, L.Dense(9)(block_causal(L.Embedding(9, 6)(tokens)))))
+    R = attributions(method, generator, data, (3, 5))  # the token generated after the fourth
+    assert not R[:, 4:].any()
+    assert np.abs(R[:, :4]).min() > 1e-6
+
+
+def block_causal(x):
+    return L.Add()([x, L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)])
+
+
+def test_attention_over_several_axes(double):
+    x = keras.Input((2, 3, 4))
+    h = L.MultiHeadAttention(2, 3, attention_axes=(1, 2))(x, x)
+    model = shake(keras.Model(x, L.Dense(3)(L.Flatten()(h))))
+    flat = keras.Input((6, 4))  # the same tokens in one row
+    row = keras.Model(flat, L.Dense(3)(L.Flatten()(L.MultiHeadAttention(2, 3)(flat, flat))))
+    row.set_weights(model.get_weights())
+    data = array(2, 2, 3, 4).astype("float64")
+    for method in ("lrp.attention", "lrp.cp"):
+        expected = attributions(method, row, data.reshape(2, 6, 4)).reshape(data.shape)
+        np.testing.assert_allclose(attributions(method, model, data), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_lengths_that_are_known_at_run_time_only(double):
+    """One analyzer explains sequences of any length; each as a model of that length would be."""
+    x = keras.Input((None, 6))
+    layers = [Own(), L.MultiHeadAttention(2, 3), L.Dense(3)]
+
+    def make(x):
+        h = layers[1](*[layers[0](x)] * 2, use_causal_mask=True)
+        return keras.Model(x, layers[2](L.GlobalAveragePooling1D()(h)))
+
+    model = shake(make(x))
+    analyzer = innspect.create_analyzer("lrp.attention", model)
+    assert not analyzer._clone.unopened
+    for length in (3, 5):
+        data = array(2, length, 6).astype("float64")
+        expected = attributions("lrp.attention", make(keras.Input((length, 6))), data)
+        np.testing.assert_allclose(analyzer.analyze(data, 1), expected, rtol=1e-6, atol=1e-9)
+
+
+# ---------------------------------------------------------------------- the methods as such
+def test_what_prepares_the_input_hands_relevance_on(double):
+    """A pixel of 0 that is rescaled to -1 keeps its relevance."""
+    x = keras.Input((4, 4, 1))
+    h = L.Reshape((16, 1))(L.Rescaling(1 / 2, offset=-1)(x))
+    model = shake(keras.Model(x, read_out(L.Dense(6)(h))))
+    data = np.random.default_rng(0).integers(0, 2, (2, 4, 4, 1)).astype("float64")
+    ours = attributions("lrp.attention", model, data)
+    assert np.abs(ours[data == 0]).min() > 0
+    np.testing.assert_allclose(ours, attributions("lrp.z", model, data), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(("method", "epsilon"), [("lrp.attention", 0.3), ("lrp.cp", 0)])
+def test_the_books_close(method, epsilon, double):
+    x = keras.Input((4, 6))
+    model = shake(keras.Model(x, read_out(block(x, activation="gelu"))))
+    data = array(2, 4, 6).astype("float64")
+    analyzer = innspect.create_analyzer(method, model, epsilon=epsilon)
+    books = analyzer.conservation(data, 1)
+    assert books.error < 1e-9
+    assert np.abs(books.columns["stabiliser"]).sum() == 0 if epsilon == 0 else np.abs(books.columns["stabiliser"]).sum() > 1e-3
+    ours = analyzer.explain(data, 1, at=["logits"])
+    np.testing.assert_allclose(per_sample(ours.signals["logits"]), ours.targets, rtol=1e-9)
+    np.testing.assert_allclose(ours.delta, ours.targets - per_sample(ours.attributions), rtol=1e-9)
+    lost = sum(books.columns[c].sum(0) for c in ("bias", "stabiliser", "dropped"))
+    np.testing.assert_allclose(lost, ours.delta, rtol=1e-7, atol=1e-9)
+
+
+def test_epsilon_is_that_of_the_epsilon_rule(double):
+    x = keras.Input((6,))
+    model = shake(keras.Model(x, L.Dense(3)(L.Dense(5, activation="relu")(x))))
+    data = array(3, 6).astype("float64")
+    ours = attributions("lrp.attention", model, data, epsilon=0.2)
+    np.testing.assert_allclose(ours, attributions("lrp.epsilon", model, data, epsilon=0.2), rtol=1e-9)
+
+
+def test_bad_arguments_and_what_has_no_rule():
+    x = keras.Input((4, 6))
+    model = keras.Model(x, read_out(block(x)))
+    for epsilon in (-1, "small"):
+        with pytest.raises(ValueError, match=r"`epsilon` must be a number that is not negative.*Received: "):
+            innspect.create_analyzer("lrp.attention", model, epsilon=epsilon)
+    with pytest.raises(innspect.NotAnalyzeableModelError, match="layer_normalization"):
+        innspect.create_analyzer("deep_taylor", model)
+    mixed = keras.Model(x, L.Dense(2)(L.Flatten()(ops.exp(x) / ops.sum(ops.exp(x), -1, keepdims=True))))
+    with pytest.raises(innspect.NotAnalyzeableModelError, match=r"has no rule for '.*divide"):
+        innspect.create_analyzer("lrp.attention", mixed)

@@ -14,6 +14,8 @@ from innspect.graph.clone import Clone
 
 pytestmark = pytest.mark.usefixtures("quick")
 
+JAX = keras.backend.backend() == "jax"  # where compiling takes its time: there one of each way
+METHODS = ["lrp.attention"] if JAX else ["lrp.attention", "lrp.cp", "lrp.z"]
 REFERENCES = os.path.join(os.path.dirname(__file__), "references", "lxt_attention.npz")
 
 
@@ -150,7 +152,7 @@ def test_cp_conserves_exactly_without_biases(norm, double):
     np.testing.assert_allclose(ours.delta, 0, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", ["lrp.attention", "lrp.cp", "lrp.z"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_matrix_product_gives_half_to_each_operand(method, double):
     """X2, for matmul, einsum, and the product of SwiGLU."""
     a, b = keras.Input((3, 4)), keras.Input((4, 3))
@@ -203,9 +205,13 @@ UNCENTRED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("method", "norm"), [*[("lrp.attention", norm) for norm in UNCENTRED], ("lrp.cp", "layer"), ("lrp.z", "by hand")]
-)
+HARD = ["layer", "by hand, divided", "a layer of the user's"]
+
+
+CASES = [(m, n) for m in METHODS for n in (HARD if JAX or m != "lrp.attention" else UNCENTRED)]
+
+
+@pytest.mark.parametrize(("method", "norm"), CASES)
 def test_normalization_without_a_mean_passes_relevance_unchanged(norm, method, double):
     """X3."""
     x = keras.Input((4, 6))
@@ -226,7 +232,7 @@ def centred(x, axes, q):
     return x * (q - q.mean(axes, keepdims=True))
 
 
-@pytest.mark.parametrize("method", ["lrp.attention", "lrp.cp", "lrp.z"])
+@pytest.mark.parametrize("method", METHODS)
 def test_layer_and_group_normalization_keep_their_scale_and_centre(method, double):
     data = array(2, 4, 6).astype("float64")
     for norm, axes, groups in ((L.LayerNormalization(), (2,), None), (L.GroupNormalization(3), (1, 3), 3)):
@@ -309,9 +315,7 @@ ATTENTION = {
 }
 
 
-KINDS = list(ATTENTION)
-if keras.backend.backend() == "jax":  # where compiling takes its time: one of each way of opening
-    KINDS = ["causal, dropout", "grouped, causal", "additive", "the user's"]
+KINDS = ["causal, dropout", "grouped, causal", "additive", "the user's"] if JAX else list(ATTENTION)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -354,7 +358,7 @@ def test_cross_attention_and_its_masks(double):
     assert np.abs(looked_up[1, :3]).max() > 1e-4
 
 
-@pytest.mark.parametrize("method", ["lrp.attention", "lrp.cp", "lrp.epsilon"])
+@pytest.mark.parametrize("method", METHODS)
 def test_masked_and_future_tokens_get_exactly_nothing(method, double):
     tokens = keras.Input((6,), dtype="int32")
     h = L.Embedding(9, 6, mask_zero=True)(tokens)
@@ -406,6 +410,40 @@ def test_lengths_that_are_known_at_run_time_only(double):
         np.testing.assert_allclose(analyzer.analyze(data, 1), expected, rtol=1e-6, atol=1e-9)
 
 
+def test_a_token_of_a_length_not_known_beforehand_is_a_target(double):
+    """A generated token: (place, id), as a tuple."""
+    tokens = keras.Input((None,), dtype="int32")
+    model = shake(keras.Model(tokens, L.Dense(9)(block_causal(L.Embedding(9, 6)(tokens)))))
+    analyzer = innspect.create_analyzer("lrp.attention", model)
+    data = ids(2, 5, below=9)
+    ours = analyzer.explain(data, (2, 7))
+    np.testing.assert_allclose(ours.targets, ours.outputs[:, 2, 7], rtol=1e-9)
+    np.testing.assert_array_equal(ours.attributions, analyzer.analyze(data, lambda y: y[:, 2, 7]))
+    assert not ours.attributions[:, 3:].any()
+    for outside in ((5, 7), (2, 9)):
+        with pytest.raises(ValueError, match=r"`neuron_selection` must be inside the output's shape .* Received: "):
+            analyzer.analyze(data, outside)
+
+
+def test_recurrent_layers_between(double):
+    """A rule in relevance form among those in gradient form."""
+    x = keras.Input((4, 3))
+    h = L.LSTM(6, return_sequences=True)(x)
+    model = shake(keras.Model(x, read_out(L.Add()([h, L.MultiHeadAttention(2, 3)(h, h)]))))
+    data = array(2, 4, 3).astype("float64")
+    expected = attributions("lrp.z", model, data)
+    np.testing.assert_allclose(attributions("lrp.attention", model, data), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_outputs_in_a_dict_keep_their_names():
+    x = keras.Input((4, 6))
+    h = L.MultiHeadAttention(2, 3)(x, x)
+    model = shake(keras.Model(x, {"tokens": h, "pooled": L.Dense(3)(h[:, 0])}))  # not in the alphabet's order
+    data = array(2, 4, 6)
+    ours = innspect.create_analyzer("lrp.cp", model).explain(data, 1, output="pooled")
+    np.testing.assert_allclose(ours.targets, ops.convert_to_numpy(model(data)["pooled"])[:, 1], rtol=1e-4)
+
+
 # ---------------------------------------------------------------------- the methods as such
 def test_what_prepares_the_input_hands_relevance_on(double):
     """A pixel of 0 that is rescaled to -1 keeps its relevance."""
@@ -453,3 +491,36 @@ def test_bad_arguments_and_what_has_no_rule():
     mixed = keras.Model(x, L.Dense(2)(L.Flatten()(ops.exp(x) / ops.sum(ops.exp(x), -1, keepdims=True))))
     with pytest.raises(innspect.NotAnalyzeableModelError, match=r"has no rule for '.*divide"):
         innspect.create_analyzer("lrp.attention", mixed)
+
+
+# ---------------------------------------------------------------------- KerasHub, where it is installed
+SMALL = {"vocabulary_size": 20, "num_layers": 2, "intermediate_dim": 16}
+GROUPED = {"num_query_heads": 4, "num_key_value_heads": 2, "hidden_dim": 16}
+HUB = {
+    "BertBackbone": {**SMALL, "num_heads": 2, "hidden_dim": 8, "max_sequence_length": 6},
+    "GPT2Backbone": {**SMALL, "num_heads": 2, "hidden_dim": 8, "max_sequence_length": 6},
+    "LlamaBackbone": {**SMALL, **GROUPED},
+    "GemmaBackbone": {**SMALL, **GROUPED, "head_dim": 4},
+    "ViTBackbone": {"image_shape": (8, 8, 3), "patch_size": 4, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16},
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", HUB)
+def test_keras_hub(name):
+    hub = pytest.importorskip("keras_hub", exc_type=ImportError)
+    model = shake(getattr(hub.models, name)(**HUB[name]))
+    mask = np.array([[1] * 5, [1, 1, 1, 0, 0]])
+    data = {"token_ids": ids(2, 5, below=20), "padding_mask": mask, "segment_ids": 0 * mask}
+    x = {key: data[key] for key in model.input} if isinstance(model.input, dict) else array(2, 8, 8, 3)
+    output = {"output": "sequence_output"} if isinstance(model.output, dict) else {}
+    for method in ("lrp.attention", "lrp.cp", "lrp.epsilon"):
+        analyzer = innspect.create_analyzer(method, model)
+        assert not analyzer._clone.unopened
+        ours = analyzer.explain(x, (2, 1), **output)
+        R = ours.attributions["token_ids"] if isinstance(x, dict) else ours.attributions
+        assert np.isfinite(R).all()
+        if isinstance(x, dict):
+            assert not R[1, 3:].any()
+        if method == "lrp.cp" and name in ("LlamaBackbone", "GemmaBackbone"):  # no biases, no centring
+            np.testing.assert_allclose(R.sum(1), ours.targets, rtol=1e-3)

@@ -104,6 +104,8 @@ class Analyzer(Migrated):
         progress = keras.utils.Progbar(inputs.samples) if verbose else None
         for rows, count in self._batches(inputs, batch_size):
             result = self._explain_batch(inputs, rows, chosen, number, at, several=neurons is not None)
+            for selected in chosen:
+                selected.check(result["outputs"].shape[1:])
             parts.append(keras.tree.map_structure(lambda a, n=count: backend.to_numpy(a), result) | {"count": count})
             if progress:
                 progress.add(count)

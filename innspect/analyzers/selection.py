@@ -15,8 +15,9 @@ class Selection:
     """What is explained, for a whole set of samples.
 
     Attributes:
-        kind: "max", "index", "element", "weights", "all" or "callable"; a compiled function is made for each.
-        values: For "index" and "element" the positions, (samples,), for "weights" an array of the output's shape.
+        kind: "max", "index", "element", "place", "weights", "all" or "callable"; a compiled function is made for each.
+        values: For "index" and "element" the positions, (samples,); for "place", an element of an output whose shape is
+            not known before the input is, (samples, axes); for "weights" an array of the output's shape.
         function: For "callable".
     """
 
@@ -40,6 +41,8 @@ class Selection:
             return ops.ones_like(y)
         if self.kind == "callable":
             return self._slope(y)
+        if self.kind == "place":
+            return self._at_place(values, y)
         batch, size = y.shape[0], int(np.prod(y.shape[1:]))
         if self.kind == "index":
             hot = ops.one_hot(values, y.shape[-1], dtype=y.dtype)
@@ -47,6 +50,20 @@ class Selection:
         if self.kind == "max":
             values = ops.argmax(ops.reshape(y, (batch, size)), axis=-1)
         return ops.reshape(ops.one_hot(values, size, dtype=y.dtype), y.shape)
+
+    def check(self, shape):
+        """Raise where the place is outside the output's shape, now that it is known."""
+        if self.kind == "place" and len(self.values) and any(self.values[0] >= shape):
+            raise ValueError(_outside(tuple(shape), tuple(map(int, self.values[0]))))
+
+    @staticmethod
+    def _at_place(values, y):
+        weights = ops.ones_like(y)
+        for axis, size in enumerate(y.shape[1:]):
+            shape = [y.shape[0], *(size if a == axis else 1 for a in range(len(y.shape) - 1))]
+            hot = values[:, axis, None] == ops.arange(size, dtype="int32")[None]
+            weights = weights * ops.reshape(ops.cast(hot, y.dtype), shape)
+        return weights
 
     def _slope(self, y):
         outputs, pullback = backend.vjp(lambda t: [self.function(t)], [y])
@@ -137,14 +154,15 @@ def _element(place, shape, samples):
             f"`neuron_selection` as a tuple must hold {len(shape)} integers, one for each axis of the output "
             f"{tuple(shape)}. Received: {place!r}"
         )
+    if any(i < 0 or (n is not None and i >= n) for i, n in zip(place, shape, strict=True)):
+        raise ValueError(_outside(tuple(shape), place))
     if None in shape:
-        raise ValueError(
-            f"`neuron_selection` as a tuple needs an output of known shape, not {tuple(shape)}; give a float array of "
-            f"the output's shape instead. Received: {place!r}"
-        )
-    if any(not 0 <= i < n for i, n in zip(place, shape, strict=True)):
-        raise ValueError(f"`neuron_selection` must be inside the output's shape {tuple(shape)}. Received: {place!r}")
+        return Selection("place", np.tile(np.array(place, "int32"), (samples, 1)))
     return Selection("element", np.full((samples,), np.ravel_multi_index(place, shape), "int32"))
+
+
+def _outside(shape, place):
+    return f"`neuron_selection` must be inside the output's shape {shape}. Received: {place!r}"
 
 
 def _weights(values, shape, samples):

@@ -11,6 +11,8 @@ from innspect.graph.operations import Rectifier
 from innspect.layers import flow
 from innspect.layers.attention import FromRelevance, Identity, Linear, RelevanceProgram, Shared
 from innspect.layers.gradient import Gradient
+from innspect.layers.recurrent import RecurrentView, recurrent_rule
+from innspect.layers.relevance import Epsilon
 
 _LINEAR = {"Cast", "SaturateCast", "ConvertToTensor", "Copy", "Negative", "NanToNum"}
 _GATES = {"Sigmoid", "HardSigmoid"}
@@ -59,6 +61,8 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
         registered = getattr(node.view, "relevance_rule", None)
         if registered is not None:
             return FromRelevance(registered)
+        if isinstance(node.view, RecurrentView):
+            return FromRelevance(recurrent_rule(Epsilon(self.epsilon), node))
         if is_head(node) and node.outputs[0] in self._clone.graph.outputs:
             return Identity()  # only reached with head="output"
         return self._rule_of_kind(node)

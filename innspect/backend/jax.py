@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 mean = jnp.mean
 
+
 def is_tensor(x):
     return isinstance(x, jax.Array)
 

@@ -90,9 +90,7 @@ class Node:
     def bind(self, values):
         """The arguments and keyword arguments of `function`, from the values of `inputs`."""
         supply = iter(values)
-        return keras.tree.map_structure(
-            lambda leaf: next(supply) if isinstance(leaf, Ref) else leaf, (self.args, self.kwargs)
-        )
+        return keras.tree.map_structure(lambda leaf: next(supply) if isinstance(leaf, Ref) else leaf, (self.args, self.kwargs))
 
     def __call__(self, *values):
         """Compute the outputs, a list, from the values of `inputs`."""

@@ -35,7 +35,7 @@ METHODS = [
     ("grad_cam", {}, (0.5, 0.6)),
     ("guided_grad_cam", {}, (1.0, 1.1)),
 ]
-STEPS = 8
+STEPS = 64
 
 
 def slower(x):

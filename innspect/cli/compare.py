@@ -53,7 +53,7 @@ def _run(given):
     names = [options.label_of(name, arguments) for name, arguments in chosen]
     analyzers = explaining.make_analyzers(model, dict(zip(names, chosen, strict=True)))
     x = source[:]
-    outputs = np.concatenate([explaining.predict(model, batch) for batch in source.batches(given.batch_size)])
+    outputs = explaining.predict(model, source.batches(given.batch_size))
     if given.neuron is None:
         neurons = explaining.most_likely(outputs, 1)
     else:

@@ -69,7 +69,7 @@ def _run(given):
 
     x = source[:]
     batches = -(-len(source) // given.batch_size)
-    outputs = _predicted(explaining, model, source, given.batch_size)
+    outputs = explaining.predict(model, source.batches(given.batch_size))
     neurons = _neurons(given, outputs, np)
     with Progress("Explaining", batches * len(analyzers)) as progress:
         settings = {"batch_size": given.batch_size, "books": "html" in formats, "progress": progress}
@@ -80,12 +80,6 @@ def _run(given):
     _write_index(given, source.names, result, labels)
     print(f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}: written to {given.out}")
     _print_predictions(source.names, result, labels)
-
-
-def _predicted(explaining, model, source, batch_size):
-    import numpy as np
-
-    return np.concatenate([explaining.predict(model, batch) for batch in source.batches(batch_size)])
 
 
 def _labels(path):

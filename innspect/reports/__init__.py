@@ -92,7 +92,7 @@ def report(
         raise ValueError(f"`x` must hold a sample, and `top` must be at least 1. Received: {count} samples, top={top!r}")
     batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
     parts = [keras.tree.map_structure(lambda a, r=rows: np.asarray(a[r]), x) for rows in batches]
-    outputs = np.concatenate([explaining.predict(model, part, output) for part in parts])
+    outputs = explaining.predict(model, parts, output)
     if neurons is None:
         chosen = explaining.most_likely(outputs, top)
     else:

@@ -95,8 +95,12 @@ def _analyzer(model, chosen):
     return create_analyzer(name, model, **arguments)
 
 
-def predict(model, x, output=0):
-    """The model's output for one batch, a NumPy array; the model's state stays as it was."""
+def predict(model, batches, output=0):
+    """The model's output for all batches, a NumPy array; the model's state stays as it was."""
+    return np.concatenate([_predict(model, x, output) for x in batches])
+
+
+def _predict(model, x, output):
     tensors = keras.tree.map_structure(ops.convert_to_tensor, x)
     with untouched(model), keras.StatelessScope(collect_losses=True), backend.inference():
         y = model(tensors, training=False)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers as L
 
 import innspect
-from innspect.layers import AlphaBeta, Bounded, Epsilon, Flat, Gamma, WSquare, ZPlus, ZPlusFast
+from innspect.layers import AlphaBeta, Bounded, Epsilon, Flat, Gamma, ScaledEpsilon, WSquare, ZPlus, ZPlusFast
 from innspect.testing import check_rule
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -35,6 +35,14 @@ def epsilon_formula(epsilon, bias=True):
     def formula(x, W, b, R):
         messages = x[:, None] * W
         return share(messages, stabilised(messages.sum(0) + bias * b, epsilon), R)
+
+    return formula
+
+
+def scaled_epsilon_formula(factor, bias=True):
+    def formula(x, W, b, R):
+        z = x @ W + bias * b
+        return epsilon_formula(factor * np.sqrt((z**2).mean()), bias)(x, W, b, R)
 
     return formula
 
@@ -105,6 +113,8 @@ RULES = {
 # Other settings of the same rules, on a few layers.
 SETTINGS = {
     "z without bias": (Epsilon(0, bias=False), epsilon_formula(0, bias=False)),
+    "epsilon in proportion to the outputs": (ScaledEpsilon(0.25), scaled_epsilon_formula(0.25)),
+    "epsilon in proportion, without bias": (ScaledEpsilon(0.5, bias=False), scaled_epsilon_formula(0.5, bias=False)),
     "gamma without bias": (Gamma(0.5, epsilon=0.1, bias=False), gamma_formula(0.5, 0.1, bias=False)),
     "gamma of zero": (Gamma(0, epsilon=0), epsilon_formula(0)),
     "alpha2beta1 without bias": (AlphaBeta(2, 1, bias=False), alpha_beta_formula(2, 1, bias=False)),

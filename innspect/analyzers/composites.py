@@ -10,6 +10,7 @@ from innspect.layers import relevance as R
 from innspect.layers.base import Rule
 from innspect.layers.distribute import EpsilonDistribute
 from innspect.layers.recurrent import RecurrentView, recurrent_rule
+from innspect.layers.scaled import ScaledEpsilon
 
 # A rule by name: (class, arguments the name fixes). iNNvestigate's names are among them.
 RULES = {
@@ -53,11 +54,22 @@ def make_rule(rule, **settings):
     given = {k: v for k, v in settings.items() if k in takes and k not in fixed and v is not None}
     if cls is R.Bounded and not {"low", "high"} <= set(given):
         raise ValueError("The rule 'Bounded' needs the bounds of the input. Received: none; give `low` and `high`")
+    if isinstance(given.get("epsilon"), tuple | list):
+        return _scaled(cls, rule, **{**fixed, **given})
     if given.get("bias") == "distribute":
         if cls is not R.Epsilon:
             raise ValueError(f"`bias='distribute'` goes with the epsilon and z rules. Received: the rule {rule!r}")
         return EpsilonDistribute(**{k: v for k, v in {**fixed, **given}.items() if k != "bias"})
     return bounded(**given) if cls is R.Bounded else cls(**{**fixed, **given})
+
+
+def _scaled(cls, rule, epsilon, bias=True):
+    """The epsilon rule with a stabiliser given as ("rms", factor)."""
+    if cls is not R.Epsilon or bias == "distribute":
+        raise ValueError(f"`epsilon=('rms', factor)` goes with the epsilon rule. Received: the rule {rule!r}, bias={bias!r}")
+    if len(epsilon) != 2 or epsilon[0] != "rms":
+        raise ValueError(f"`epsilon` must be a number that is not negative, or ('rms', factor). Received: {epsilon!r}")
+    return ScaledEpsilon(epsilon[1], bool(bias))
 
 
 def bounded(low, high, epsilon=0.0):
@@ -133,7 +145,7 @@ class Composite:
         for node in recurrent:  # where dense layers have the epsilon rule, the sums of a recurrent layer have it too
             by_name = next((self.named[name] for name in _names(node) if name in self.named), None)
             rule = by_name or self.by_family["dense"] or self.default
-            if isinstance(node.view, RecurrentView) and isinstance(rule, R.Epsilon):
+            if isinstance(node.view, RecurrentView) and isinstance(rule, R.Epsilon) and not isinstance(rule, ScaledEpsilon):
                 rules[node] = recurrent_rule(rule, node)
         return rules
 

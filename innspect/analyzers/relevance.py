@@ -150,7 +150,8 @@ class LRP(RelevanceAnalyzer):
         until_layer_idx: The kernel layers up to this one, counted from 0 in the model's order, get
             `until_layer_rule`.
         until_layer_rule: Default "Flat".
-        epsilon, gamma, alpha, beta, low, high: Settings of the rules that take them.
+        epsilon, gamma, alpha, beta, low, high: Settings of the rules that take them. For the epsilon rule epsilon may be
+            ("rms", factor): factor times the root mean square of the layer's own outputs (Montavon et al. 2019).
         bias: True, False, for alpha-beta "both" (iNNvestigate's form), for epsilon "distribute" (shared among the
             inputs, so that nothing is lost: a check).
         head, start: See `ReverseAnalyzer`.

@@ -14,6 +14,7 @@ from innspect.layers.relevance import (
     ZPlusFast,
     make_term,
 )
+from innspect.layers.scaled import ScaledEpsilon
 
 __all__ = [
     "AffineRule",
@@ -26,6 +27,7 @@ __all__ = [
     "Rectified",
     "ReverseLayer",
     "Rule",
+    "ScaledEpsilon",
     "WSquare",
     "ZPlus",
     "ZPlusFast",

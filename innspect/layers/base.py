@@ -1,5 +1,7 @@
 """Rules and reverse-mapping layers: the two nouns that every method is made of."""
 
+import numbers
+
 from keras import ops
 
 from innspect import backend
@@ -129,9 +131,20 @@ def vjp_at(function, inputs, positions):
     return outputs, pullback
 
 
+def checked_number(name, value):
+    """A number that is not negative, as a float.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
+        raise ValueError(f"`{name}` must be a number that is not negative. Received: {value!r}")
+    return float(value)
+
+
 def stabilised(z, epsilon):
-    """Z moved away from zero by epsilon, where zero counts as positive (METHODS 0)."""
-    return ops.where(z >= 0, z + epsilon, z - epsilon) if epsilon else z
+    """Z moved away from zero by epsilon, a number or a tensor, where zero counts as positive (METHODS 0)."""
+    return z if isinstance(epsilon, float) and not epsilon else ops.where(z >= 0, z + epsilon, z - epsilon)
 
 
 def safe_divide(numerator, denominator):

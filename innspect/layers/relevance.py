@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from innspect import backend
-from innspect.layers.base import Rule, safe_divide, stabilised
+from innspect.layers.base import Rule, checked_number, safe_divide, stabilised
 
 
 def positive(t):
@@ -105,7 +105,7 @@ class AffineRule(Rule):
     support: str | None = "input"
 
     def __init__(self, epsilon=0.0, bias=True):
-        self.epsilon, self.bias = epsilon, bias
+        self.epsilon, self.bias = checked_number("epsilon", epsilon), bias
 
     def forward(self, layer, inputs):
         (x,) = inputs
@@ -171,9 +171,7 @@ class Gamma(AffineRule):
 
     def __init__(self, gamma=0.25, epsilon=1e-7, bias=True):
         super().__init__(epsilon, bias)
-        if gamma < 0:
-            raise ValueError(f"`gamma` must not be negative. Received: {gamma}")
-        self.gamma = gamma
+        self.gamma = checked_number("gamma", gamma)
 
     def terms(self, layer, x, y):
         if layer.gated:  # relevance is only where z > 0

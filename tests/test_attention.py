@@ -194,11 +194,16 @@ class Scaled(L.Layer):
         return x * ops.reciprocal(ops.sqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-6)) * (1 + scale)
 
 
+def sum_of_sizes(x):
+    return x / (ops.sum(ops.abs(x), axis=-1, keepdims=True) + 1e-9)
+
+
 UNCENTRED = {
     "layer": lambda x: L.RMSNormalization()(x),
     "unit": lambda x: L.UnitNormalization()(x),
     "operation": lambda x: ops.rms_normalization(x, ops.ones((6,), x.dtype)),
     "normalize": lambda x: ops.normalize(x, axis=-1, order=2),
+    "sizes": sum_of_sizes,
     "by hand": root_mean_square,
     "by hand, divided": divided_by_its_root,
     "a layer of the user's": lambda x: Scaled()(x),
@@ -269,6 +274,116 @@ def test_tokens_sum_to_the_logit(double):
     ours = explain("lrp.cp", model, ids(3, 5, below=9))
     assert ours.attributions.shape == (3, 5)
     np.testing.assert_allclose(ours.attributions.sum(1), ours.targets, rtol=1e-9)
+
+
+def written(numerator, denominator=lambda e: ops.sum(e, axis=-1, keepdims=True)):
+    def softmax(x):
+        return numerator(x) / denominator(numerator(x))
+
+    return softmax
+
+
+def highest(x):
+    return ops.max(x, axis=-1, keepdims=True)
+
+
+SOFTMAX = {
+    "exp / sum": written(ops.exp),
+    "a maximum subtracted": written(lambda x: ops.exp(x - highest(x))),
+    "a stopped maximum": written(lambda x: ops.exp(x - ops.stop_gradient(highest(x)))),
+    "another shape": written(ops.exp, lambda e: ops.expand_dims(ops.sum(e, axis=-1), -1)),
+    "a guarded sum": written(ops.exp, lambda e: ops.maximum(ops.sum(e, -1, keepdims=True), 1e-9) + 1e-12),
+    "reciprocal": lambda x: ops.exp(x) * ops.reciprocal(ops.sum(ops.exp(x), -1, keepdims=True)),
+    "one over": lambda x: (1 / ops.sum(ops.exp(x), -1, keepdims=True)) * ops.exp(x),
+    "logsumexp": lambda x: ops.exp(x - ops.logsumexp(x, axis=-1, keepdims=True)),
+    "log_softmax": lambda x: ops.exp(ops.log_softmax(x)),
+}
+
+
+def pooled(softmax, x=None):
+    """Pooling by attention, with the softmax of the scores as the user writes it."""
+    x = keras.Input((4, 3)) if x is None else x
+    p = L.Lambda(softmax, output_shape=(4,), name="weights")(L.Reshape((4,))(L.Dense(1, name="scores")(x)))
+    return keras.Model(x, L.Dense(2, name="out")(L.Dot(axes=1)([p, L.Dense(3, name="values")(x)])))
+
+
+@pytest.mark.parametrize("kind", list(SOFTMAX)[2:5] if JAX else list(SOFTMAX))
+def test_a_softmax_that_is_written_out_is_a_softmax(kind, double):
+    model, whole = pooled(SOFTMAX[kind]), shake(pooled(ops.softmax))
+    model.set_weights(whole.get_weights())
+    data = array(2, 4, 3).astype("float64")
+    for method in ("lrp.attention", "lrp.cp", "lrp.z"):
+        ours = innspect.create_analyzer(method, model).explain(data, 1, at="weights")
+        theirs = innspect.create_analyzer(method, whole).explain(data, 1, at="weights")
+        np.testing.assert_allclose(ours.attributions, theirs.attributions, rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(ours.signals["weights"], theirs.signals["weights"], rtol=1e-5, atol=1e-9)
+        assert ours.signals["weights"].any() == (method != "lrp.cp")  # a constant there, which gets nothing
+
+    x = keras.Input((4,))
+    head = shake(keras.Model(x, SOFTMAX[kind](L.Dense(3)(x))))
+    data = array(2, 4)
+    logits = ops.convert_to_numpy(head.layers[1](data))
+    for model in (head, innspect.model_wo_softmax(head)):  # as a head it is stripped
+        np.testing.assert_allclose(explain("lrp.z", model, data).targets, logits[:, 1], rtol=1e-5)
+
+
+def test_a_softmax_with_a_mask_multiplied_in(double):
+    """Masked scores take no part: as if the masked token were not there."""
+    keep = np.array([1.0, 1, 1, 0])
+    masked = pooled(written(lambda x: ops.multiply(ops.exp(x), keep), lambda e: ops.sum(e, -1, keepdims=True) + 1e-15))
+    chosen = pooled(written(lambda x: ops.where(keep > 0, ops.exp(x), 0.0)))
+    plain = shake(pooled(ops.softmax, keras.Input((4, 3))))
+    data = array(2, 4, 3).astype("float64")
+    short = keras.Input((3, 3))
+    h = L.Softmax()(L.Reshape((3,))(plain.get_layer("scores")(short)))
+    short = keras.Model(short, plain.get_layer("out")(L.Dot(axes=1)([h, plain.get_layer("values")(short)])))
+    expected = attributions("lrp.attention", short, data[:, :3])
+    for model in (masked, chosen):
+        model.set_weights(plain.get_weights())
+        ours = attributions("lrp.attention", model, data)
+        np.testing.assert_allclose(ours[:, :3], expected, rtol=1e-5, atol=1e-9)
+        assert not ours[:, 3].any()
+
+
+def test_what_is_no_softmax_is_not_taken_for_one():
+    x = keras.Input((4,))
+    for wrong in (
+        lambda h: ops.exp(h - highest(h)) / ops.sum(ops.exp(h), -1, keepdims=True),
+        lambda h: ops.exp(h) / ops.sum(ops.exp(2 * h), -1, keepdims=True),
+        lambda h: ops.exp(h) / ops.mean(ops.exp(h), -1, keepdims=True) * h,
+        lambda h: ops.exp(h - ops.logsumexp(2 * h, -1, keepdims=True)),
+    ):
+        graph = Clone(keras.Model(x, L.Dense(2)(wrong(L.Dense(3)(x))))).graph
+        assert not any(n.kind == "softmax" for n in graph.nodes)
+
+
+def weighted(h, p):
+    return ops.sum(p[..., None] * h, axis=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gates(method, double):
+    """A sigmoid, and what it leaves of the rest, take nothing. A softmax takes its half in the LRP of transformers."""
+    x, y = keras.Input((4, 3)), keras.Input((4, 3))
+    h, other, gate = L.Dense(3, use_bias=False)(x), L.Dense(3, use_bias=False)(x), ops.sigmoid(L.Dense(3)(y))
+    model = shake(keras.Model([x, y], L.Dense(2, use_bias=False)(L.Flatten()(gate * h + (1 - gate) * other))))
+    ours = explain(method, model, [array(2, 4, 3), array(2, 4, 3, seed=1)])
+    assert not ours.attributions[1].any()
+    np.testing.assert_allclose(per_sample(ours.attributions[0]), ours.targets, rtol=1e-5, atol=1e-6)
+
+    p = L.Softmax()(L.Reshape((4,))(L.Dense(1, name="scores")(y)))
+    h = L.Dense(3, use_bias=False)(x)
+    out = L.Dense(2, use_bias=False)
+    product = shake(keras.Model([x, y], out(weighted(h, p))))
+    matrix = keras.Model([x, y], out(L.Dot(axes=1)([p, h])))
+    data = [array(2, 4, 3), array(2, 4, 3, seed=1)]
+    ours, theirs = explain(method, product, data), explain(method, matrix, data)
+    if method == "lrp.z":  # METHODS 14.1: the product's softmax is a gate
+        assert not ours.attributions[1].any()
+        np.testing.assert_allclose(per_sample(ours.attributions[0]), ours.targets, rtol=1e-5, atol=1e-6)
+    else:
+        for one, another in zip(ours.attributions, theirs.attributions, strict=True):
+            np.testing.assert_allclose(one, another, rtol=1e-5, atol=1e-7)
 
 
 # ---------------------------------------------------------------------- every kind of attention
@@ -488,9 +603,10 @@ def test_bad_arguments_and_what_has_no_rule():
             innspect.create_analyzer("lrp.attention", model, epsilon=epsilon)
     with pytest.raises(innspect.NotAnalyzeableModelError, match="layer_normalization"):
         innspect.create_analyzer("deep_taylor", model)
-    mixed = keras.Model(x, L.Dense(2)(L.Flatten()(ops.exp(x) / ops.sum(ops.exp(x), -1, keepdims=True))))
-    with pytest.raises(innspect.NotAnalyzeableModelError, match=r"has no rule for '.*divide"):
-        innspect.create_analyzer("lrp.attention", mixed)
+    for name, message in (("lrp.attention", "quotient .* keras.ops.stop_gradient"), ("lrp.z", "lambda.*quotient")):
+        ratio = keras.Model(x, L.Dense(2)(L.Flatten()(L.Lambda(lambda t: ops.tanh(t) / ops.softplus(t), name="lambda")(x))))
+        with pytest.raises(innspect.NotAnalyzeableModelError, match=message):
+            innspect.create_analyzer(name, ratio)
 
 
 # ---------------------------------------------------------------------- KerasHub, where it is installed

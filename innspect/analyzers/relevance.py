@@ -9,16 +9,14 @@ from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.folding import fold
 from innspect.graph.freezing import freeze
+from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
 from innspect.graph.ir import channels_first
-from innspect.graph.operations import Rectifier
 from innspect.layers import flow
 from innspect.layers.affine import BatchNorm
 from innspect.layers.attention import Softmax
 from innspect.layers.recurrent import RecurrentView
 from innspect.layers.relevance import Flat, WSquare
-
-_GATES = {"Sigmoid", "HardSigmoid", "Softmax"}
 
 
 class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
@@ -100,7 +98,7 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         if node.kind == "winner":
             return winner_rule(node) or flow.Reindex()
         if node.kind == "product":
-            return flow.Product(_gates(node))
+            return flow.Product(gates(node))
         if node.kind == "bilinear":
             return flow.Bilinear(self.stabiliser)
         if node.kind == "embedding":
@@ -114,29 +112,6 @@ def _neighbours(graph, nodes):
     """The nodes right before and right after some nodes."""
     after = {reader for reader in graph.nodes if any(t.producer in nodes for t in reader.inputs)}
     return after | {t.producer for node in nodes for t in node.inputs if t.producer is not None}
-
-
-def _gates(node):
-    """Positions of the operands that a sigmoid or softmax made: they say how much passes, not what."""
-    active = node.active_inputs
-    gates = [p for p in active if _is_gate(node.inputs[p].producer)]
-    return gates if len(gates) < len(active) else []
-
-
-def _is_gate(node):
-    while node is not None and node.kind == "reindex" and len(node.active_inputs) == 1:
-        node = node.inputs[node.active_inputs[0]].producer
-    if node is not None and node.operation == "Subtract" and _is_one(node.args[0]):
-        return _is_gate(node.inputs[0].producer)  # what a gate leaves of the rest
-    return node is not None and (node.operation in _GATES or node.kind == "softmax")
-
-
-def _is_one(leaf):
-    return isinstance(leaf, int | float) and leaf == 1
-
-
-def is_rectified(node):
-    return isinstance(node.view, Rectifier)
 
 
 @register_analyzer("lrp")

@@ -84,6 +84,11 @@ class ReverseAnalyzer(Analyzer):
         return rules
 
     def _no_rule(self, node):
+        if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):
+            return (
+                f"{self.name!r} has no rule for {node.path!r}, a quotient of two tensors that both depend on the input. Where "
+                "the denominator only scales, as in a normalization, say so: x / keras.ops.stop_gradient(y)."
+            )
         reason = self._clone.unopened.get(node.path)
         return (
             f"{self.name!r} has no rule for {node.path!r} (a {node.operation or node.kind}). Register one for the layer's "

@@ -5,6 +5,7 @@ from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.freezing import freeze
+from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
 from innspect.graph.ir import is_float
 from innspect.graph.operations import Rectifier
@@ -15,7 +16,6 @@ from innspect.layers.recurrent import RecurrentView, recurrent_rule
 from innspect.layers.relevance import Epsilon
 
 _LINEAR = {"Cast", "SaturateCast", "ConvertToTensor", "Copy", "Negative", "NanToNum"}
-_GATES = {"Sigmoid", "HardSigmoid"}
 
 
 class _TransformerLRP(Conserving, ReverseAnalyzer):
@@ -83,16 +83,9 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
 
 
 def _takers(node):
-    """The operands of a product but for gates: those that a sigmoid made say how much passes, not what."""
-    active = node.active_inputs
-    signals = [p for p in active if not _is_gate(node.inputs[p].producer)] if node.kind == "product" else active
-    return signals or active
-
-
-def _is_gate(node):
-    while node is not None and node.kind == "reindex" and len(node.active_inputs) == 1:
-        node = node.inputs[node.active_inputs[0]].producer
-    return node is not None and node.operation in _GATES
+    """The operands of a product that take part: all but gates."""
+    left_out = gates(node, softmax=False) if node.kind == "product" else ()
+    return [p for p in node.active_inputs if p not in left_out]
 
 
 def _before_the_network(graph):

@@ -2,7 +2,7 @@
 
 - The scale of a normalization (Ali et al. 2022, LN-rule; Achtibat et al. 2024, Prop. 3.4): y = (x - mean(x)) r gamma + beta
   with r = 1 / std kept as it is. Layers and operations are rewritten; hand-written ones (x * rsqrt(mean(x^2) + e)) are
-  recognized by what a square root is taken of and what it is multiplied with.
+  recognized by what a square root is taken of and what it is multiplied with; so is x / sum(|x|).
 - Attention weights, for CP-LRP (AH-rule): every softmax that is not the model's head.
 
 Values do not change. A frozen node is a constant behind a stop_gradient, and what only led to it is a constant too.
@@ -80,12 +80,34 @@ def _settle(node):
 
 # ---------------------------------------------------------------------- hand-written normalizations
 def _is_scale(node, consumers):
-    """A root of an average of the input, that is only multiplied with or divided by."""
-    if node.operation not in _ROOTS or not any(t.active for t in node.outputs):
+    """A root of an average of the input, or the sum of what it divides, that is only multiplied with or divided by."""
+    if not any(t.active for t in node.outputs):
+        return False
+    if node.operation in ("Sum", "Mean"):
+        return _divides_what_it_adds(node, node.outputs[0], consumers)
+    if node.operation not in _ROOTS:
         return False
     if node.operation == "Power" and not any(abs(leaf) == 0.5 for leaf in node.args if isinstance(leaf, float)):
         return False
     return _of_an_average(node) and _only_scales(node, consumers)
+
+
+def _divides_what_it_adds(node, tensor, consumers):
+    """Whether all that is done with a sum is to divide by it what was added, or that of which the sizes were."""
+    added = node.inputs[0]
+    sized = added.producer is not None and added.producer.operation in ("Absolute", "Abs")
+    parts = {added, *(added.producer.inputs if sized else ())}
+
+    def divides(reader, tensor):
+        if reader.operation in _QUOTIENTS and len(reader.active_inputs) == 2:
+            return reader.args[1].tensor is tensor and reader.args[0].tensor in parts
+        passes = reader.kind in ("reindex", "sum", "winner", "pass") and len(reader.active_inputs) == 1
+        return passes and bool(consumers.get(reader.outputs[0])) and every(reader.outputs[0])
+
+    def every(tensor):
+        return all(divides(reader, tensor) for reader, _ in consumers.get(tensor, ()))
+
+    return bool(consumers.get(tensor)) and every(tensor)
 
 
 def _of_an_average(node):

@@ -2,7 +2,7 @@
 
 
 def is_head(node):
-    return node is not None and (node.kind == "softmax" or node.operation == "Sigmoid")
+    return node is not None and (node.kind == "softmax" or node.operation in ("Sigmoid", "LogSoftmax"))
 
 
 def without_head(tensor):

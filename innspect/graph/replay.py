@@ -27,6 +27,7 @@ from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen
 from innspect.graph.lengths import functions, known_lengths, with_lengths
 from innspect.graph.reading import reading
 from innspect.graph.registry import find_lowering, find_opening
+from innspect.graph.softmax import put_together, written_softmax
 
 _active = threading.local()
 _patch_lock = threading.Lock()
@@ -108,7 +109,8 @@ class Trace:
 
     def before_head(self, symbol):
         """The symbolic tensor that the softmax or sigmoid behind `symbol` reads, or `symbol` itself."""
-        logits = without_head(self.tensor(symbol))
+        tensor = self.tensor(symbol)
+        logits = written_softmax(tensor.producer) or without_head(tensor)
         return next(known for known, ours in self._tensors.values() if ours is logits)
 
     def _refer(self, structure):
@@ -300,7 +302,7 @@ def replay(model, input_specs):
     outputs = [trace.tensor(y) for y in keras.tree.flatten(result["outputs"])]
     inputs = [trace.tensor(x) for x in result["inputs"]]
     graph = Graph(trace.nodes, inputs, outputs, trace.paths, trace.layers, model.name)
-    graph.nodes = graph.ancestors(outputs)
+    graph = put_together(graph)
     _mark_active(graph)
     for node in graph.nodes:
         operations.settle(node)

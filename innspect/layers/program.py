@@ -88,7 +88,8 @@ class Program:
             if node in merged:
                 continue
             if node.kind == "constant":
-                if node.operation == "Length":  # a number, not a tensor: it cannot come out of a segment
+                # A length is a number, not a tensor: it cannot come out of a segment. Nor can a tensor without a gradient.
+                if node.operation == "Length" or any(t in self._keep for t in node.outputs):
                     close()
                 steps.append(Constant(node)) if not run else run.append(node)
                 continue
@@ -161,10 +162,11 @@ class Program:
             if bounds is not None:
                 self._carry_bounds(step, inputs, bounds)
             if isinstance(step, Constant):
-                outputs = self.constant(step.node, inputs)
+                outputs, saved = self.constant(step.node, inputs), None
             else:
                 outputs, saved = step.forward(inputs)
-                tape.append((step, saved, [y.shape for y in outputs]))
+            if not isinstance(step, Constant) or any(t in self._keep for t in step.outputs):
+                tape.append((step, saved, [getattr(y, "shape", ()) for y in outputs]))
             env.update(zip(step.outputs, outputs, strict=True))
             if record:
                 record.update((t, env[t]) for t in (*step.inputs, *step.outputs) if t in record)
@@ -198,10 +200,10 @@ class Program:
         while tape:
             step, saved, shapes = tape.pop()
             arrived = [signals.pop(t, None) for t in step.outputs]
-            returned.update((t, s) for t, s in zip(step.outputs, arrived, strict=True) if t in wanted and s is not None)
+            for tensor, signal, shape in zip(step.outputs, arrived, shapes, strict=True):
+                if tensor in wanted:  # no signal reaches a constant, such as attention weights where these are constants
+                    returned[tensor] = ops.zeros(shape, seed.dtype) if signal is None else signal
             if all(s is None for s in arrived):
-                unreached = [(t, shape) for t, shape in zip(step.outputs, shapes, strict=True) if t in wanted]
-                returned.update((t, ops.zeros(shape, seed.dtype)) for t, shape in unreached)
                 continue
             dtype = next(s.dtype for s in arrived if s is not None)
             filled = [ops.zeros(shape, dtype) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]

@@ -1,0 +1,32 @@
+"""Which factor of a product is a gate: it says how much passes, not what, and gets no relevance (METHODS 14.1).
+
+A sigmoid makes a gate, and so does what a gate leaves of the rest, 1 - gate, as in a GRU: both lie in [0, 1] and are no
+signal of their own. One answer for all methods but for the softmax. It is a gate where attention is explained as
+a cell's gates are (METHODS 14.1). In the LRP of transformers (METHODS 15.2) the softmax has a rule of its own and takes its
+half of the product: else pooling by attention would depend on whether it is written as a product and a sum or
+as a matrix product.
+"""
+
+_GATES = {"Sigmoid", "HardSigmoid"}
+
+
+def gates(node, softmax=True):
+    """Positions of the gates among the operands of a product; empty where all operands are gates.
+
+    Args:
+        node: A node of kind "product".
+        softmax: Whether a softmax makes a gate.
+    """
+    active = node.active_inputs
+    found = [p for p in active if _is_gate(node.inputs[p].producer, softmax)]
+    return found if len(found) < len(active) else []
+
+
+def _is_gate(node, softmax):
+    while node is not None and node.kind == "reindex" and len(node.active_inputs) == 1:
+        node = node.inputs[node.active_inputs[0]].producer
+    if node is None:
+        return False
+    if node.operation == "Subtract" and isinstance(node.args[0], int | float) and node.args[0] == 1:
+        return _is_gate(node.inputs[0].producer, softmax)  # what a gate leaves of the rest
+    return node.operation in _GATES or (softmax and node.kind == "softmax")

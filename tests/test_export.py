@@ -75,11 +75,18 @@ def test_several_inputs_ids_and_a_fixed_neuron(tmp_path):
     model = shake(keras.Model([words, numbers], L.Dense(3)(L.Dense(5, activation="relu")(h))))
     x = [ids(3, 4, below=6), array(3, 3)]
     analyzer = innspect.create_analyzer("input_t_gradient", model)
-    analyzer.export(tmp_path / "served", 1)
-    function = tf.saved_model.load(tmp_path / "served").signatures["serving_default"]
-    found = function(words=tf.constant(x[0]), num_bers=tf.constant(x[1]))
-    for name, expected in zip(("words", "num_bers"), analyzer.analyze(x, 1), strict=True):
-        np.testing.assert_allclose(found[f"attribution_{name}"], expected, rtol=1e-4, atol=1e-6)
+    before = analyzer.analyze(x, 1, batch_size=2)
+    analyzer.export(tmp_path / "served", 1, batch_size=2)
+    signatures = tf.saved_model.load(tmp_path / "served").signatures
+    given, neurons = {"words": tf.constant(x[0]), "num_bers": tf.constant(x[1])}, np.array([2, 0, 1], "int32")
+    for found, maps in (
+        (signatures["serving_default"](**given), before),
+        (signatures["neuron"](**given, neuron=tf.constant(neurons)), analyzer.analyze(x, neurons)),
+    ):
+        for name, expected in zip(("words", "num_bers"), maps, strict=True):
+            np.testing.assert_allclose(found[f"attribution_{name}"], expected, rtol=1e-4, atol=1e-6)
+    for a, b in zip(before, analyzer.analyze(x, 1, batch_size=2), strict=True):  # the analyzer goes on as before
+        np.testing.assert_array_equal(a, b)
 
 
 @only_tensorflow
@@ -106,6 +113,27 @@ def test_methods_of_many_passes(tmp_path):
     analyzer.export(tmp_path / "served", batch_size=2)
     found = tf.saved_model.load(tmp_path / "served").signatures["serving_default"](x=tf.constant(x))
     np.testing.assert_allclose(found["attribution"], analyzer.analyze(x), rtol=1e-4, atol=1e-6)
+
+
+@only_tensorflow
+def test_each_batch_size_is_traced_once(tmp_path):
+    model = shake(keras.Sequential([keras.Input((4,), name="x"), L.Dense(3)]))
+    traced = []
+
+    class Counted(innspect.layers.Rule):
+        form = "gradient"
+
+        def forward(self, layer, inputs):
+            traced.append(inputs[0].shape[0])
+            return layer.active_vjp(inputs)
+
+        def backward(self, layer, pullback, signals):
+            return pullback(signals)
+
+    analyzer = innspect.create_analyzer("gradient", model)
+    analyzer.rule = lambda node: Counted()
+    analyzer.export(tmp_path / "served", batch_size=8)
+    assert sorted(traced) == [1, 8]
 
 
 @only_tensorflow

@@ -21,7 +21,6 @@ from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
 from innspect.analyzers.registry import accepted_arguments, create_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.selection import Selection
 from innspect.analyzers.stateless import Compiler
 from innspect.graph.ir import Node, Ref, Tensor
 from innspect.layers.program import per_sample
@@ -130,7 +129,7 @@ class Runner:
 
     def run(self, batch, moves, ws, backward):
         """One compiled call; see `Batch`."""
-        key = (backward, batch.number, batch.at, batch.several, *[_key(s) for s in batch.chosen])
+        key = (backward, batch.number, batch.at, batch.several, *[s.key for s in batch.chosen])
         program = self.analyzer._program(batch.number, batch.at)
         chosen, several, number = batch.chosen, batch.several, batch.number
         layers = {path: self.analyzer._tensors_at(path) for path in batch.at}
@@ -139,11 +138,11 @@ class Runner:
             points = self.owner.place(xs, moves, ws.shape[0])
             y, tape = program.forward(points)
             values = [ops.repeat(v, ws.shape[0], axis=0) for v in values]
-            weights = [settled_weights(s, v, y) for s, v in zip(chosen, values, strict=True)]
+            weights = [s.weights(v, y) for s, v in zip(chosen, values, strict=True)]
             found = {
                 "outputs": self.analyzer._with_head(number, y),
                 "values": ops.stack([explained_value(s, w, y) for s, w in zip(chosen, weights, strict=True)]),
-                "places": ops.argmax(ops.reshape(y, (y.shape[0], -1)), axis=-1),
+                "settled": [s.settled(v, y) for s, v in zip(chosen, values, strict=True)],
             }
             if not backward:
                 return found
@@ -177,9 +176,7 @@ class Batch:
         self.xs = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
         self.room = max(1, inputs.batch_size // len(rows))
         self.chosen = chosen
-        self.values = [
-            ops.convert_to_tensor(np.full((len(rows),), -1, "int32") if s.kind == "max" else s.rows(rows)) for s in chosen
-        ]
+        self.values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]
 
     def step(self, moves, ws, here=False):
         """Reduced maps at a chunk of points, and the explained values there, (batch, points).
@@ -208,20 +205,7 @@ class Batch:
     def _settle(self, found):
         self.outputs = found["outputs"]
         self.targets = self._by_sample(found["values"], 1)[..., 0]
-        places = ops.cast(found["places"], "int32")
-        self.values = [places if s.kind == "max" else v for s, v in zip(self.chosen, self.values, strict=True)]
-
-
-def _key(chosen):
-    return ("element", None) if chosen.kind == "max" else chosen.key
-
-
-def settled_weights(chosen, values, y):
-    """As `Selection.weights`, but the largest output is settled by `values` where these are not negative."""
-    if chosen.kind != "max":
-        return chosen.weights(values, y)
-    largest = ops.cast(ops.argmax(ops.reshape(y, (y.shape[0], -1)), axis=-1), values.dtype)
-    return Selection("element").weights(ops.where(values < 0, largest, values), y)
+        self.values = found["settled"]
 
 
 def explained_value(chosen, weights, y):

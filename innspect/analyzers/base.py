@@ -208,7 +208,8 @@ class Analyzer(Migrated):
             path: A new or an empty folder.
             neuron_selection: What "serving_default" explains; as for `analyze`, but not one for each sample.
             output: Number or name of the output.
-            batch_size: Samples computed at once; what a batch leaves over is computed one by one.
+            batch_size: Samples computed at once; what a batch leaves over is computed one by one. The method is traced for
+                both sizes, so that 1 halves the time an export takes.
 
         Raises:
             NotImplementedError: Keras does not run on TensorFlow; the method, or one of its arguments, cannot be written

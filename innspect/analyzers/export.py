@@ -1,14 +1,14 @@
 """An analyzer as a TensorFlow SavedModel, which needs neither innspect nor Keras to run."""
 
 import os
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from innspect.analyzers.base import Analyzer
 from innspect.analyzers.data import Inputs
-from innspect.analyzers.registry import create_analyzer
-from innspect.analyzers.selection import Selection, resolve
+from innspect.analyzers.selection import resolve
 
 _TOLERANCE = 1e-3  # of the largest attribution: kernels differ by batch size
 
@@ -17,20 +17,24 @@ def export(analyzer, path, neuron_selection=None, *, output=0, batch_size=32):
     """See `Analyzer.export`."""
     path = os.fspath(path)
     _check(analyzer, path)
-    fresh = create_analyzer(analyzer.name, analyzer.model, **analyzer.arguments())
-    fresh.set_state(analyzer.state())
-    traced = _Traced(fresh, neuron_selection, output, batch_size)
-    functions = {"serving_default": (traced.run, traced.takes)}
-    if traced.has_classes:
-        functions["neuron"] = (traced.run_neuron, {**traced.takes, "neuron": np.zeros((1,), "int32")})
+    traced = _Traced(analyzer, neuron_selection, output, batch_size)
+    example = drawn(analyzer._clone, 1)
+    expected = analyzer.analyze(traced.nest(example), neuron_selection, output=output)
 
     from innspect.backend import saved_model
 
-    example = drawn(analyzer._clone, 2)
-    expected = analyzer.analyze(traced.nest(example), neuron_selection, output=output)
-    signatures = saved_model.signatures(functions, (1, batch_size))
-    _compare(analyzer, traced, signatures["serving_default"], example, keras.tree.flatten(expected))
-    saved_model.save(path, signatures)
+    # The first piece, of one sample, is compared before the others are traced.
+    piece = saved_model.trace(traced.run, traced.takes, 1)
+    _compare(analyzer, traced, piece, example, keras.tree.flatten(expected))
+    pieces = {1: piece}
+    if traced.batch_size > 1:
+        pieces[traced.batch_size] = saved_model.trace(traced.run, traced.takes, traced.batch_size)
+    whole = saved_model.any_batch(pieces, traced.takes)
+    if traced.neuron:
+        default = saved_model.with_default(whole, traced.takes, traced.neuron, traced.default)
+        saved_model.save(path, {"serving_default": default, "neuron": whole})
+    else:
+        saved_model.save(path, {"serving_default": whole})
 
 
 def _check(analyzer, path):
@@ -60,18 +64,33 @@ def _no_graph(analyzer):
 
 
 class _Traced:
-    """The functions that are traced, and what they take."""
+    """The function that is traced, and what it takes.
+
+    One function serves both signatures: each sample has a neuron, and the signature that takes none hands it the default,
+    where -1 stands for the largest output. So nothing is traced twice.
+
+    Attributes:
+        takes: Dict from argument to an array of one sample.
+        neuron: The name of the argument that chooses neurons; None where the output is no vector of several.
+        default: What that argument is where no neuron is given.
+        makes: Names of the attributions, known once the function has run.
+    """
 
     def __init__(self, analyzer, neuron, output, batch_size):
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
-        self._analyzer, self._neuron, self._batch_size = analyzer, neuron, int(batch_size)
+        self._analyzer, self.batch_size = analyzer, int(batch_size)
         self._number = analyzer._output_number(output)
-        self._shape = tuple(analyzer._explained(self._number).shape[1:])
-        self.has_classes = len(self._shape) == 1 and self._shape[0] != 1 and analyzer.neuron_selection_mode in (None, "index")
-        clone = analyzer._clone
+        shape, mode, clone = tuple(analyzer._explained(self._number).shape[1:]), analyzer.neuron_selection_mode, analyzer._clone
+        self._chosen = [resolve(neuron, mode, shape, samples) for samples in sorted({1, self.batch_size})]
         self._names = _distinct([_identifier(n) for n in clone.names])
         self.takes = dict(zip(self._names, self._inputs(1).arrays, strict=True))
+        self.neuron, self.default, self.makes = None, -1, []
+        kind = self._chosen[0].kind
+        if len(shape) == 1 and shape[0] != 1 and mode in (None, "index") and kind in ("max", "index"):
+            self.neuron = _distinct([*self._names, "neuron"])[-1]
+            self.takes[self.neuron] = np.zeros((1,), "int32")
+            self.default = -1 if kind == "max" else int(self._chosen[0].values[0])
 
     def _inputs(self, samples):
         """`Inputs` of so many samples of zeros, which fix shapes and dtypes."""
@@ -83,25 +102,20 @@ class _Traced:
         return arrays[0] if len(arrays) == 1 and not isinstance(structure, dict) else _packed(structure, arrays)
 
     def run(self, tensors):
+        """Predictions and attributions of a batch of known size; `tensors` are in the order of `takes`."""
         size = tensors[0].shape[0]
-        mode = self._analyzer.neuron_selection_mode
-        return self._explained(tensors, resolve(self._neuron, mode, self._shape, size))
-
-    def run_neuron(self, tensors):
-        *tensors, neuron = tensors
-        return self._explained(tensors, Selection("index", values=_Whole(neuron)))
-
-    def _explained(self, tensors, chosen):
-        size = tensors[0].shape[0]
+        chosen = self._chosen[0 if size == 1 else -1]
+        if self.neuron:
+            *tensors, neuron = tensors
+            chosen = replace(chosen, values=_Whole(neuron))
         inputs = self._inputs(size)
-        next(iter(self._analyzer._batches(inputs, self._batch_size)))  # prepares what a method fixes for all batches
+        next(iter(self._analyzer._batches(inputs, size)))  # prepares what a method fixes for all batches
         inputs.arrays = [_Whole(t) for t in tensors]
         try:
             result = self._analyzer._explain_batch(inputs, np.arange(size), [chosen], self._number, (), False)
         except (AttributeError, NotImplementedError, TypeError) as error:  # a tensor without values where NumPy wants some
             raise NotImplementedError(_no_graph(self._analyzer)) from error
-        found = {"prediction": result["outputs"]}
-        maps = result["attributions"]
+        found, maps = {"prediction": result["outputs"]}, result["attributions"]
         self.makes = ["attribution"] if len(maps) == 1 else [f"attribution_{name}" for name in self._names]
         return found | dict(zip(self.makes, maps, strict=True))
 
@@ -146,10 +160,10 @@ def _distinct(names):
     return names if len(set(names)) == len(names) else [f"{n}_{i}" for i, n in enumerate(names)]
 
 
-def _compare(analyzer, traced, function, example, expected):
-    """Raise where the exported function gives other numbers than the analyzer."""
-    given = {k: keras.ops.convert_to_tensor(a, t.dtype) for (k, t), a in zip(traced.takes.items(), example, strict=True)}
-    made = function(**given)
+def _compare(analyzer, traced, piece, example, expected):
+    """Raise where the traced function gives other numbers than the analyzer."""
+    given = [*example, np.full((1,), traced.default, "int32")] if traced.neuron else example
+    made = piece(*[keras.ops.convert_to_tensor(a, t.dtype) for a, t in zip(given, traced.takes.values(), strict=True)])
     found = [np.asarray(made[k]) for k in traced.makes]
     largest = max(np.abs(a).max(initial=0) for a in expected)
     for a, b in zip(expected, found, strict=True):

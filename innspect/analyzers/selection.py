@@ -16,8 +16,9 @@ class Selection:
 
     Attributes:
         kind: "max", "index", "element", "place", "weights", "all" or "callable"; a compiled function is made for each.
-        values: For "index" and "element" the positions, (samples,); for "place", an element of an output whose shape is
-            not known before the input is, (samples, axes); for "weights" an array of the output's shape.
+        values: For "index" and "element" the positions, (samples,); for "max" None, or positions in the flattened output
+            of which a negative one stands for the largest; for "place", an element of an output whose shape is not known
+            before the input is, (samples, axes); for "weights" an array of the output's shape.
         function: For "callable".
     """
 
@@ -31,7 +32,7 @@ class Selection:
 
     def rows(self, rows):
         """The values of some samples, an array that may be empty."""
-        return np.zeros((len(rows),), "int32") if self.values is None else self.values[rows]
+        return np.full((len(rows),), -1, "int32") if self.values is None else self.values[rows]
 
     def weights(self, values, y):
         """Weights of the elements of y, a tensor (batch, ...), from the rows' values."""
@@ -48,8 +49,15 @@ class Selection:
             hot = ops.one_hot(values, y.shape[-1], dtype=y.dtype)
             return ops.broadcast_to(ops.reshape(hot, (batch, *[1] * (len(y.shape) - 2), y.shape[-1])), y.shape)
         if self.kind == "max":
-            values = ops.argmax(ops.reshape(y, (batch, size)), axis=-1)
+            values = self.settled(values, y)
         return ops.reshape(ops.one_hot(values, size, dtype=y.dtype), y.shape)
+
+    def settled(self, values, y):
+        """The rows' values with the largest element of y, a tensor (batch, ...), where these leave it open."""
+        if self.kind != "max":
+            return values
+        largest = ops.argmax(ops.reshape(y, (y.shape[0], -1)), axis=-1)
+        return ops.where(values < 0, ops.cast(largest, values.dtype), values)
 
     def check(self, shape):
         """Raise where the place is outside the output's shape, now that it is known."""

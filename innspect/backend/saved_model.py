@@ -3,25 +3,63 @@
 import tensorflow as tf
 
 
-def signatures(functions, sizes):
-    """Graph functions that take batches of any size.
+def trace(function, takes, size):
+    """A graph function for batches of one size.
 
-    A batch is cut into whole pieces of the larger size, and what is left into pieces of the smaller, so that each piece
+    Args:
+        function: From a list of tensors (size, ...) to a dict of tensors (size, ...).
+        takes: Dict from argument to an array whose shape, without the samples, and dtype the tensor has.
+        size: Samples in a batch.
+
+    Returns:
+        A function of tensors, in the order of `takes`.
+    """
+    specs = [tf.TensorSpec((size, *a.shape[1:]), a.dtype) for a in takes.values()]
+    return tf.function(lambda *args: function(list(args)), autograph=False).get_concrete_function(*specs)
+
+
+def any_batch(pieces, takes):
+    """A graph function that takes batches of any size.
+
+    A batch is cut into whole pieces of the largest size, and what is left into pieces of the next, so that each piece
     has a known size and nothing is padded.
 
     Args:
-        functions: Dict from the name of a signature to a pair: the function, from a list of tensors (size, ...) to a dict
-            of tensors (size, ...), and a dict from argument to an array whose shape, without the samples, and dtype it has.
-        sizes: The smaller size, 1, and the larger.
+        pieces: Dict from size to what `trace` gave for it; one of them is 1.
+        takes: As for `trace`.
 
     Returns:
-        Dict from the name of a signature to a function from keyword arguments to a dict.
+        A function from keyword arguments to a dict.
     """
-    return {name: _any_batch(function, takes, sizes) for name, (function, takes) in functions.items()}
+
+    def run(**named):
+        count, start, parts = tf.shape(named[next(iter(takes))])[0], 0, []
+        for size in sorted(pieces, reverse=True):
+            stop = start + (count - start) // size * size
+            parts.append(_in_pieces(pieces[size], [named[name][start:stop] for name in takes], size))
+            start = stop
+        return {key: tf.concat([p[key] for p in parts], 0) for key in parts[0]}
+
+    return tf.function(run, autograph=False).get_concrete_function(**_any(takes))
+
+
+def with_default(function, takes, name, number):
+    """What `any_batch` made, without the argument `name`, whose value is `number` for every sample."""
+    rest = {other: a for other, a in takes.items() if other != name}
+
+    def run(**named):
+        count = tf.shape(named[next(iter(rest))])[0]
+        return function(**named, **{name: tf.fill([count], tf.constant(number, takes[name].dtype))})
+
+    return tf.function(run, autograph=False).get_concrete_function(**_any(rest))
+
+
+def _any(takes):
+    return {name: tf.TensorSpec((None, *a.shape[1:]), a.dtype, name) for name, a in takes.items()}
 
 
 def save(path, made):
-    """Write what `signatures` made to a folder."""
+    """Write graph functions of keyword arguments, a dict by the name of their signature, to a folder."""
     module = tf.Module()
     # What the functions read belongs to the module, or it could not be saved with it.
     module.held = list({id(v): v for s in made.values() for v in s.variables}.values())
@@ -30,23 +68,8 @@ def save(path, made):
     tf.saved_model.save(module, path, signatures=made, options=options)
 
 
-def _any_batch(function, takes, sizes):
-    small, large = sizes
-    specs = {name: tf.TensorSpec((None, *a.shape[1:]), a.dtype, name) for name, a in takes.items()}
-
-    def run(**named):
-        xs = [named[name] for name in takes]  # keywords come sorted
-        whole = tf.shape(xs[0])[0] // large * large
-        pieces = [_in_pieces(function, [x[:whole] for x in xs], large), _in_pieces(function, [x[whole:] for x in xs], small)]
-        return {key: tf.concat([p[key] for p in pieces], 0) for key in pieces[0]}
-
-    return tf.function(run, autograph=False).get_concrete_function(**specs)
-
-
-def _in_pieces(function, xs, size):
-    """Apply the function to pieces of one size, one after the other."""
-    specs = [tf.TensorSpec((size, *x.shape[1:]), x.dtype) for x in xs]
-    piece = tf.function(lambda *args: function(list(args)), autograph=False).get_concrete_function(*specs)
+def _in_pieces(piece, xs, size):
+    """Apply a graph function to pieces of one size, one after the other."""
     made = tf.map_fn(
         lambda rows: piece(*rows),
         [tf.reshape(x, (-1, size, *x.shape[1:])) for x in xs],

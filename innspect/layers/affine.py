@@ -311,12 +311,13 @@ class BatchNorm:
         deviation = ops.sqrt(widened(ops.convert_to_tensor(layer.moving_variance)) + layer.epsilon)
         return (widened(ops.convert_to_tensor(layer.gamma)) if layer.scale else 1.0) / deviation
 
-    def shift(self):
+    def shift(self, scale=None):
         mean = widened(ops.convert_to_tensor(self.layer.moving_mean))
-        shift = -mean * self.scale()
+        shift = -mean * (self.scale() if scale is None else scale)
         return shift + widened(ops.convert_to_tensor(self.layer.beta)) if self.layer.center else shift
 
     def __call__(self, x):
         shape = [1] * self.rank
         shape[self.axis] = -1
-        return x * ops.reshape(self.scale(), shape) + ops.reshape(self.shift(), shape)
+        scale = self.scale()
+        return x * ops.reshape(scale, shape) + ops.reshape(self.shift(scale), shape)

@@ -127,6 +127,25 @@ def test_guided_grad_cam_is_the_product_of_both(of):
 
 
 @eager
+def test_guided_grad_cam_in_a_branch_beside_others():
+    """One forward pass serves both signals, whatever lies beside and behind the layer."""
+    image = keras.Input((6, 6, 2))
+    left = L.Conv2D(3, 3, padding="same", activation="relu", name="left")(image)
+    right = L.Conv2D(3, 3, padding="same", activation="tanh")(image)
+    h = L.Maximum()([L.Conv2D(3, 3, padding="same", activation="relu")(left), L.Conv2D(3, 1)(right)])
+    h = L.Concatenate()([L.GlobalMaxPooling2D()(h), L.GlobalAveragePooling2D()(right)])
+    scores = L.Dense(3, activation="softmax")(L.Dense(4, activation="relu")(h))
+    model, x = models.shake(keras.Model(image, scores)), models.array(3, 6, 6, 2)
+    found = innspect.create_analyzer("guided_grad_cam", model, layer="left").explain(x, neurons=[0, 2], at="left")
+    lens = innspect.create_analyzer("grad_cam", model, layer="left").explain(x, neurons=[0, 2], at="left")
+    signal = innspect.create_analyzer("guided_backprop", model).analyze(x, neurons=[0, 2])
+    assert np.abs(found.attributions).max() > 0
+    close(found.attributions, signal * lens.attributions[..., None])
+    close(found.signals["left"], lens.signals["left"])
+    close(found.outputs, lens.outputs)
+
+
+@eager
 @pytest.mark.parametrize("layer", ["early", "late"])
 def test_formulas(layer):
     model, x = flattened()

@@ -208,7 +208,9 @@ import numpy as np
 
 import innvestigate
 import innvestigate.utils as iutils
+import innvestigate.utils.keras.checks as kchecks
 import innvestigate.utils.visualizations as ivis
+from innvestigate.analyzer.relevance_based import relevance_rule as rrule
 from innvestigate.tools import PatternComputer, Perturbation, PerturbationAnalysis
 
 model_wo_softmax = iutils.model_wo_softmax(model)
@@ -230,6 +232,13 @@ def graymap(X):
     return ivis.graymap(np.abs(X), input_is_positive_only=True)
 
 
+class EpsilonProxyRule(rrule.EpsilonRule):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, epsilon=0.1, bias=True, **kwargs)
+
+
+conditions = [(kchecks.is_dense_layer, EpsilonProxyRule), (lambda layer, state: True, rrule.Alpha1Beta0Rule)]
+
 patterns = PatternComputer(model_wo_softmax, pattern_type="relu").compute(x_train, batch_size=16, verbose=0)
 methods = [
     ("input",                 {},                       image,   "Input"),
@@ -244,6 +253,8 @@ methods = [
     ("lrp.alpha_beta",        {"alpha": 3, "beta": 2},  heatmap, "LRP-AlphaBeta"),
     ("lrp.sequential_preset_a_flat", {"epsilon": 1},    heatmap, "LRP-PresetAFlat"),
     ("lrp", {"rule": "Epsilon", "input_layer_rule": "Flat"}, heatmap, "LRP"),
+    ("lrp", {"rule": conditions, "input_layer_rule": (-3, 3)}, heatmap, "LRP-Conditions"),
+    ("lrp", {"rule": ["Flat", "ZPlus", "Epsilon"]}, heatmap, "LRP-List"),
 ]
 
 analyzers = []
@@ -264,6 +275,7 @@ class_name, state = analyzers[6].save()
 same = innvestigate.analyzer.AnalyzerBase.load(class_name, state).analyze(x_test[:1])
 analyzers[6].save_npz("analyzer")
 loaded = innvestigate.analyzer.AnalyzerBase.load_npz("analyzer.npz").analyze(x_test[:1])
+two = innvestigate.analyzer.relevance_based.relevance_analyzer.LRPEpsilon(model_wo_softmax, epsilon=1).analyze(x_test[:1])
 one = innvestigate.analyzer.LRPEpsilon(model_wo_softmax, epsilon=1).analyze(x_test[:1])
 
 model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
@@ -293,11 +305,12 @@ def test_a_script_of_innvestigate_runs_with_one_word_replaced(quick, tmp_path, m
         "y_test": np.eye(3)[[0, 1, 2] * 2],
     }
     exec(compile(SCRIPT.replace("innvestigate", "innspect"), "script", "exec"), names)
-    assert len(names["images"]) == 2 * 12
+    assert len(names["images"]) == 2 * 14
     assert all(np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1.001 for image in names["images"])
     np.testing.assert_array_equal(names["same"], names["loaded"])
     np.testing.assert_allclose(names["same"], names["analyzers"][6].analyze(names["x_test"][:1]), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(names["one"], names["analyzers"][8].analyze(names["x_test"][:1]), rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(names["one"], names["two"])
     assert names["selected"].shape == (6, 6, 6, 1)
     assert names["scores"].shape == (3, 2)
     assert np.isfinite(names["scores"]).all()

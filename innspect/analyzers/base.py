@@ -73,7 +73,7 @@ class Analyzer(Migrated):
             if not parts:
                 raise ValueError("`x` yielded no batches. Received: an empty stream")
             return keras.tree.map_structure(lambda *a: np.concatenate(a, axis=0 if neurons is None else 1), *parts)
-        return self._run(x, neuron_selection, batch_size, output, verbose, neurons, ()).attributions
+        return self._run(x, neuron_selection, batch_size, output, verbose, neurons, None).attributions
 
     def stream(self, data, neuron_selection=None, **arguments):
         """Explain a stream of batches one by one: an iterator of what `analyze` returns for each."""
@@ -95,6 +95,7 @@ class Analyzer(Migrated):
 
     def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
         inputs = Inputs(x, self._clone)
+        inputs.explained, at = at is not None, at or ()  # None: only the attributions are wanted
         if inputs.samples:
             self._clone.verify([a[:1] for a in inputs.arrays])
         self.check(inputs)

@@ -41,7 +41,10 @@ class Inputs:
         samples: Number of samples.
         restore: From a flat list of arrays to the structure the user's inputs had.
         batch_size: How many samples may be computed at once, known from the first batch on.
+        explained: Whether more than attributions is wanted, such as the error of completeness where it costs a pass.
     """
+
+    explained = True
 
     def __init__(self, x, clone):
         flat, self.restore = _flatten(x, clone)

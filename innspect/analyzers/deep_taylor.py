@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.composites import Composite, bounded, make_rule
+from innspect.analyzers.composites import Composite
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.relevance import RelevanceAnalyzer
+from innspect.analyzers.rules import bounded, make_rule
 
 
 @register_analyzer("deep_taylor")

@@ -148,20 +148,20 @@ class IntegratedGradients(OnPath):
         count, total = len(inputs.references), None
         for r in range(count):
             references = [None if a is None else ops.convert_to_tensor(a) for a in inputs.references.take(r, rows)]
-            found = self._integrate(batch, references)
+            found = self._integrate(batch, references, told=inputs.explained)
             total = found if total is None else _added(total, found)
         attributions = [a / count for a in total["attributions"]]
         result = {"attributions": attributions, "outputs": batch.outputs, "targets": batch.targets}
         if at:
             result["signals"] = {k: _scaled(s, 1 / count) for k, s in total["signals"].items()}
-        if self.complete:
+        if "start" in total:
             axis = 2 if several else 1
             sums = [ops.sum(ops.reshape(a, (*a.shape[:axis], -1)), axis=axis) for a in attributions]
             result["delta"] = batch.targets - total["start"] / count - sum(sums[1:], sums[0])
         return result
 
-    def _integrate(self, batch, references):
-        """Attributions against one reference, signals averaged on the path, and the explained value at the reference."""
+    def _integrate(self, batch, references, told):
+        """Attributions against one reference, signals averaged on the path; where it is told, the value at the reference."""
         nodes, weights = QUADRATURES[self.quadrature](self.steps)
         ends, start = nodes == 1, None
         if ends.any():  # first, since it settles what is explained
@@ -174,7 +174,8 @@ class IntegratedGradients(OnPath):
             total = maps if total is None else _added(total, maps)
             if nodes[numbers[0]] == 0:
                 start = values[..., 0]
-        if start is None and self.complete:
+        told = told and self.complete
+        if start is None and told:
             start = batch.look(self.moves(batch, references, np.zeros(1)))
         attributions = []
         for mean, difference in zip(total["attributions"], self.differences(batch, references), strict=True):
@@ -183,7 +184,7 @@ class IntegratedGradients(OnPath):
                     f"`of` must give maps of the input's shape. Received: {self.of!r}, shape {tuple(mean.shape[1:])}"
                 )
             attributions.append(mean if difference is None else mean * difference)
-        return {"attributions": attributions, "signals": total["signals"]} | ({"start": start} if self.complete else {})
+        return {"attributions": attributions, "signals": total["signals"]} | ({"start": start} if told else {})
 
 
 def _added(a, b):

@@ -1,5 +1,5 @@
 """`innvestigate.utils.keras`, as far as scripts use it."""
 
-from innspect.utils.keras import graph
+from innspect.utils.keras import checks, graph
 
-__all__ = ["graph"]
+__all__ = ["checks", "graph"]

@@ -21,10 +21,9 @@ from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
 from innspect.analyzers.registry import accepted_arguments, create_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.selection import Selection
+from innspect.analyzers.selection import Selection, explained_value
 from innspect.analyzers.stateless import Compiler
 from innspect.graph.ir import Node, Ref, Tensor
-from innspect.layers.program import per_sample
 
 
 class Averaging(Analyzer):
@@ -222,11 +221,6 @@ def settled_weights(chosen, values, y):
         return chosen.weights(values, y)
     largest = ops.cast(ops.argmax(ops.reshape(y, (y.shape[0], -1)), axis=-1), values.dtype)
     return Selection("element").weights(ops.where(values < 0, largest, values), y)
-
-
-def explained_value(chosen, weights, y):
-    """What a selection explains of y, (batch,)."""
-    return chosen.function(y) if chosen.kind == "callable" else per_sample(weights * y, y.shape[0])
 
 
 def _with_moved_embeddings(graph, move):

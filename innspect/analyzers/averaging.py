@@ -21,9 +21,9 @@ from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
 from innspect.analyzers.registry import accepted_arguments, create_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.selection import explained_value
 from innspect.analyzers.stateless import Compiler
 from innspect.graph.ir import Node, Ref, Tensor
-from innspect.layers.program import per_sample
 
 
 class Averaging(Analyzer):
@@ -206,11 +206,6 @@ class Batch:
         self.outputs = found["outputs"]
         self.targets = self._by_sample(found["values"], 1)[..., 0]
         self.values = found["settled"]
-
-
-def explained_value(chosen, weights, y):
-    """What a selection explains of y, (batch,)."""
-    return chosen.function(y) if chosen.kind == "callable" else per_sample(weights * y, y.shape[0])
 
 
 def _with_moved_embeddings(graph, move):

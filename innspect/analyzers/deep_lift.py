@@ -5,12 +5,13 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.analyzers.averaging import explained_value
 from innspect.analyzers.references import Background, References, even_chunks
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.selection import explained_value
 from innspect.analyzers.signal import winner_rule
 from innspect.analyzers.stateless import Compiler
+from innspect.graph.encoding import Lookup
 from innspect.graph.folding import fold
 from innspect.graph.ir import Ref, is_float
 from innspect.graph.opening import open_normalizations
@@ -70,8 +71,9 @@ class DeepLift(ReverseAnalyzer):
         return graph, gone
 
     def rule(self, node):
-        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs) and node.kind != "embedding":
-            return rules.Ids()
+        ids = any(not is_float(node.inputs[p].dtype) for p in node.active_inputs) or isinstance(node.view, Lookup)
+        if ids and node.kind != "embedding":
+            return rules.Ids(getattr(node.view, "relevance_rule", None) or Reindex(), self.zero_vectors)
         if node.kind in ("affine", "sum"):
             return self._splitting(node) or rules.Linear()
         if node.kind == "reindex":
@@ -160,9 +162,8 @@ class DeepLift(ReverseAnalyzer):
                 signals = program.backward(
                     tape, self.seed(w, y.x), [t for ts in layers.values() for t in ts], keep_tape=several
                 )
-                maps = {
-                    "attributions": [self._contribution(signals.get(t), p) for t, p in zip(program.inputs, pairs, strict=True)]
-                }
+                arrived = [(t, signals.get(t), p) for t, p in zip(program.inputs, pairs, strict=True)]
+                maps = {"attributions": [self._contribution(*each) for each in arrived]}
                 if layers:
                     maps["signals"] = {
                         k: _plain(signals[ts[0]]) if len(ts) == 1 else [_plain(signals[t]) for t in ts]
@@ -189,8 +190,8 @@ class DeepLift(ReverseAnalyzer):
             pairs.append(pair if self._grouped and not any(ids) else rules.Pair(x, pair.reference))
         return pairs
 
-    def _contribution(self, multiplier, pair):
-        if not is_float(pair.x.dtype):
+    def _contribution(self, tensor, multiplier, pair):
+        if not is_float(pair.x.dtype) or (self._clone.takes_ids(tensor) and multiplier is not None):
             return ops.zeros(pair.x.shape, "float32") if multiplier is None else multiplier
         if multiplier is None:
             return ops.zeros_like(pair.x)

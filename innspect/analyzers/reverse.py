@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from innspect import backend
+from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
 from innspect.graph.heads import is_head, without_head
@@ -74,6 +75,7 @@ class ReverseAnalyzer(Analyzer):
             raise NotAnalyzeableModelError(
                 f"The output {self._clone.output_names[number]!r} of the model {self.model.name!r} does not depend "
                 "differentiably on any of its inputs, so there is nothing that could be sent back to them."
+                + self._where_it_ends(explained)
             )
         nodes = self._graph.ancestors([explained])
         rules = {node: self.rule(node) for node in nodes if node.kind != "constant"}
@@ -82,6 +84,11 @@ class ReverseAnalyzer(Analyzer):
                 raise NotAnalyzeableModelError(self._no_rule(node))
             rules[node] = Proportional()
         return rules
+
+    def _where_it_ends(self, explained):
+        """A sentence about the first steps that have no gradient."""
+        found = [n for n in self._graph.ancestors([explained]) if n.kind == "constant" and any(t.active for t in n.inputs)]
+        return " It ends at " + ", ".join(f"{n.path!r} (a {n.operation})" for n in found[:3]) + "." if found else ""
 
     def _no_rule(self, node):
         if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):
@@ -159,6 +166,9 @@ class ReverseAnalyzer(Analyzer):
                         return self._back(program, tape, w, xs, y, layers, keep_tape=several)
 
                     result = backend.scan(back, ops.stack(weights)) if several else back(weights[0])
+                    if any(s.kind == "callable" for s in chosen):  # whose value is not what its slope says
+                        values = [selection.explained_value(s, w, y) for s, w in zip(chosen, weights, strict=True)]
+                        result["targets"] = ops.stack(values) if several else values[0]
                     return {**result, "outputs": self._with_head(number, y)}
 
             self._compiled[key] = backend.compile(run)
@@ -174,11 +184,7 @@ class ReverseAnalyzer(Analyzer):
         wanted = [t for tensors in layers.values() for t in tensors]
         signals = program.backward(tape, seed, wanted, keep_tape=keep_tape)
         arrived = [self._signal_at(signals, t, x) for t, x in zip(program.inputs, xs, strict=True)]
-        # Only ids stay integers: whole numbers such as pixels are numbers like others.
-        xs = [
-            x if is_float(x.dtype) or self._clone.takes_ids(t) else ops.cast(x, "float32")
-            for t, x in zip(program.inputs, xs, strict=True)
-        ]
+        xs = [self._as_number(t, x) for t, x in zip(program.inputs, xs, strict=True)]
         result = {
             "attributions": [self.finish(s, x) for s, x in zip(arrived, xs, strict=True)],
             "targets": targets,
@@ -191,6 +197,12 @@ class ReverseAnalyzer(Analyzer):
                 for path, tensors in layers.items()
             }
         return result
+
+    def _as_number(self, tensor, x):
+        """Ids as integers, also those given as fractions or strings; all else, such as pixels, in floating point."""
+        if self._clone.takes_ids(tensor):
+            return ops.cast(x, "int32") if is_float(x.dtype) else x
+        return x if is_float(x.dtype) else ops.cast(x, "float32")
 
     def _signal_at(self, signals, tensor, x):
         signal = signals.get(tensor)

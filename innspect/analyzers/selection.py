@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.layers.program import per_sample
 
 MODES = (None, "max_activation", "index", "all")
 
@@ -81,6 +82,11 @@ class Selection:
                 f"Received: shape {tuple(outputs[0].shape)} for an output of shape {tuple(y.shape)}"
             )
         return pullback([ops.ones_like(outputs[0])])[0]
+
+
+def explained_value(chosen, weights, y):
+    """What a selection explains of y, (batch,)."""
+    return chosen.function(y) if chosen.kind == "callable" else per_sample(weights * y, y.shape[0])
 
 
 def check_mode(mode):

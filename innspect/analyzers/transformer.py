@@ -54,7 +54,7 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
         if node.kind == "embedding":
             return flow.SumOverEmbedding("inner")
         if node in self._early:
-            passing = flow.Pass() if node.kind == "pass" else flow.Reindex()
+            passing = getattr(node.view, "relevance_rule", None) or (flow.Pass() if node.kind == "pass" else flow.Reindex())
             return FromRelevance(passing, tuple(t not in self._relevant for t in node.outputs), outgoing=False)
         if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
             return flow.Reindex()

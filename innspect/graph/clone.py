@@ -29,6 +29,7 @@ class Clone:
         self.model = model
         self.structure = input_structure(model)
         self.specs = keras.tree.flatten(self.structure)
+        _check_strings(model, self.specs)
         self.graph, self.unopened = replay(model, self.structure)
         if not self.graph.outputs:
             raise NotAnalyzeableModelError(f"The model {model.name!r} returns no tensors, so there is nothing to explain.")
@@ -99,6 +100,14 @@ def check_model(model):
         raise ValueError(
             f"`model` {model.name!r} is not built, so it has no weights to explain. Call it once on data, or "
             "`model.build(input_shape)`, before creating an analyzer."
+        )
+
+
+def _check_strings(model, specs):
+    if keras.backend.backend() != "tensorflow" and any(spec.dtype == "string" for spec in specs):
+        raise NotAnalyzeableModelError(
+            f"The model {model.name!r} takes strings, which only TensorFlow has tensors of. Look them up before the model, and "
+            f"explain the model behind it, or run Keras on TensorFlow. Received: the backend {keras.backend.backend()!r}"
         )
 
 

@@ -9,7 +9,7 @@ from keras import layers as L
 from keras import ops
 
 from innspect import backend
-from innspect.graph import recurrent  # noqa: F401  (fills the table)
+from innspect.graph import encoding, recurrent  # noqa: F401  (fill the table)
 from innspect.graph.ir import is_float, widened
 from innspect.graph.registry import lowers
 from innspect.layers import affine

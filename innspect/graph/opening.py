@@ -7,6 +7,7 @@ for methods whose rules are exact for sums, products and elementwise functions, 
 
 from dataclasses import replace
 
+import keras
 from keras import layers as L
 from keras import ops
 
@@ -18,6 +19,7 @@ def open_normalizations(graph):
     nodes = []
     for node in graph.nodes:
         steps = _STEPS.get(type(node.layer)) if node.kind == "normalization" else None
+        steps = _unit_normalization if node.operation == "Normalize" else steps
         nodes += (steps(node) if steps else None) or [node]
     return replace(graph, nodes=nodes)
 
@@ -99,8 +101,31 @@ def _group_normalization(node):
     return write.nodes
 
 
+def _unit_normalization(node):
+    """y = x / max(|x|, e) for the Euclidean norm."""
+    axis, order, epsilon = _unit_settings(node)
+    if order != 2:
+        return None
+    x, write = node.inputs[0], _Writer(node)
+    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    reduced = tuple(1 if i in [a % len(x.shape) for a in axes] else d for i, d in enumerate(x.shape))
+    s = write.emit("pass", "Square", ops.square, x)
+    q = write.emit("sum", "Sum", lambda s: ops.sum(s, axis=axes, keepdims=True), s, shape=reduced)
+    r = write.emit("pass", "Rsqrt", lambda q: ops.rsqrt(ops.maximum(q, epsilon**2)), q)
+    write.emit("product", "Multiply", lambda x, r: x * r, x, r, last=True)
+    return write.nodes
+
+
+def _unit_settings(node):
+    if node.operation == "Normalize":
+        operation = node.function.__self__
+        return operation.axis, operation.order, operation.epsilon or keras.config.epsilon()
+    return node.layer.axis, 2, 1e-12
+
+
 _STEPS = {
     L.LayerNormalization: _layer_normalization,
     L.RMSNormalization: _rms_normalization,
     L.GroupNormalization: _group_normalization,
+    L.UnitNormalization: _unit_normalization,
 }

@@ -85,11 +85,18 @@ def describe(operation, args, kwargs):
         function = backend.matmul
     elif name in ("Max", "Amax", "Min", "Amin"):
         view = Extremum(operation.axis, operation.keepdims, name in ("Max", "Amax"))
-    elif name == "Take" and not isinstance(args[0], keras.KerasTensor) and operation.axis == 0:
+    elif _looks_up(name, operation, args):
         kind = "embedding"
     elif name == "Resize":
         kind = "reindex" if operation.interpolation == "nearest" else "sum"
     return kind, function, view
+
+
+def _looks_up(name, operation, args):
+    """Whether an operation gives a vector for every id: rows of a matrix, or of the identity."""
+    if name == "Take":
+        return not isinstance(args[0], keras.KerasTensor) and operation.axis == 0
+    return name == "OneHot" and operation.axis in (-1, len(args[0].shape)) and not operation.sparse
 
 
 def changes_nothing(operation, args):

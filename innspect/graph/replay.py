@@ -22,6 +22,7 @@ import keras
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph import operations
 from innspect.graph.calls import Bound, Call, call_arguments, called, has_symbols, untouched
+from innspect.graph.encoding import keep_numbers
 from innspect.graph.heads import without_head
 from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen
 from innspect.graph.lengths import functions, known_lengths, with_lengths
@@ -303,6 +304,7 @@ def replay(model, input_specs):
     inputs = [trace.tensor(x) for x in result["inputs"]]
     graph = Graph(trace.nodes, inputs, outputs, trace.paths, trace.layers, model.name)
     graph = put_together(graph)
+    keep_numbers(graph)
     _mark_active(graph)
     for node in graph.nodes:
         operations.settle(node)

@@ -17,7 +17,7 @@ from keras import ops
 
 from innspect.graph.operations import Rectifier
 from innspect.layers.base import Rule, safe_divide, vjp_at
-from innspect.layers.flow import Reindex, sum_to
+from innspect.layers.flow import sum_to
 from innspect.layers.program import Program
 
 NEAR = 1e-7  # a smaller change of an activation's input counts as none
@@ -106,14 +106,22 @@ class Linear(MultiplierRule):
 
 
 class Ids(MultiplierRule):
-    """Ids on their way to an embedding, which have no gradient."""
+    """Ids on their way to an embedding, which have no gradient.
+
+    Args:
+        rule: How relevance passes there.
+        zero: Whether the reference is the zero vector, so that the ids of the reference do not matter.
+    """
+
+    def __init__(self, rule, zero):
+        self.rule, self.zero = rule, zero
 
     def forward(self, layer, inputs):
-        ys, saved = Reindex().forward(layer, at_input(inputs))
-        return paired(ys, layer(*at_reference(inputs))), saved
+        ys, saved = self.rule.forward(layer, at_input(inputs))
+        return paired(ys, ys if self.zero else layer(*at_reference(inputs))), saved
 
     def backward(self, layer, saved, signals):
-        return Reindex().backward(layer, saved, signals)
+        return self.rule.backward(layer, saved, signals)
 
 
 class Vectors(MultiplierRule):

@@ -3,15 +3,15 @@
     KERAS_BACKEND=tensorflow python benchmarks/patterns.py --models mlp VGG16 --memory
 
 Time: one `innspect.patterns.fit` over the data beside one epoch of `model.fit` (Adam), in turn, the fastest of some runs
-after one that compiles. Memory: the peak of a process that does one of the two, less what the process holds before, and
-for the fit less the float64 sums that it is to keep (goal 1.3 besides these).
+after one that compiles. Memory (Linux): the peak of a process that does one of the two, less what the process holds
+before, and for the fit less the float64 sums that it is to keep (goal 1.3 besides these).
 """
 
 import argparse
 import functools
+import gc
 import multiprocessing
 import os
-import resource
 import time
 
 import keras
@@ -70,7 +70,8 @@ def print_times(name, args):
     model, x, labels = prepared(name, args.size, args.batch_of(name), args.batches_of(name))
     batch = args.batch_of(name)
     runs = {"train": lambda: train(model, x, labels, batch)}
-    for label, (pattern_type, _) in FITS.items():
+    for label in args.fits:
+        pattern_type, _ = FITS[label]
         runs[label] = functools.partial(Fit(model, pattern_type), x, batch)
     times = {label: [] for label in runs}
     for repeat in range(args.repeats + 1):
@@ -82,22 +83,32 @@ def print_times(name, args):
     best = {label: np.min(seconds, axis=0) for label, seconds in times.items()}
     print(f"\n{name}, {len(x)} samples in batches of {batch}: an epoch of training takes {best['train'][0]:.2f} s")
     print(f"{'patterns':20} {'wall ratio':>10} {'CPU ratio':>10} {'goal':>6}")
-    for label, (_, goal) in FITS.items():
+    for label in args.fits:
         wall, cpu = best[label] / best["train"]
-        print(f"{label:20} {wall:10.2f} {cpu:10.2f} {goal:6.2f}")
+        print(f"{label:20} {wall:10.2f} {cpu:10.2f} {FITS[label][1]:6.2f}", flush=True)
 
 
 # ------------------------------------------------------------------ memory, in processes of their own
-def peak():
-    """The most memory this process has held, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def resident(field):
+    """Memory of this process in GiB: "VmRSS" is what it holds, "VmHWM" the most it has held. Linux only."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(field)) / 2**20
+
+
+def forget_peak():
+    """From here on the peak is that of what follows."""
+    with open("/proc/self/clear_refs", "w") as switch:
+        switch.write("5")
 
 
 def _measure(pipe, name, size, batch, what):
+    """Send the peak of two steps or batches beyond what was held before, and how much of it the float64 sums are."""
     model, x, labels = prepared(name, size, batch, 2)
+    model.optimizer.build(model.trainable_variables)  # the state of training is not counted, nor is that of the fit
     model(x[:1])  # so that the framework's own memory is not counted
-    before = peak()
-    kept = 0
+    gc.collect()
+    forget_peak()
+    before, kept = resident("VmRSS"), 0
     if what == "train":
         train(model, x, labels, batch)
     else:
@@ -105,22 +116,23 @@ def _measure(pipe, name, size, batch, what):
         fit(x, batch)
         for layer in fit.statistics.layers.values():
             kept += sum(s.nbytes for s in layer.moments.sums.values())
-    pipe.send((before, peak() - before, kept / 2**30))
+    pipe.send((resident("VmHWM") - before, kept / 2**30))
 
 
 def print_memory(name, args):
     context, found = multiprocessing.get_context("spawn"), {}
-    for what in ["train", *FITS]:
+    for what in ["train", *args.fits]:
         ours, theirs = context.Pipe()
         process = context.Process(target=_measure, args=(theirs, name, args.size, args.batch_of(name), what))
         process.start()
+        theirs.close()  # so that `recv` ends if the process dies
         found[what] = ours.recv()
         process.join()
-    base = found.pop("train")[1]
-    print(f"\n{name}, batch {args.batch_of(name)}: training takes {base:.2f} GiB beside the model and the framework")
+    base, _ = found.pop("train")
+    print(f"\n{name}, batch {args.batch_of(name)}: training takes {base:.2f} GiB beside the model, its data and Adam's state")
     print(f"{'patterns':20} {'GiB':>7} {'of it float64 sums':>19} {'ratio besides these':>20} {'goal':>6}")
-    for what, (_, more, kept) in found.items():
-        print(f"{what:20} {more:7.2f} {kept:19.2f} {(more - kept) / base:20.2f} {1.3:6.2f}")
+    for what, (more, kept) in found.items():
+        print(f"{what:20} {more:7.2f} {kept:19.2f} {(more - kept) / base:20.2f} {1.3:6.2f}", flush=True)
 
 
 class Arguments(argparse.Namespace):
@@ -138,13 +150,12 @@ def main():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--batches", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--fits", nargs="+", choices=list(FITS), default=list(FITS))
+    parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
     args = parser.parse_args(namespace=Arguments())
     print(f"{keras.backend.backend()}, {os.cpu_count()} cores")
     for name in args.models:
-        print_times(name, args)
-        if args.memory:
-            print_memory(name, args)
+        (print_memory if args.memory else print_times)(name, args)
 
 
 if __name__ == "__main__":

@@ -250,9 +250,10 @@ def test_sums_on_a_device_equal_those_on_the_host():
     numbers = (random.normal(size=(batches, 50)) * 10.0 ** random.integers(-3, 4, (batches, 50))).astype("float32")
     total = {"sum": np.zeros(50), "count": 0}
 
-    def deposit(sums):
-        total["sum"] = total["sum"] + sums["layer"]["sum"]
-        total["count"] = total["count"] + sums["layer"]["count"]
+    def deposit(path, sums, rows):
+        assert (path, rows) == ("layer", None)
+        for key, value in sums.items():
+            total[key] = total[key] + value
 
     accumulator = Accumulator(on_device=True)
     for row in numbers:

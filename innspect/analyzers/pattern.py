@@ -18,10 +18,11 @@ from innspect.graph.heads import is_head
 from innspect.layers.gradient import Gradient
 from innspect.layers.pattern import DiagonalPattern, PatternRule, is_diagonal
 from innspect.patterns.collection import LayerPatterns, Patterns
-from innspect.patterns.files import fitted_to, load_patterns
+from innspect.patterns.files import load_patterns
 from innspect.patterns.fitting import fit
 from innspect.patterns.kinds import checked_types
-from innspect.patterns.measure import units_of
+from innspect.patterns.matching import fitted_to
+from innspect.patterns.units import units_of
 
 _LINEAR_OR_GATING = ("pass", "reindex", "sum", "winner")
 

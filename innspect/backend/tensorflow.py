@@ -36,6 +36,12 @@ def compile(function):
     return run
 
 
+def after(tensor, others):
+    """The tensor, once the others are there: a graph otherwise runs ahead and holds what the others are made of."""
+    with tf.control_dependencies(tf.nest.flatten(others)):
+        return tf.identity(tensor)
+
+
 def once(function, *args):
     """The value of a function that is run a single time."""
     return function(*args)

@@ -23,9 +23,15 @@ class Accumulator:
         self._add = backend.compile(_add)
 
     def add(self, sums, deposit):
-        """Take the sums of one batch; `deposit` is called with NumPy sums when it is time."""
+        """Take the sums of one batch, a dict of which nothing is left.
+
+        `deposit(path, sums of a layer, its rows or None)` is called when it is time; the sums are NumPy arrays then.
+        """
         if not self._on_device:
-            deposit(keras.tree.map_structure(backend.to_numpy, sums))
+            while sums:  # so that a layer's are released before the next
+                path, layer = sums.popitem()
+                rows = layer.pop("rows", None)
+                deposit(path, keras.tree.map_structure(backend.to_numpy, layer), rows)
             return
         if self._held is None:
             self._held = sums, keras.tree.map_structure(ops.zeros_like, sums)
@@ -37,9 +43,9 @@ class Accumulator:
 
     def flush(self, deposit):
         """Hand on what is held."""
-        if self._held is not None:
-            for part in self._held:
-                deposit(keras.tree.map_structure(backend.to_numpy, part))
+        for part in self._held or ():
+            for path, layer in part.items():
+                deposit(path, keras.tree.map_structure(backend.to_numpy, layer), None)
         self._held, self._batches = None, 0
 
 

@@ -1,20 +1,14 @@
-"""HDF5 files of patterns and statistics.
+"""What the HDF5 files hold of patterns and statistics.
 
-    /                       format, version, innspect, keras, backend, model, samples, pattern_types, gate, y_mean;
-                            fingerprint of the model, and fingerprints, where to find those of its layers
-    /<layer path>           a group for every layer, with the attributes path, index and gated
-        linear, positive, negative      patterns in the kernel's shape
-        count, active, degenerate       samples times positions; per neuron how often active, and whether without pattern
-        statistics/                     float64 sums and their centre, and the kernel
-
-Writes are atomic: a new file takes the old one's place when it is complete and on the disk.
+/                       format, version, innspect, keras, backend, model, samples, pattern_types, gate, y_mean;
+fingerprint of the model, and fingerprints, where to find those of its layers
+/<layer path>           a group for every layer, with the attributes path, index and gated
+linear, positive, negative      patterns in the kernel's shape
+count, active, degenerate       samples times positions; per neuron how often active, and whether without pattern
+statistics/                     float64 sums and their centre, and the kernel
 """
 
-import contextlib
 import json
-import os
-import tempfile
-from itertools import zip_longest
 
 import h5py
 import keras
@@ -23,45 +17,15 @@ import numpy as np
 from innspect.graph.clone import Clone
 from innspect.patterns.accumulate import Accumulator
 from innspect.patterns.collection import LayerPatterns, Patterns
-from innspect.patterns.fingerprint import combined, first_difference, layer_fingerprints
+from innspect.patterns.container import FORMAT, VERSION, opened, written
+from innspect.patterns.fingerprint import combined, layer_fingerprints
 from innspect.patterns.kinds import KINDS
 from innspect.patterns.layout import Layout
+from innspect.patterns.matching import check_same_layers, fitted_to
 from innspect.patterns.moments import Moments
-
-FORMAT, VERSION = "innspect-patterns", 1
 
 
 # ------------------------------------------------------------------ writing
-@contextlib.contextmanager
-def _written(path):
-    """An HDF5 file that takes the place of `path` once the block has ended well."""
-    path = os.path.abspath(path)
-    try:
-        handle, partial = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".innspect-", suffix=".h5")
-        os.close(handle)
-        try:
-            with h5py.File(partial, "w", track_order=True) as file:
-                yield file
-            with open(partial, "rb") as written:
-                os.fsync(written.fileno())
-            os.chmod(partial, _permissions(path))
-            os.replace(partial, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
-    except (OSError, RuntimeError) as error:
-        raise OSError(f"{path!r} could not be written; what was there before is unchanged. Received: {error}") from error
-
-
-def _permissions(path):
-    """Those of the file that is replaced, or of a new file."""
-    if os.path.exists(path):
-        return os.stat(path).st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
 def _write_header(file, source, **more):
     from innspect import __version__
 
@@ -108,7 +72,7 @@ def _write_patterns(group, layer):
 
 def save_patterns(patterns, path):
     """Write a `Patterns` object."""
-    with _written(path) as file:
+    with written(path) as file:
         _write_header(file, patterns)
         for index, (name, layer) in enumerate(patterns.layers.items()):
             _write_patterns(_layer_group(file, index, name, layer.gated), layer)
@@ -118,7 +82,7 @@ def save_statistics(statistics, path, patterns):
     """Write `PatternStatistics`, with the patterns they give where `patterns` is true."""
     statistics.flush()
     fitted = statistics.patterns().layers if patterns else {}
-    with _written(path) as file:
+    with written(path) as file:
         _write_header(file, statistics, progress=json.dumps(statistics.progress), statistics=True)
         for index, (name, layer) in enumerate(statistics.layers.items()):
             group = _layer_group(file, index, name, layer.gated)
@@ -141,33 +105,8 @@ def _write_moments(group, layer):
 
 
 # ------------------------------------------------------------------ reading
-@contextlib.contextmanager
-def _opened(path):
-    """The file for reading, its format and version checked."""
-    path = os.fspath(path)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"There is no file {path!r}.")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path!r} is damaged, cut short, or no HDF5 file. Received: {error}") from error
-    with file:
-        if file.attrs.get("format") != FORMAT:
-            raise ValueError(
-                f"{path!r} holds no patterns: expected the attribute format={FORMAT!r}. Received: {file.attrs.get('format')!r}"
-            )
-        if int(file.attrs["version"]) > VERSION:
-            raise ValueError(
-                f"{path!r} was written by a newer innspect ({file.attrs.get('innspect')}) in version {file.attrs['version']} "
-                f"of the format, and this one reads up to version {VERSION}. Update innspect."
-            )
-        try:
-            yield file
-        except (OSError, KeyError, RuntimeError) as error:
-            raise ValueError(f"{path!r} is damaged. Received: {error}") from error
-
-
-def _layer_groups(file):
+def layer_groups(file):
+    """The groups of the layers, in the order of the layers."""
     found = []
     file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Group) and "path" in item.attrs else None)
     return sorted(found, key=lambda g: g.attrs["index"])
@@ -200,8 +139,8 @@ def load_patterns(path, model=None, *, strict=True):
         ValueError: It is damaged, holds no patterns, is of a newer version, or was fitted on another model; the message
             names the first layer that differs.
     """
-    with _opened(path) as file:
-        layers = {str(group.attrs["path"]): _read_patterns(group) for group in _layer_groups(file)}
+    with opened(path) as file:
+        layers = {str(group.attrs["path"]): _read_patterns(group) for group in layer_groups(file)}
         if layers and not any(layer.arrays for layer in layers.values()):
             raise ValueError(
                 f"{str(path)!r} holds statistics without patterns. Use "
@@ -226,14 +165,14 @@ def load_statistics(path, model=None, *, moments=True):
     """Read `PatternStatistics`, without the moments where they are not wanted."""
     from innspect.patterns.statistics import LayerStatistics, PatternStatistics
 
-    with _opened(path) as file:
+    with opened(path) as file:
         if not file.attrs.get("statistics"):
             raise ValueError(f"{str(path)!r} holds patterns without statistics. Use `innspect.patterns.load(path)`.")
         statistics = object.__new__(PatternStatistics)
         statistics.__dict__.update(_header(file))
         statistics.progress = json.loads(file.attrs["progress"])
         statistics.layers = {}
-        for group in _layer_groups(file):
+        for group in layer_groups(file):
             kernel = group["statistics/kernel"][()]
             layer = LayerStatistics(kernel, bool(group.attrs["gated"]), read_moments(group["statistics"]) if moments else None)
             statistics.layers[str(group.attrs["path"])] = layer
@@ -243,7 +182,7 @@ def load_statistics(path, model=None, *, moments=True):
         name = statistics.model_name
         clone = model if isinstance(model, Clone) else Clone(model)
         known = layer_fingerprints(clone.graph)
-        _compare(statistics.fingerprints, known, name, clone.model.name, "statistics")
+        check_same_layers(statistics.fingerprints, known, name, clone.model.name, "statistics")
         statistics._attach(clone)
         statistics.fingerprints = known
         paths = [unit.path for unit in statistics._measurement.units]
@@ -259,46 +198,3 @@ def read_moments(group):
     centre = {name: item[()] for name, item in group["centre"].items()}
     sums = {name: np.asarray(item[()], "float64") for name, item in group["sums"].items()}
     return Moments(Layout(**settings), tuple(str(r) for r in group.attrs["regimes"]), centre, sums)
-
-
-# ------------------------------------------------------------------ the right model
-def fitted_to(patterns, model, *, strict=True):
-    """`patterns`, checked to be those of `model`, a model or a `Clone`, under the names that its layers have there.
-
-    Raises:
-        ValueError: They are not; the message names the first layer that differs.
-    """
-    from innspect.patterns.measure import units_of
-
-    clone = model if isinstance(model, Clone) else Clone(model)
-    shapes = {unit.path: unit.layout.shape for unit in units_of(clone.graph)}
-    _compare_shapes(patterns, shapes, clone.model.name)
-    known = patterns.fingerprints
-    if known is not None or not strict:
-        known = layer_fingerprints(clone.graph)
-    if strict and known is not None:
-        _compare(patterns.fingerprints, known, patterns.model_name, clone.model.name, "patterns")
-    layers = dict(zip(shapes, patterns.layers.values(), strict=True))
-    settings = patterns.pattern_types, patterns.samples, patterns.gate, patterns.y_mean, clone.model.name, known
-    return Patterns(layers, *settings)
-
-
-def _compare_shapes(patterns, shapes, name):
-    for (path, shape), (other, layer) in zip_longest(shapes.items(), patterns.layers.items(), fillvalue=(None, None)):
-        theirs = None if layer is None else next(iter(layer.arrays.values())).shape
-        if theirs != shape:
-            there = f"is {path!r}, whose kernel has the shape {shape}" if path else f"is {other!r}, which this model has not"
-            received = f"a pattern of shape {theirs}" if layer is not None else "no pattern of it"
-            raise ValueError(
-                f"The patterns do not fit the model {name!r}: the first layer that differs {there}. Received: {received}"
-            )
-
-
-def _compare(theirs, mine, their_name, my_name, what):
-    path = first_difference(mine, theirs)
-    if path is not None:
-        raise ValueError(
-            f"The {what} were fitted on another model ({their_name!r}) than {my_name!r}, or on "
-            f"other weights: the first layer that differs is {path!r}. Fit again, or compare shapes only with "
-            "`innspect.patterns.load(path, model, strict=False)`."
-        )

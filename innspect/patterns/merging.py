@@ -1,6 +1,7 @@
 """Joining the statistics files of many runs with bounded memory."""
 
-from innspect.patterns.files import _layer_groups, _opened, load_statistics, read_moments
+from innspect.patterns.container import opened
+from innspect.patterns.files import layer_groups, load_statistics, read_moments
 from innspect.patterns.statistics import merged_moments
 
 
@@ -50,8 +51,8 @@ def _joined(files, index):
     """The moments of one layer in all files, joined as a binary counter: stack[i] holds those of 2^i files."""
     stack = []
     for number, file in enumerate(files, start=1):
-        with _opened(file) as opened:
-            moments = read_moments(_layer_groups(opened)[index]["statistics"])
+        with opened(file) as found:
+            moments = read_moments(layer_groups(found)[index]["statistics"])
         while number % 2 == 0:
             moments = merged_moments(stack.pop(), moments)
             number //= 2

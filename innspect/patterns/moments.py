@@ -28,7 +28,7 @@ class Moments:
         regimes: The regimes that are measured.
         centre: Dict of "x" (per input channel) and "y" (per neuron).
         sums: Dict of float64 arrays. Per neuron: "count" (a number), "active", "y", "yy", "y_positive". In the kernel's
-            shape, or one that broadcasts over it: "x", and for each regime "xy_..." and (but for "linear") "x_...".
+            shape: for each regime "xy_..." and (but for "linear") "x_..."; for "linear" "x", of one neuron a group.
     """
 
     layout: object
@@ -60,11 +60,12 @@ class Moments:
         moved = {
             "count": s["count"],
             "active": s["active"],
-            "x": s["x"] + self.layout.small(dx) * s["count"],
             "y": s["y"] + dy * s["count"],
             "yy": s["yy"] + 2 * dy * s["y"] + dy * dy * s["count"],
             "y_positive": s["y_positive"] + dy * s["active"],
         }
+        if "x" in s:
+            moved["x"] = s["x"] + self.layout.small(dx) * s["count"]
         for regime in self.regimes:
             count, y = (spread(t) for t in (self._count(regime), self._y(regime)))
             (x,), shift = self._x(regime), spread(dy)

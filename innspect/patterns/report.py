@@ -65,12 +65,16 @@ class Quality(Mapping):
 
         Returns:
             A `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: matplotlib is not installed.
         """
-        from matplotlib.figure import Figure
+        from innspect.visualize.charts import new_figure
 
         names = [e for e in self.estimators if e != "identity"]  # it leaves no residual: rho is 1 by definition
         layers = list(self)
-        figure = Figure(figsize=(max(5.0, 1.6 + 0.32 * len(layers) * (len(names) + 1)), 3.6), layout="constrained")
+        figure = new_figure(max(5.0, 1.6 + 0.32 * len(layers) * (len(names) + 1)), 3.6)
+        figure.set_layout_engine("constrained")
         axes = figure.subplots()
         width = 0.8 / max(1, len(names))
         for number, name in enumerate(names):

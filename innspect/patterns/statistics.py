@@ -9,8 +9,11 @@ from innspect.patterns.accumulate import Accumulator
 from innspect.patterns.collection import LayerPatterns, Patterns
 from innspect.patterns.fingerprint import first_difference, layer_fingerprints
 from innspect.patterns.kinds import checked_types, kinds_of
-from innspect.patterns.measure import GATES, Measurement
+from innspect.patterns.measure import Measurement
 from innspect.patterns.moments import Moments, regimes_to_measure
+from innspect.patterns.rows import add_products
+from innspect.patterns.sums import GATES
+from innspect.patterns.units import units_of
 
 Y_MEANS = ("all", "regime")
 
@@ -64,8 +67,6 @@ class PatternStatistics:
         self._centres, self._accumulator = None, Accumulator()
 
     def _regimes(self):
-        from innspect.patterns.measure import units_of
-
         return {u.path: regimes_to_measure(kinds_of(self.pattern_types, u.gated)) for u in units_of(self._clone.graph)}
 
     # ------------------------------------------------------------------ adding data
@@ -103,9 +104,11 @@ class PatternStatistics:
         self._accumulator.add(self._measurement.moments(arrays, self._centres), self._deposit)
         self.samples += len(arrays[0])
 
-    def _deposit(self, sums):
-        for path, values in sums.items():
-            self.layers[path].moments.add(values)
+    def _deposit(self, path, sums, rows):
+        moments = self.layers[path].moments
+        moments.add(sums)
+        if rows is not None:
+            add_products(moments.sums, **rows)
 
     def flush(self):
         """Bring what is still on the device into the float64 sums."""

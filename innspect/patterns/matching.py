@@ -1,0 +1,49 @@
+"""Whether patterns and statistics are those of a model, and under which names its layers have them."""
+
+from itertools import zip_longest
+
+from innspect.graph.clone import Clone
+from innspect.patterns.collection import Patterns
+from innspect.patterns.fingerprint import first_difference, layer_fingerprints
+from innspect.patterns.units import units_of
+
+
+def fitted_to(patterns, model, *, strict=True):
+    """`patterns`, checked to be those of `model`, a model or a `Clone`, under the names that its layers have there.
+
+    Raises:
+        ValueError: They are not; the message names the first layer that differs.
+    """
+    clone = model if isinstance(model, Clone) else Clone(model)
+    shapes = {unit.path: unit.layout.shape for unit in units_of(clone.graph)}
+    _compare_shapes(patterns, shapes, clone.model.name)
+    known = patterns.fingerprints
+    if known is not None or not strict:
+        known = layer_fingerprints(clone.graph)
+    if strict and known is not None:
+        check_same_layers(patterns.fingerprints, known, patterns.model_name, clone.model.name, "patterns")
+    layers = dict(zip(shapes, patterns.layers.values(), strict=True))
+    settings = patterns.pattern_types, patterns.samples, patterns.gate, patterns.y_mean, clone.model.name, known
+    return Patterns(layers, *settings)
+
+
+def _compare_shapes(patterns, shapes, name):
+    for (path, shape), (other, layer) in zip_longest(shapes.items(), patterns.layers.items(), fillvalue=(None, None)):
+        theirs = None if layer is None else next(iter(layer.arrays.values())).shape
+        if theirs != shape:
+            there = f"is {path!r}, whose kernel has the shape {shape}" if path else f"is {other!r}, which this model has not"
+            received = f"a pattern of shape {theirs}" if layer is not None else "no pattern of it"
+            raise ValueError(
+                f"The patterns do not fit the model {name!r}: the first layer that differs {there}. Received: {received}"
+            )
+
+
+def check_same_layers(theirs, mine, their_name, my_name, what):
+    """Raise where two models' fingerprints differ, naming the first layer; `what` is "patterns" or "statistics"."""
+    path = first_difference(mine, theirs)
+    if path is not None:
+        raise ValueError(
+            f"The {what} were fitted on another model ({their_name!r}) than {my_name!r}, or on "
+            f"other weights: the first layer that differs is {path!r}. Fit again, or compare shapes only with "
+            "`innspect.patterns.load(path, model, strict=False)`."
+        )

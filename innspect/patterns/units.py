@@ -1,0 +1,79 @@
+"""The affine layers of a graph, and whether a ReLU follows them."""
+
+from dataclasses import dataclass
+
+from innspect import backend
+from innspect.graph.operations import Extremum, Rectifier
+from innspect.layers.affine import BatchNorm
+from innspect.patterns.layout import layout_of
+
+
+@dataclass
+class Unit:
+    """An affine layer: all the nodes that share its kernel.
+
+    Attributes:
+        path: Path of its first node, the layer's name in a `Patterns` object.
+        nodes: Its nodes, one for each call.
+        layouts: The `Layout` of each node.
+        norms: For each node the batch normalizations that follow it directly: the gate is taken behind them.
+        gated: Whether a ReLU follows every call.
+    """
+
+    path: str
+    nodes: list
+    layouts: list
+    norms: list
+    gated: bool
+
+    @property
+    def layout(self):
+        return self.layouts[0]
+
+    def kernel(self):
+        return backend.to_numpy(self.nodes[0].view.kernel())
+
+
+def units_of(graph):
+    """The affine layers of a graph, in the order of computation."""
+    consumers, groups = graph.consumers(), {}
+    for node in graph.nodes:
+        if node.kind == "affine":
+            layer = getattr(node.view, "layer", None)
+            groups.setdefault((id(layer or node), type(node.view)), []).append(node)
+    return [
+        Unit(
+            nodes[0].path,
+            nodes,
+            [layout_of(n) for n in nodes],
+            [_norms_after(n, consumers) for n in nodes],
+            all(_is_gated(n.outputs[0], consumers) for n in nodes),
+        )
+        for nodes in groups.values()
+    ]
+
+
+def _norms_after(node, consumers):
+    """The batch normalizations that are the only readers of the node's output, one after the other."""
+    found, tensor = [], node.outputs[0]
+    while True:
+        readers = [reader for reader, _ in consumers.get(tensor, ())]
+        if len(readers) != 1 or not isinstance(readers[0].view, BatchNorm):
+            return found
+        found.append(readers[0])
+        tensor = readers[0].outputs[0]
+
+
+def _is_gated(tensor, consumers):
+    """Whether a ReLU follows, perhaps behind normalization, max pooling or a change of shape."""
+    readers = [reader for reader, _ in consumers.get(tensor, ()) if reader.kind != "constant"]
+    return bool(readers) and all(
+        isinstance(r.view, Rectifier) or (_keeps_gate(r) and all(_is_gated(t, consumers) for t in r.outputs)) for r in readers
+    )
+
+
+def _keeps_gate(node):
+    if isinstance(node.view, BatchNorm) or node.kind == "reindex":
+        return True
+    pooling = node.operation in ("MaxPool", "AdaptiveMaxPool") or (isinstance(node.view, Extremum) and node.view.largest)
+    return node.kind == "winner" and pooling

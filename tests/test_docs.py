@@ -18,6 +18,8 @@ from innspect.analyzers.registry import _ANALYZERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md"))]
+# Run on every backend. The others say nothing of backends that their methods' own tests do not: once is enough.
+EVERYWHERE = {"README.md", "docs/index.md", "docs/extending.md", "docs/migrating.md", "docs/patterns.md"}
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -39,9 +41,15 @@ def classifier():
     return shake(model)
 
 
+def with_python():
+    """The pages that hold code, slow where once is enough."""
+    pages = [page for page in PAGES if _BLOCK.search(text(page))]
+    return [pytest.param(page, marks=() if page in EVERYWHERE else pytest.mark.slow) for page in pages]
+
+
 @pytest.mark.filterwarnings("ignore:.*lambda")
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("page", [page for page in PAGES if _BLOCK.search(text(page))])
+@pytest.mark.parametrize("page", with_python())
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     known = set(innspect.list_analyzers())
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,16 @@
 """innspect explains Keras 3 models layer by layer."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for editors and the documentation, which read the source
+    from innspect.analyzers import Analyzer, Explanation, create_analyzer, list_analyzers, register_analyzer
+    from innspect.analyzers.cam_pooled import class_specific_units
+    from innspect.analyzers.storage import load_analyzer
+    from innspect.errors import NotAnalyzeableModelError
+    from innspect.graph.logits import model_wo_softmax
+    from innspect.graph.registry import register_reverse_mapping
+    from innspect.reports import report
 
 __version__ = "0.1.0"
 

@@ -18,7 +18,7 @@ class PatternCheckpoint(keras.callbacks.Callback):
         pattern_type: As for `innspect.patterns.fit`.
         **arguments: Others of that function, such as `batch_size`.
 
-    Example:
+    Examples:
         >>> callback = innspect.callbacks.PatternCheckpoint("net.{epoch:02d}.patterns.h5", x_train, every=5)
         >>> model.fit(x_train, y_train, epochs=20, callbacks=[callback])
     """
@@ -69,7 +69,7 @@ class ExplanationImages(keras.callbacks.Callback):
     Raises:
         ValueError: An argument does not fit. What does not fit the model is raised when training begins.
 
-    Example:
+    Examples:
         >>> callback = innspect.callbacks.ExplanationImages(x_val[:8], ["gradient", ("lrp.epsilon", {"epsilon": 0.1})])
         >>> model.fit(x_train, y_train, epochs=20, callbacks=[callback])
     """

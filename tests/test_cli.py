@@ -264,6 +264,23 @@ def test_a_name_that_occurs_twice_gets_a_number(place, model):
     assert Source([str(place / "photos" / "a.png")] * 3, model).names == ["a", "a-2", "a-3"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "asked"), [((), True), (("--preprocess", "none"), False), (("--preprocess", "unit"), False)]
+)
+def test_pixels_that_nobody_scales_are_asked_about(run, arguments, asked):
+    code, out, err = run("explain", "model.keras", "photos", "--method", "gradient", *arguments)
+    assert (code, err) == (0, "")
+    assert ("--preprocess unit" in out) == asked
+
+
+def test_a_model_that_scales_its_pixels_is_not_asked_about(run, tmp_path, model):
+    inner = keras.Sequential([keras.Input(model.input_shape[1:]), keras.layers.Rescaling(1 / 255), model])
+    keras.Sequential([keras.Input(model.input_shape[1:]), inner]).save(tmp_path / "scales.keras")
+    code, out, _ = run("explain", "scales.keras", "photos", "--method", "gradient")
+    assert code == 0
+    assert "--preprocess" not in out
+
+
 def test_preprocessing():
     x = np.array([0.0, 255.0]).reshape(1, 1, 2, 1) * np.ones((1, 1, 1, 3))
     assert preprocessing("unit")(x).max() == 1

@@ -1,6 +1,10 @@
-"""The Python in the documentation runs as it stands."""
+"""The Python in the documentation runs as it stands, and so do the examples."""
 
+import ast
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -13,7 +17,15 @@ import innspect
 from innspect.analyzers.registry import _ANALYZERS
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/extending.md", "docs/migrating.md", "docs/patterns.md"]
+PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md"))]
+# Run on every backend. The others say nothing of backends that their methods' own tests do not: once is enough.
+EVERYWHERE = {"README.md", "docs/index.md", "docs/extending.md", "docs/migrating.md", "docs/patterns.md"}
+EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def text(page):
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def classifier():
@@ -29,11 +41,16 @@ def classifier():
     return shake(model)
 
 
+def with_python():
+    """The pages that hold code, slow where once is enough."""
+    pages = [page for page in PAGES if _BLOCK.search(text(page))]
+    return [pytest.param(page, marks=() if page in EVERYWHERE else pytest.mark.slow) for page in pages]
+
+
 @pytest.mark.filterwarnings("ignore:.*lambda")
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("page", with_python())
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
-    assert blocks
     known = set(innspect.list_analyzers())
     monkeypatch.chdir(tmp_path)
     names = {
@@ -43,14 +60,55 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
         "x": array(4, 8, 8, 3),
         "x_new": array(4, 8, 8, 3, seed=1),
     }
-    for block in blocks:
+    for block in _BLOCK.findall(text(page)):
         exec(compile(block, page, "exec"), names)
-    assert np.isfinite(names["attribution"]).all()
+    if "attribution" in names:
+        assert np.isfinite(names["attribution"]).all()
     for name in set(innspect.list_analyzers()) - known:
         del _ANALYZERS[name]
 
 
 def test_links_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text(encoding="utf-8")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", text(page)):
             assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
+
+
+def test_every_page_of_the_site_can_be_found():
+    shown = text("mkdocs.yml")
+    for page in PAGES[1:]:
+        assert page.removeprefix("docs/") in shown, page
+
+
+def test_every_method_is_on_a_page_of_its_family():
+    pages = " ".join(text(page) for page in PAGES if page.startswith("docs/methods/"))
+    mentioned = set(re.findall(r"`([a-z_0-9.]+)`", pages))
+    aliases = {"gradient.baseline", "deep_lift.wrapper", "lrp.z_plus_fast", "input"}
+    for name in innspect.list_analyzers():
+        family = name.removesuffix("_IB") if name.endswith("_IB") else name
+        prefixed = family.startswith(("lrp.sequential_preset", "lrp.epsilon_", "lrp.alpha_"))
+        assert family in mentioned | aliases or prefixed, f"{name} is on no page of docs/methods"
+
+
+def test_pictures_of_the_pages_are_small():
+    for picture in ROOT.glob("docs/pictures/*"):
+        assert picture.stat().st_size < 200_000, picture
+
+
+def test_editors_see_the_names_that_the_package_offers():
+    """What is imported for type checkers only is what `innspect` gives when it is asked."""
+    (block,) = [n for n in ast.parse(text("innspect/__init__.py")).body if isinstance(n, ast.If)]
+    shown = {alias.name: statement.module for statement in block.body for alias in statement.names}
+    assert shown == innspect._PUBLIC
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(example, tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    promised = re.findall(r"[\w/]+\.(?:png|html)", result.stdout)
+    assert promised
+    for name in promised:
+        assert (tmp_path / name).stat().st_size > 1000, name

@@ -217,7 +217,7 @@ class Analyzer(Migrated):
                 as one graph.
             FileExistsError: The folder is not empty.
 
-        Example:
+        Examples:
             >>> analyzer.export("served")
             >>> served = tf.saved_model.load("served").signatures["serving_default"]
         """

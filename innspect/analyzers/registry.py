@@ -47,7 +47,7 @@ def create_analyzer(name, model, **kwargs):
         TypeError: An argument the method does not take, or `model` is no Keras model.
         NotAnalyzeableModelError: The model has a layer that the method has no rule for.
 
-    Example:
+    Examples:
         >>> analyzer = innspect.create_analyzer("lrp.epsilon", model, epsilon=0.1)
         >>> attribution = analyzer.analyze(x)
     """

@@ -41,14 +41,13 @@ def add(commands, common):
 def _run(given):
     import numpy as np
 
-    from innspect.cli.inputs import Source
     from innspect.reports import explaining
 
     files = [os.path.join(given.out, name) for name in ("comparison.csv", "comparison.png")] if given.out else []
     options.refuse_existing(files, given.force)
     options.check_folder(given.out or ".")
     model = options.load_model(given)
-    source = Source(given.data, model, given.preprocess, given.limit)
+    source = options.read_inputs(given, given.data, model)
     chosen = options.chosen_methods(given, model)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
     analyzers = explaining.make_analyzers(model, dict(zip(names, chosen, strict=True)))
@@ -72,6 +71,7 @@ def _run(given):
         if _draw(result, x, source.names, files[1]):
             written.append(files[1])
         print(f"\nwritten to {', '.join(written)}")
+    options.say_what_pixels_were(given, source, model)
 
 
 def _warm_up(analyzers, source, neurons, batch_size):

@@ -51,14 +51,13 @@ def add(commands, common):
 def _run(given):
     import numpy as np
 
-    from innspect.cli.inputs import Source
     from innspect.reports import explaining
 
     given.top = given.top or 1
     options.check_folder(given.out)
     labels = _labels(given.labels)
     model = options.load_model(given)
-    source = Source(given.inputs, model, given.preprocess, given.limit)
+    source = options.read_inputs(given, given.inputs, model)
     chosen = options.chosen_methods(given, model)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
     if len(set(names)) < len(names):
@@ -80,6 +79,7 @@ def _run(given):
     _write_index(given, source.names, result, labels)
     print(f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}: written to {given.out}")
     _print_predictions(source.names, result, labels)
+    options.say_what_pixels_were(given, source, model)
 
 
 def _labels(path):
@@ -158,7 +158,7 @@ def _page(given, source, result, labels):
 def _write_index(given, inputs, result, labels):
     content = {
         "model": given.model,
-        "preprocess": given.preprocess,
+        "preprocess": given.preprocess or "none",
         "inputs": [
             {"name": name, "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None}
             | ({} if result.neurons is None else {"explained": result.neurons[:, i].tolist()})

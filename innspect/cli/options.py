@@ -36,7 +36,8 @@ def add_model(parser):
 
 def add_inputs(parser, name, metavar, text):
     parser.add_argument(name, nargs="+", metavar=metavar, help=text)
-    parser.add_argument("--preprocess", default="none", metavar="NAME", help="what is done to the inputs; see below")
+    told = "what was done to the inputs in training; see below (default: none)"
+    parser.add_argument("--preprocess", metavar="NAME", help=told)
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
     parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="samples at once (default: %(default)s)")
 
@@ -137,6 +138,31 @@ def load_model(given):
     if not isinstance(model, keras.Layer):
         raise TypeError(f"{given.model!r} holds no Keras model. Received: {type(model).__name__}")
     return model
+
+
+def read_inputs(given, paths, model):
+    """The inputs of the command line, as a `Source`."""
+    from innspect.cli.inputs import Source
+
+    return Source(paths, model, given.preprocess or "none", given.limit)
+
+
+def say_what_pixels_were(given, source, model):
+    """A last line where nobody has said how pixels are scaled: with the wrong ones a model still predicts something."""
+    if given.preprocess is None and not source.arrays and not _scales_pixels(model):
+        print(
+            "\nThe model was given pixels from 0 to 255. If it was trained on others, these maps explain nonsense: give "
+            "--preprocess unit (0 to 1), symmetric (-1 to 1), or a name such as vgg16. With --preprocess none this is not said."
+        )
+
+
+def _scales_pixels(model):
+    """Whether the model, or one within it, has a layer that scales inputs."""
+    import keras
+
+    if isinstance(model, keras.layers.Rescaling | keras.layers.Normalization):
+        return True
+    return any(_scales_pixels(layer) for layer in getattr(model, "layers", ()))
 
 
 def chosen_methods(given, model):

@@ -61,7 +61,6 @@ _shard.__name__ = "shard I/N with 0 <= I < N"  # argparse shows it
 
 def _fit(given):
     from innspect import patterns
-    from innspect.cli.inputs import Source
 
     if not given.out and not given.checkpoint:
         raise ValueError("Give --out FILE for the patterns, or --checkpoint FILE for the statistics. Received: neither")
@@ -73,7 +72,7 @@ def _fit(given):
     for file in filter(None, (given.out, given.checkpoint)):
         options.check_file(file)
     model = options.load_model(given)
-    source = Source(given.data, model, given.preprocess, given.limit)
+    source = options.read_inputs(given, given.data, model)
     # Arrays go in whole, so that their batch size is kept in the checkpoint; images are read batch by batch.
     data = source[:] if source.arrays else _Batches(source, given.batch_size)
     fitted = patterns.fit(
@@ -90,6 +89,7 @@ def _fit(given):
         fitted.save(given.out)
     fitted.summary()
     print(f"written to {given.out or given.checkpoint}")
+    options.say_what_pixels_were(given, source, model)
 
 
 class _Batches:

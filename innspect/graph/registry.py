@@ -68,7 +68,7 @@ def register_reverse_mapping(layer_class, *, rule=None, gradient_rule=None, kind
         view: For kind "affine": a class made from (layer, input rank), see `innspect.layers.affine.Affine`.
         lower: Instead of all these, a function `(trace, layer, *call_arguments)` that writes the layer as nodes.
 
-    Example:
+    Examples:
         >>> innspect.register_reverse_mapping(MyActivation, kind="pass")
         >>> innspect.register_reverse_mapping(MyGate, rule=MyGateRule())
     """

@@ -43,7 +43,7 @@ class PatternStatistics:
             in Eq. 5 of Kindermans et al. 2017.
         y_mean: "all" takes E[y] over all samples (Eq. 8 there), "regime" over those of the regime.
 
-    Example:
+    Examples:
         >>> statistics = PatternStatistics(model)
         >>> for batch in batches:
         ...     statistics.update(batch)

@@ -73,7 +73,7 @@ def report(
         ValueError: An argument does not fit the model or the inputs.
         KeyError: An unknown method; near matches are offered.
 
-    Example:
+    Examples:
         >>> innspect.report(model, x[:8], ["lrp.epsilon", "grad_cam"], path="report.html")
     """
     import keras

@@ -57,7 +57,7 @@ def check_analyzer(analyzer, /, *, models=None, skip=(), setup=None, tolerance=1
     Raises:
         AssertionError: A promise is not kept; the message says which, for which model.
 
-    Example:
+    Examples:
         >>> check_analyzer("lrp.epsilon", epsilon=0.1)
         >>> check_analyzer(MyAnalyzer, skip=["target"])
     """

@@ -45,7 +45,7 @@ def check_rule(rule, formula=None, *, layers=None, seed=0):
     Raises:
         AssertionError: The rule breaks the contract; the message names rule, layer and difference.
 
-    Example:
+    Examples:
         >>> check_rule(innspect.layers.WSquare(), lambda x, W, b, R: (W**2 / (W**2).sum(0)) @ R)
     """
     if not isinstance(rule, Rule):

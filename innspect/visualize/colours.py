@@ -130,7 +130,7 @@ def heatmap(attribution, *, reduce="sum", channel_axis=-1, percentile=None, gamm
     Returns:
         A uint8 array (samples, height, width, 3).
 
-    Example:
+    Examples:
         >>> image = innspect.visualize.heatmap(analyzer.analyze(x))[0]
         >>> PIL.Image.fromarray(image).save("map.png")
     """

@@ -42,7 +42,7 @@ def text(
     Raises:
         ValueError: An unknown form, or shapes that do not fit.
 
-    Example:
+    Examples:
         >>> print(innspect.visualize.text(["not", "bad"], np.array([-0.4, 1.2]), form="ansi"))
     """
     if form not in _WRITERS:

@@ -465,3 +465,19 @@ def stored_model(stored):
     model = keras.Sequential([keras.Input((16, 16, 3)), *body, L.GlobalAveragePooling2D(), L.Dense(5)])
     model.set_weights([stored[f"weights/{i}"] for i in range(6)])
     return model
+
+
+def test_maps_of_one_position_are_told():
+    x = keras.Input((3, 3, 1))
+    h = L.GlobalAveragePooling2D()(L.Conv2D(2, 3, activation="relu")(x))
+    with pytest.raises(innspect.NotAnalyzeableModelError, match=r"single position, \(None, 1, 1, 2\): give larger inputs"):
+        innspect.create_analyzer("cam", keras.Model(x, L.Dense(2)(h)))
+
+
+def test_a_path_where_the_layer_depends_on_ids_only_is_refused():
+    """The other input moves, but the layer does not see it."""
+    inputs = {"ids": keras.Input((4,), dtype="int32", name="ids"), "numbers": keras.Input((2,), name="numbers")}
+    h = L.Concatenate()([L.Flatten()(L.Embedding(9, 3, name="embedding")(inputs["ids"])), inputs["numbers"]])
+    analyzer = innspect.create_analyzer("rsi_grad_cam", keras.Model(inputs, L.Dense(2)(h)), steps=2)
+    with pytest.raises(ValueError, match="no straight path between ids, which are all that the layer 'embedding'"):
+        analyzer.analyze({"ids": models.ids(3, 4, below=9), "numbers": models.array(3, 2)})

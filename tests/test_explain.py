@@ -8,6 +8,7 @@ from keras import ops
 from models import ZOO, array, shake
 
 import innspect
+from innspect.testing import support
 
 X = array(3, 8, 8, 2)
 
@@ -227,3 +228,19 @@ def test_relevance_on_padding_is_booked_as_dropped():
 def test_conservation_of_nothing_is_refused(lrp):
     with pytest.raises(ValueError, match=r"at least one sample.*Received: none"):
         lrp.conservation(X[:0])
+
+
+def test_signals_that_grow_beyond_their_dtype_are_named():
+    x = keras.Input((2,))
+    model = keras.Model(x, L.Dense(2, use_bias=False)(L.Dense(3, use_bias=False)(x)))
+    for layer in model.layers[1:]:
+        layer.kernel.assign(np.full(layer.kernel.shape, 1e20))
+    inputs = np.array([[1e-30, 1e-30], [np.nan, 1.0]], "float32")  # who gives NaN gets NaN
+    analyzer = innspect.create_analyzer("gradient", model)
+    with pytest.warns(UserWarning, match=r"'gradient': signals grew beyond .* 1 of 2 samples \(number 0\)"):
+        analyzer.analyze(inputs, 0)
+    with pytest.warns(UserWarning, match=r"1 of 2 samples \(number 0\)"):
+        analyzer.analyze(inputs, neurons=[0, 1])
+    assert support(model, inputs[:1], ["gradient"]) == {
+        "gradient": "signals grew beyond what float32 can hold, so the maps are not finite"
+    }

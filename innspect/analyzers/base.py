@@ -5,6 +5,8 @@
 A method says what rule each node gets, what the seed is, and what is made of the signal at the inputs.
 """
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -145,15 +147,30 @@ class Analyzer(Migrated):
 
         if not parts:
             return self._empty(inputs, several, self._settings(neuron, output))
+        attributions, outputs = joined("attributions", axis), joined("outputs", 0)
+        self._warn_of_overflow(attributions, outputs, axis)
         return Explanation(
-            attributions=self._restore(inputs, joined("attributions", axis)),
-            outputs=joined("outputs", 0),
+            attributions=self._restore(inputs, attributions),
+            outputs=outputs,
             targets=joined("targets", axis),
             signals=joined("signals", axis) if at else {},
             delta=joined("delta", axis) if "delta" in parts[0] else None,
             settings=self._settings(neuron, output),
             details=joined("details", axis) if "details" in parts[0] else {},
         )
+
+    def _warn_of_overflow(self, attributions, outputs, axis):
+        """Name the samples whose output is finite but whose maps are not."""
+        fine, sound = _finite(attributions, axis), _finite(keras.tree.flatten(outputs), 0)
+        lost = np.flatnonzero(sound & ~fine)
+        if len(lost):
+            listed = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+            warnings.warn(
+                f"{self.name!r}: signals grew beyond what {attributions[0].dtype} can hold, so the maps are not finite, for "
+                f"{len(lost)} of {len(sound)} samples (number {listed}). Rules that divide by sums which may be near zero do "
+                "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more.",
+                stacklevel=5,
+            )
 
     def _empty(self, inputs, several, settings):
         shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in inputs.arrays])
@@ -238,6 +255,12 @@ class Analyzer(Migrated):
 
 def _trimmed(tree, count, axis):
     return keras.tree.map_structure(lambda a: a[:count] if axis == 0 else a[:, :count], tree)
+
+
+def _finite(arrays, axis):
+    """Whether all that arrays hold for each sample, along `axis`, is finite: (samples,)."""
+    flat = [np.isfinite(np.moveaxis(a, axis, 0)).reshape(a.shape[axis], -1).all(axis=1) for a in arrays]
+    return np.logical_and.reduce(flat)
 
 
 def _plain(value):

@@ -22,6 +22,7 @@ class _Straight:
 
     def __init__(self, steps, references, inputs):
         self._steps, self._references, self._inputs = steps, references, inputs
+        self.fixed = references.ids  # for each input, whether it stays what it is
 
     def __len__(self):
         return self._steps + 1
@@ -110,8 +111,6 @@ class RsiGradCam(LayerMap):
             raise ValueError(
                 f"'{self.name}' walks from one reference, or from one for each sample. Received: {len(references)} references"
             )
-        if all(references.ids):
-            raise ValueError(f"'{self.name}' has no straight path between ids; give the points yourself as `path`.")
         return _Straight(self.steps, references, inputs)
 
     # ------------------------------------------------------------------ walking
@@ -121,6 +120,11 @@ class RsiGradCam(LayerMap):
                 f"{self.name!r} sums signals over a path, so there is no one signal at a layer. Received: at={list(at)}"
             )
         walk, key = inputs.walk, (number, *(s.key for s in chosen))
+        if isinstance(walk, _Straight) and all(walk.fixed[i] for i in self.place(number).inputs):
+            raise ValueError(
+                f"'{self.name}' has no straight path between ids, which are all that the layer {self.place(number).path!r} "
+                "depends on; give the points yourself as `path`."
+            )
         last = np.full(1, len(walk) - 1)
         xs = self._tensors(walk.points(last, rows))
         end = self._call(("end", *key), self._end(number, chosen), xs, [ops.convert_to_tensor(s.rows(rows)) for s in chosen])

@@ -46,6 +46,8 @@ def find_pooling(graph, explained):
                 raise _unfit(f"{node.path!r} reads the positions of {place.path!r}, and it is no global pooling")
             return Pooling(place, tensor, nodes[::-1])
         if node.kind not in _CHAIN:
+            if len(tensor.shape) > 2:  # such as (batch, 1, 1, channels)
+                raise _unfit(f"the maps before the output have a single position, {tensor.shape}: give larger inputs")
             raise _unfit(f"{node.path!r} ({node.operation or node.kind}) stands before the output and is not affine")
         nodes.append(node)
         tensor = active[0]

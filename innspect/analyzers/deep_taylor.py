@@ -34,6 +34,15 @@ class DeepTaylor(RelevanceAnalyzer):
     def composite(self):
         return Composite(default=make_rule("ZPlus"), first=self._first)
 
+    def _no_rule(self, node):
+        if node.kind not in ("softmax", "normalization", "recurrent"):
+            return super()._no_rule(node)
+        return (
+            f"{self.name!r} has no rule for {node.path!r} (a {node.operation or node.kind}): its theory decomposes affine "
+            "layers, activations, pooling and sums only (Montavon et al. 2017). Use 'lrp.epsilon' or 'lrp.attention', or a "
+            "gradient method."
+        )
+
     def seed(self, weights, y):
         return weights * ops.relu(y) if self.start == "value" else weights * ops.cast(y > 0, y.dtype)
 

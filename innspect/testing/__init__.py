@@ -2,5 +2,6 @@
 
 from innspect.testing.analyzers import check_analyzer, example_models
 from innspect.testing.rules import check_rule
+from innspect.testing.support import support
 
-__all__ = ["check_analyzer", "check_rule", "example_models"]
+__all__ = ["check_analyzer", "check_rule", "example_models", "support"]

@@ -1,0 +1,114 @@
+"""The support table: which method explains which network, found out by running every pair.
+
+    python benchmarks/support.py            # writes docs/support.md and docs/support.json
+    python benchmarks/support.py --only MLP VGG16
+
+A cell is "works", or the reason why the method does not apply, in the words of the error that innspect raises. Any other
+failure stops the run: it is a fault to mend, not a cell. The numbers in a map are checked elsewhere, by the tests.
+"""
+
+import argparse
+import json
+import re
+from itertools import groupby
+from pathlib import Path
+
+import keras
+import zoo
+
+import innspect
+from innspect import backend
+from innspect.analyzers.catalogue import describe
+from innspect.graph.clone import Clone
+from innspect.testing import support
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def networks():
+    """Names of all rows."""
+    return [*zoo.APPLICATIONS, *zoo.SMALL]
+
+
+def run(name, methods=None):
+    """Try methods on a network: dict from method to "" or the reason, without the names of this network's layers."""
+    found = _tried(name, methods)
+    return {method: _of_any_network(reason) for method, reason in found.items()}
+
+
+def _of_any_network(reason):
+    reason = re.sub(r"'[^']+' \(an? (\w+)\)", r"\1", reason)
+    return re.sub(r"(the layer) '[^']+'", r"\1", reason)
+
+
+def _tried(name, methods):
+    if name in zoo.SMALL:
+        return support(*zoo.small(name), methods)
+    model, x = zoo.application(name)
+    # Methods that run the network once for every channel are tried at its first convolution, which has few.
+    first = next(p for p, layer in Clone(model).graph.layers.items() if isinstance(layer, keras.layers.Conv2D))
+    few = {"score_cam": {"layer": first}, "ablation_cam": {"layer": first}, "occlusion": {"window": 16, "stride": 16}}
+    return support(model, x, methods, arguments=few)
+
+
+# ---------------------------------------------------------------------- the page
+_HEAD = """# What explains what
+
+Made by running `python benchmarks/support.py`: every method on every network, with random weights. ✓: the method gives
+finite maps that depend on the explained neuron. A number: it does not apply, for the reason below the tables, in the
+words of the error. Methods that fare alike share a column. The same as data: [support.json](support.json).
+
+Networks of `keras.applications` are one of each family; the others are small ones of a kind.
+"""
+
+
+def page(table):
+    """The table in Markdown."""
+    reasons, parts = {}, [_HEAD]
+    methods = sorted({m for row in table.values() for m in row}, key=lambda m: (describe(m)["family"], m))
+    for family, members in groupby(methods, key=lambda m: describe(m)["family"]):
+        parts.append(_section(family, list(members), table, reasons))
+    parts.append("## Reasons\n\n" + "\n".join(f"{n}. {reason}" for reason, n in reasons.items()))
+    return "\n".join(parts) + "\n"
+
+
+def _section(family, methods, table, reasons):
+    columns = {}
+    for method in methods:
+        columns.setdefault(tuple(row.get(method) for row in table.values()), []).append(method)
+    head = ["network", *(", ".join(f"`{m}`" for m in group) for group in columns.values())]
+    lines = [f"## {family.capitalize()}\n", "| " + " | ".join(head) + " |", "|---|" + ":---:|" * len(columns)]
+    for i, network in enumerate(table):
+        cells = [_cell(column[i], reasons) for column in columns]
+        lines.append(f"| {network} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(reason, reasons):
+    if reason is None:
+        return ""
+    return str(reasons.setdefault(reason, len(reasons) + 1)) if reason else "✓"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=networks(), default=networks(), metavar="NETWORK")
+    parser.add_argument("--eager", action="store_true", help="run step by step: sooner for small networks, not on JAX")
+    arguments = parser.parse_args()
+    if arguments.eager:
+        backend.compile = lambda function: function
+    path = DOCS / "support.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in arguments.only:
+        print(name, flush=True)
+        known[name] = run(name)
+    table = {name: known[name] for name in networks() if name in known}
+    path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (DOCS / "support.md").write_text(page(table), encoding="utf-8")
+    methods = innspect.list_analyzers()
+    works = sum(not reason for row in table.values() for reason in row.values())
+    print(f"{len(table)} networks, {len(methods)} methods, {works} cells work")
+
+
+if __name__ == "__main__":
+    main()

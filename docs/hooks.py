@@ -14,6 +14,7 @@ from mkdocs.structure.files import File
 _EXAMPLES = Path(__file__).parent.parent / "examples"
 _EQUATION = re.compile(r'<(span|div) class="arithmatex">\s*(?:\\\((.*?)\\\)|\\\[(.*?)\\\])\s*</\1>', re.DOTALL)
 _UNTYPED = re.compile(r'(<li class="doc-section-item field-body">)\s*\u2013\s*(?=<div)')
+_ELSEWHERE = re.compile(r'<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)="(?:https?:)?//[^>]*>')
 _LINK = re.compile(r"\]\((?:\.\./)+examples/(\w+)\.py\)")
 
 
@@ -35,6 +36,14 @@ def on_page_markdown(markdown, page, config, files):
 def on_page_content(content, page, config, files):
     """LaTeX to MathML; what a function returns is told in words, so no dash stands before it."""
     return _EQUATION.sub(_mathml, _UNTYPED.sub(r"\1", content))
+
+
+def on_post_page(output, page, config):
+    """See to it that a page loads nothing from elsewhere."""
+    loaded = _ELSEWHERE.search(output)
+    if loaded:
+        raise ValueError(f"{page.file.src_uri} loads something from elsewhere: {loaded[0]}")
+    return output
 
 
 def _mathml(found):

@@ -203,7 +203,7 @@ def main():
     )
     tokens = trained(transformer(), x_train, y_train, 30)
     attended(tokens, x)
-    rows = trained(recurrent(), x_train[..., 0], y_train, 20)
+    rows = trained(recurrent(), x_train[..., 0], y_train, 15)
     draw("recurrent", rows, x[..., 0], plain("gradient", "input_t_gradient", "integrated_gradients", "lrp.epsilon"))
 
 

@@ -31,7 +31,7 @@ def draw(samples, random):
 
 # 1. A network that does not know where to look.
 random = np.random.default_rng(0)
-x, labels, _ = draw(2000, random)
+x, labels, _ = draw(1500, random)
 x_test, labels_test, where = draw(400, random)
 keras.utils.set_random_seed(0)
 layers = [

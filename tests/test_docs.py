@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -20,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md"))]
 # Run on every backend. The others say nothing of backends that their methods' own tests do not: once is enough.
 EVERYWHERE = {"README.md", "docs/index.md", "docs/extending.md", "docs/migrating.md", "docs/patterns.md"}
-EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+# The longest first.
+EXAMPLES = sorted((p.stem for p in ROOT.glob("examples/*.py")), key=lambda name: name not in ("gallery", "patterns_digits"))
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -102,13 +104,26 @@ def test_editors_see_the_names_that_the_package_offers():
     assert shown == innspect._PUBLIC
 
 
+@pytest.fixture(scope="module")
+def runs(request, tmp_path_factory):
+    """The examples that are asked for, two at a time, each in a process and a folder of its own."""
+    names = [item.callspec.params["example"] for item in request.session.items if item.name.startswith("test_an_example_runs")]
+
+    def run(name, folder):
+        command = [sys.executable, str(ROOT / "examples" / f"{name}.py")]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder), folder
+
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(run, name, tmp_path_factory.mktemp(name)) for name in names}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(example, tmp_path):
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, env=env, cwd=tmp_path)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_runs(example, runs):
+    result, folder = runs[example].result()
     assert result.returncode == 0, result.stderr
     promised = re.findall(r"[\w/]+\.(?:png|html)", result.stdout)
     assert promised
     for name in promised:
-        assert (tmp_path / name).stat().st_size > 1000, name
+        assert (folder / name).stat().st_size > 1000, name

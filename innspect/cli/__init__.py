@@ -26,7 +26,7 @@ _EPILOG = """\
 examples:
   innspect demo                                           see a dozen methods on a small network
   innspect explain model.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
-  innspect explain model.keras photos/ --format html --out report
+  innspect explain model.keras photos/ --preprocess unit --format html --out report
   innspect compare model.keras data.npz --method gradient --method lrp.epsilon:epsilon=0.1
   innspect patterns fit model.keras train.npy --out model.patterns.h5
   innspect COMMAND --help                                 everything about a command

@@ -77,7 +77,8 @@ def _run(given):
     for kind in formats:
         {"png": _pictures, "npz": _arrays, "html": _page}[kind](given, source, result, labels)
     _write_index(given, source.names, result, labels)
-    print(f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}: written to {given.out}")
+    written = os.path.join(given.out, "explanations.html") if formats == ["html"] else given.out
+    print(f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}: written to {written}")
     _print_predictions(source.names, result, labels)
     options.say_what_pixels_were(given, source, model)
 

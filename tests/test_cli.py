@@ -145,6 +145,7 @@ def test_nothing_is_overwritten_without_force(run, tmp_path):
     demo.parent.mkdir()
     demo.write_text("mine")
     assert "--force" in one_line(run("demo", "--out", "d")[2])
+    assert "--out must name a folder" in one_line(run(*arguments[:-1], "report.html")[2])
 
 
 @pytest.mark.parametrize(

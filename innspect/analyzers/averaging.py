@@ -139,9 +139,11 @@ class Runner:
             y, tape = program.forward(points)
             values = [ops.repeat(v, ws.shape[0], axis=0) for v in values]
             weights = [s.weights(v, y) for s, v in zip(chosen, values, strict=True)]
+            at_points = ops.stack([explained_value(s, w, y) for s, w in zip(chosen, weights, strict=True)])
+            at_points = ops.reshape(at_points, (len(chosen), -1, ws.shape[0]))
             found = {
                 "outputs": self.analyzer._with_head(number, y),
-                "values": ops.stack([explained_value(s, w, y) for s, w in zip(chosen, weights, strict=True)]),
+                "values": at_points if several else at_points[0],
                 "settled": [s.settled(v, y) for s, v in zip(chosen, values, strict=True)],
             }
             if not backward:
@@ -189,22 +191,18 @@ class Batch:
         found = self.runner.run(self, moves, ws, backward=True)
         if here:
             self._settle(found)
-        return found["maps"], self._by_sample(found["values"], len(ws))
+        return found["maps"], found["values"]
 
     def look(self, moves, here=False):
         """The explained values at one point of each sample, (batch,), without a backward pass."""
         found = self.runner.run(self, moves, np.ones(1, "float32"), backward=False)
         if here:
             self._settle(found)
-        return self._by_sample(found["values"], 1)[..., 0]
-
-    def _by_sample(self, values, count):
-        values = ops.reshape(values, (values.shape[0], -1, count))
-        return values if self.several else values[0]
+        return found["values"][..., 0]
 
     def _settle(self, found):
         self.outputs = found["outputs"]
-        self.targets = self._by_sample(found["values"], 1)[..., 0]
+        self.targets = found["values"][..., 0]
         self.values = found["settled"]
 
 

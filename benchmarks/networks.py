@@ -80,6 +80,8 @@ def print_costs(name, batch, repeats):
 
 def print_builds(name):
     make, goal = BUILDS[name]
+    small = keras.Sequential([keras.Input((4,)), L.Dense(3)])
+    innspect.create_analyzer("gradient", small)  # what the process does the first time, such as starting a compiler
     model = make()
     for method in ("gradient", "lrp.epsilon", "lrp.attention"):
         start, started = time.perf_counter(), time.process_time()

@@ -357,6 +357,15 @@ def test_what_is_no_softmax_is_not_taken_for_one():
         assert not any(n.kind == "softmax" for n in graph.nodes)
 
 
+def test_a_gated_linear_unit_gives_all_to_its_signal(double):
+    x = keras.Input((6,))
+    halves = L.Concatenate()([L.Dense(4, use_bias=False)(x), L.Dense(4, name="gate")(x)])
+    model = shake(keras.Model(x, L.Dense(2, use_bias=False)(keras.activations.glu(halves))))
+    ours = innspect.create_analyzer("lrp.attention", model).explain(array(3, 6), 1, at="gate")
+    assert not ours.signals["gate"].any()
+    np.testing.assert_allclose(per_sample(ours.attributions), ours.targets, rtol=1e-5, atol=1e-7)
+
+
 def weighted(h, p):
     return ops.sum(p[..., None] * h, axis=1)
 
@@ -617,6 +626,8 @@ HUB = {
     "GPT2Backbone": {**SMALL, "num_heads": 2, "hidden_dim": 8, "max_sequence_length": 6},
     "LlamaBackbone": {**SMALL, **GROUPED},
     "GemmaBackbone": {**SMALL, **GROUPED, "head_dim": 4},
+    "DistilBertBackbone": {**SMALL, "num_heads": 2, "hidden_dim": 8, "max_sequence_length": 6},
+    "RobertaBackbone": {**SMALL, "num_heads": 2, "hidden_dim": 8, "max_sequence_length": 6},
     "ViTBackbone": {"image_shape": (8, 8, 3), "patch_size": 4, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16},
 }
 

@@ -11,7 +11,7 @@ from keras import ops
 from innspect import backend
 from innspect.graph import encoding, recurrent  # noqa: F401  (fill the table)
 from innspect.graph.ir import is_float, widened
-from innspect.graph.registry import lowers
+from innspect.graph.registry import lowers, opens
 from innspect.layers import affine
 
 
@@ -140,6 +140,13 @@ lowers(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization, L.UnitNor
 def _resizing(trace, layer, x, **_):
     kind = "reindex" if layer.interpolation == "nearest" else "sum"
     return trace.leaf(layer, x, kind=kind)
+
+
+@opens("Glu")
+def _gated_linear_unit(trace, operation, x):
+    """x1 sigmoid(x2), of the two halves of x."""
+    signal, gate = ops.split(x, 2, axis=operation.axis)
+    return ops.multiply(signal, ops.sigmoid(gate))
 
 
 @lowers(L.TimeDistributed)

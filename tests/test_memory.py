@@ -1,0 +1,55 @@
+"""Analyzers that are made, used and dropped leave nothing behind."""
+
+import gc
+import os
+import weakref
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+
+import innspect
+
+
+def network():
+    x = keras.Input((6, 6, 1))
+    return keras.Model(x, L.Dense(3)(L.Flatten()(L.Conv2D(2, 3, activation="relu")(x))))
+
+
+DATA = np.ones((2, 6, 6, 1), "float32")
+SOME = ["lrp.attention"] if keras.backend.backend() == "jax" else ["gradient", "lrp.epsilon", "lrp.attention", "deep_lift"]
+
+
+@pytest.mark.parametrize("method", SOME)
+def test_a_dropped_analyzer_is_gone_with_its_graph_and_so_is_its_model(method):
+    model = network()
+    analyzer = innspect.create_analyzer(method, model)
+    analyzer.explain(DATA, 1)
+    gone = [weakref.ref(t) for t in (analyzer, analyzer._clone, analyzer._clone.graph)]
+    del analyzer
+    gc.collect()
+    assert not any(r() for r in gone)
+    kept = weakref.ref(model)
+    del model
+    gc.collect()
+    assert kept() is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads the memory of the process as Linux tells it")
+def test_no_growth_over_two_hundred_analyzers():
+    x = keras.Input((4,))
+    model = keras.Model(x, L.Dense(3)(x))
+
+    def resident():
+        gc.collect()
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    sizes = []
+    for number in range(201):
+        if number % 50 == 0:
+            sizes.append(resident())
+        innspect.create_analyzer("lrp.epsilon", model).analyze(np.ones((2, 4)), 1)
+    assert sizes[-1] - sizes[1] < 5, sizes  # MiB over 150 of them; the first warm up

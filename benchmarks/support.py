@@ -56,7 +56,7 @@ _HEAD = """# What explains what
 
 Made by running `python benchmarks/support.py`: every method on every network, with random weights. ✓: the method gives
 finite maps that depend on the explained neuron. A number: it does not apply, for the reason below the tables, in the
-words of the error. Methods that fare alike share a column. The same as data: [support.json](support.json).
+words of the error. Blank: not tried yet. Methods that fare alike share a column. As data: [support.json](support.json).
 
 Networks of `keras.applications` are one of each family; the others are small ones of a kind.
 """

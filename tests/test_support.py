@@ -38,7 +38,7 @@ def test_small_networks(quick, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "name"), enumerate(zoo.SMALL))
+@pytest.mark.parametrize(("number", "name"), list(enumerate(zoo.SMALL)))
 def test_small_networks_under_more_methods(eager, number, name):
     check(name, METHODS[number % 4 :: 4])
 

@@ -35,12 +35,12 @@ class DeepTaylor(RelevanceAnalyzer):
         return Composite(default=make_rule("ZPlus"), first=self._first)
 
     def _no_rule(self, node):
-        if node.kind not in ("softmax", "normalization", "recurrent"):
+        if node.kind not in ("softmax", "normalization"):
             return super()._no_rule(node)
         return (
             f"{self.name!r} has no rule for {node.path!r} (a {node.operation or node.kind}): its theory decomposes affine "
-            "layers, activations, pooling and sums only (Montavon et al. 2017). Use 'lrp.epsilon' or 'lrp.attention', or a "
-            "gradient method."
+            "layers, activations, pooling and sums only (Montavon et al. 2017). Use 'lrp.epsilon' or 'lrp.attention', a "
+            "gradient method, or bring a rule with `innspect.register_reverse_mapping(LayerClass, rule=...)`."
         )
 
     def seed(self, weights, y):

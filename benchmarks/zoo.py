@@ -63,6 +63,8 @@ def enliven(model, x, random):
             weight.assign(random.uniform(0.5, 1.5, weight.shape))
         elif weight.name == "kernel" and gain > 1:
             weight.assign(weight * gain)
+    if getattr(model.layers[-1], "bias", None) is not None:  # positive scores, for deep Taylor to decompose
+        model.layers[-1].bias.assign(random.uniform(0.5, 1, model.layers[-1].bias.shape))
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.momentum = 0.0

@@ -102,9 +102,9 @@ def main():
     for name in arguments.only:
         print(name, flush=True)
         known[name] = run(name)
-    table = {name: known[name] for name in networks() if name in known}
-    path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (DOCS / "support.md").write_text(page(table), encoding="utf-8")
+        table = {name: known[name] for name in networks() if name in known}
+        path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (DOCS / "support.md").write_text(page(table), encoding="utf-8")
     methods = innspect.list_analyzers()
     works = sum(not reason for row in table.values() for reason in row.values())
     print(f"{len(table)} networks, {len(methods)} methods, {works} cells work")

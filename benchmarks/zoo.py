@@ -9,6 +9,8 @@ import numpy as np
 from keras import layers as L
 from keras import ops
 
+import innspect
+
 # One of each family of keras.applications, the smallest variant at about the smallest input: (size, arguments).
 APPLICATIONS = {
     "ConvNeXtTiny": (32, {}),
@@ -63,8 +65,6 @@ def enliven(model, x, random):
             weight.assign(random.uniform(0.5, 1.5, weight.shape))
         elif weight.name == "kernel" and gain > 1:
             weight.assign(weight * gain)
-    if getattr(model.layers[-1], "bias", None) is not None:  # positive scores, for deep Taylor to decompose
-        model.layers[-1].bias.assign(random.uniform(0.5, 1, model.layers[-1].bias.shape))
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.momentum = 0.0
@@ -72,6 +72,16 @@ def enliven(model, x, random):
         model(x, training=True)
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
+    _settle_scores(model, x, random)
+
+
+def _settle_scores(model, x, random):
+    """Positive scores, for deep Taylor to decompose, of which no probability is 0 or 1."""
+    last = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
+    last.bias.assign(ops.zeros(last.bias.shape))
+    scores = ops.convert_to_numpy(innspect.model_wo_softmax(model)(x))
+    last.kernel.assign(last.kernel / (2 * np.abs(scores).max()))
+    last.bias.assign(random.uniform(0.5, 1, last.bias.shape))
 
 
 # ---------------------------------------------------------------------- small networks, one for each sort

@@ -168,6 +168,12 @@ def test_formulas(layer):
     close(raw("grad_cam_plus_plus", model, x, 1, layer=layer, normalize_alpha=True), theirs, 1e-3)
 
 
+def test_score_cam_of_an_image_of_one_colour():
+    """Channels that are the same everywhere mask everything: 0 / 1e-8, also behind TensorFlow's graph optimizer."""
+    model, x = pooled(seed=3)
+    assert np.isfinite(innspect.create_analyzer("score_cam", model).analyze(0 * x, 0)).all()
+
+
 @eager
 @pytest.mark.parametrize("batch_size", [32, 2])
 def test_score_cam_and_ablation_cam_ask_the_model(batch_size):

@@ -111,7 +111,8 @@ class ScoreCam(ChannelScores):
         axes = tuple(range(1, len(a.shape) - 1))
         masks = resized(ops.take(a, channels, axis=-1), size, self.resize)
         low = ops.min(masks, axis=axes, keepdims=True)
-        masks = (masks - low) / (ops.max(masks, axis=axes, keepdims=True) - low + 1e-8)
+        # The 1e-8 is no summand: TensorFlow's graph optimizer would take it from `low`, where it is lost.
+        masks = (masks - low) / ops.maximum(ops.max(masks, axis=axes, keepdims=True) - low, 1e-8)
         masks = ops.moveaxis(masks, -1, 0)  # (channels, batch, *spatial axes)
         count, x = channels.shape[0], xs[covered]
         if len(masks.shape) == len(x.shape):

@@ -40,6 +40,7 @@ def application(name, classes=5, seed=0):
     """
     size, arguments = APPLICATIONS.get(name, (32, {}))
     make = getattr(keras.applications, name)
+    keras.utils.set_random_seed(seed)
     model = make(weights=None, input_shape=(size, size, 3), classes=classes, **arguments)
     random = np.random.default_rng(seed)
     x = images(8, size, random) * (255 if name.startswith(_PIXELS) else 1)

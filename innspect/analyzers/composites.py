@@ -5,7 +5,6 @@ from innspect.errors import PlainKeyError, suggest
 from innspect.graph.ir import is_float
 from innspect.layers import relevance as R
 from innspect.layers.recurrent import RecurrentView, recurrent_rule
-from innspect.layers.scaled import ScaledEpsilon
 
 
 class Composite:
@@ -64,7 +63,7 @@ class Composite:
         for node in recurrent:  # where dense layers have the epsilon rule, the sums of a recurrent layer have it too
             by_name = next((self.named[name] for name in names_of(node) if name in self.named), None)
             rule = by_name or self.by_family["dense"] or self.default
-            if isinstance(node.view, RecurrentView) and isinstance(rule, R.Epsilon) and not isinstance(rule, ScaledEpsilon):
+            if isinstance(node.view, RecurrentView) and isinstance(rule, R.Epsilon):
                 rules[node] = recurrent_rule(rule, node)
         return rules
 

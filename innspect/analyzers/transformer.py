@@ -11,6 +11,7 @@ from innspect.graph.ir import is_float
 from innspect.graph.operations import Rectifier
 from innspect.layers import flow
 from innspect.layers.attention import FromRelevance, Identity, Linear, RelevanceProgram, Shared
+from innspect.layers.base import checked_number
 from innspect.layers.gradient import Gradient
 from innspect.layers.recurrent import RecurrentView, recurrent_rule
 from innspect.layers.relevance import Epsilon
@@ -31,9 +32,7 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
     attention_is_constant = False
 
     def __init__(self, model, *, epsilon=0.0, **arguments):
-        if not isinstance(epsilon, int | float) or epsilon < 0:
-            raise ValueError(f"`epsilon` must be a number that is not negative. Received: {epsilon!r}")
-        self.epsilon = epsilon
+        self.epsilon = checked_number("epsilon", epsilon)
         super().__init__(model, **arguments)
 
     def prepare(self, graph):

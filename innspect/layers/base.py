@@ -144,7 +144,7 @@ def checked_number(name, value):
 
 def stabilised(z, epsilon):
     """Z moved away from zero by epsilon, a number or a tensor, where zero counts as positive (METHODS 0)."""
-    return z if isinstance(epsilon, float) and not epsilon else ops.where(z >= 0, z + epsilon, z - epsilon)
+    return z if isinstance(epsilon, int | float) and not epsilon else ops.where(z >= 0, z + epsilon, z - epsilon)
 
 
 def safe_divide(numerator, denominator):

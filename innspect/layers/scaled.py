@@ -4,10 +4,10 @@ from keras import ops
 
 from innspect import backend
 from innspect.layers.base import checked_number, safe_divide, stabilised
-from innspect.layers.relevance import Epsilon
+from innspect.layers.relevance import AffineRule
 
 
-class ScaledEpsilon(Epsilon):
+class ScaledEpsilon(AffineRule):
     """LRP-epsilon with epsilon = factor times the root mean square of z over the layer, for each sample by itself.
 
     A number as epsilon means something else for every layer; this one absorbs the same share of weak and contradictory
@@ -19,7 +19,7 @@ class ScaledEpsilon(Epsilon):
     """
 
     def __init__(self, factor=0.25, bias=True):
-        super().__init__(0.0, bias)
+        super().__init__(bias=bias)
         self.factor = checked_number("epsilon", factor)
 
     def forward(self, layer, inputs):

@@ -2,19 +2,9 @@
 
 import keras
 import numpy as np
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from keras import layers as L
 from models import shake
-
-drawn = settings(
-    max_examples=5,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 # Every block takes and gives (4, 4, 3), so that what was compiled for one network serves the next.

@@ -2,17 +2,20 @@
 
 import keras
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from keras import layers as L
 from models import shake
 
-# Few on JAX, which compiles for each. The `quick` fixture lasts for all examples of a test, as it should.
+# Few on JAX, which compiles for each; the same in every run; a failure is told as it was found, for shrinking takes long.
+# The `quick` fixture lasts for all examples of a test, as it should.
 drawn = settings(
-    max_examples=2 if keras.backend.backend() == "jax" else 6,
+    max_examples=2 if keras.backend.backend() == "jax" else 5,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 SMOOTH = ["tanh", "sigmoid", "softplus", "silu", "gelu"]

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -104,26 +103,14 @@ def test_editors_see_the_names_that_the_package_offers():
     assert shown == innspect._PUBLIC
 
 
-@pytest.fixture(scope="module")
-def runs(request, tmp_path_factory):
-    """The examples that are asked for, two at a time, each in a process and a folder of its own."""
-    names = [item.callspec.params["example"] for item in request.session.items if item.name.startswith("test_an_example_runs")]
-
-    def run(name, folder):
-        command = [sys.executable, str(ROOT / "examples" / f"{name}.py")]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder), folder
-
-    with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(run, name, tmp_path_factory.mktemp(name)) for name in names}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_runs(example, runs):
-    result, folder = runs[example].result()
+def test_an_example_runs(example, tmp_path):
+    command = [sys.executable, str(ROOT / "examples" / f"{example}.py")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     promised = re.findall(r"[\w/]+\.(?:png|html)", result.stdout)
     assert promised
     for name in promised:
-        assert (folder / name).stat().st_size > 1000, name
+        assert (tmp_path / name).stat().st_size > 1000, name

@@ -224,6 +224,19 @@ def test_a_layer_that_differs_on_symbolic_tensors_is_named():
         innspect.create_analyzer("gradient", model)
 
 
+class Chaotic(L.Layer):
+    """Rounds otherwise on symbolic tensors, and a last digit more or less is another result."""
+
+    def call(self, x):
+        z = x * 1e7 * 0.3 if isinstance(x, keras.KerasTensor) else x * 0.3 * 1e7
+        return ops.sin(z)
+
+
+def test_a_model_that_does_not_keep_its_own_numbers_is_not_refused():
+    model = keras.Sequential([keras.Input((4,)), Chaotic()])
+    assert innspect.create_analyzer("gradient", model).analyze(array(2, 4)).shape == (2, 4)
+
+
 class Closed(L.Layer):
     """A layer that fails on anything once it is closed."""
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from keras import layers as L
-from law_networks import drawn, relu_networks, signed_networks, some_inputs
+from law_networks import relu_networks, signed_networks, some_inputs
 from models import array, shake
+from networks import drawn
 
 import innspect
 from innspect.layers import AlphaBeta, Bounded, Epsilon, Flat, Gamma, WSquare, ZPlus

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import patterns_oracle as oracle
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers as L
 from models import shake
+from networks import drawn
 
 import innspect
 from innspect.patterns import PatternStatistics
@@ -17,12 +18,10 @@ pytestmark = pytest.mark.usefixtures("double")
 ALL = ["linear", "relu", "relu.negative"]
 # On PyTorch Keras multiplies matrices in float32 whatever it is given: what its layers computed is as good as that.
 KERAS = 2e-6 if keras.backend.backend() == "torch" else 1e-9
-EXAMPLES = 2 if keras.backend.backend() == "jax" else 5  # there every operation is compiled
-FIXED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 10_000)
 
 
-def drawn(seed, *shape, offset=0.0):
+def normal(seed, *shape, offset=0.0):
     return np.random.default_rng(seed).normal(offset, 1.0, shape)
 
 
@@ -47,7 +46,7 @@ def test_every_affine_layer_equals_unfolded_patches(name):
     make, shape, neuron_axes = oracle.LAYERS[name]
     layer = make()
     model = network(layer, shape=shape)
-    x = drawn(0, 8, *shape, offset=0.7)
+    x = normal(0, 8, *shape, offset=0.7)
     patterns = fit(model, x, batch_size=4)
     for kind, shown in zip(("linear", "positive", "negative"), ALL, strict=True):
         theirs = oracle.expected(layer, x, neuron_axes, kind)
@@ -57,7 +56,7 @@ def test_every_affine_layer_equals_unfolded_patches(name):
 @pytest.mark.parametrize(("gate", "y_mean"), [("bias_free", "all"), ("activation", "regime")])
 def test_gate_and_mean_are_choices(gate, y_mean):
     layer = L.Conv2D(3, 3, padding="same", name="layer")
-    model, x = network(layer, shape=(5, 5, 2)), drawn(0, 8, 5, 5, 2, offset=2.0)
+    model, x = network(layer, shape=(5, 5, 2)), normal(0, 8, 5, 5, 2, offset=2.0)
     ours = fit(model, x, "relu", gate=gate, y_mean=y_mean)["layer"]
     theirs = oracle.expected(layer, x, (3,), "positive", gate=gate, y_mean=y_mean)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=KERAS * np.abs(theirs).max())
@@ -67,7 +66,7 @@ def test_gate_and_mean_are_choices(gate, y_mean):
 def test_separable_convolution_has_two_patterns(rank):
     shape = (6, 3) if rank == 1 else (5, 4, 3)
     separable = (L.SeparableConv1D if rank == 1 else L.SeparableConv2D)(4, 2, depth_multiplier=2, name="sep", padding="same")
-    model, x = network(separable, shape=shape), drawn(0, 8, *shape, offset=0.5)
+    model, x = network(separable, shape=shape), normal(0, 8, *shape, offset=0.5)
     depthwise = (L.DepthwiseConv1D if rank == 1 else L.DepthwiseConv2D)(2, depth_multiplier=2, padding="same", use_bias=False)
     pointwise = (L.Conv1D if rank == 1 else L.Conv2D)(4, 1)
     middle = depthwise(x)
@@ -90,7 +89,7 @@ def test_a_layer_called_twice_pools_its_statistics():
     shared = L.Dense(3, name="shared")
     a, b = keras.Input((4,)), keras.Input((4,))
     model = shake(keras.Model([a, b], [shared(a), shared(b)]))
-    x, z = drawn(0, 10, 4), drawn(1, 10, 4, offset=1.0)
+    x, z = normal(0, 10, 4), normal(1, 10, 4, offset=1.0)
     patterns = fit(model, [x, z])
     assert list(patterns) == ["shared"]
     theirs = oracle.expected(shared, np.concatenate([x, z]), (1,), "positive")
@@ -100,7 +99,7 @@ def test_a_layer_called_twice_pools_its_statistics():
 def test_nested_models_and_time_distributed_layers_have_paths():
     inner = keras.Sequential([keras.Input((4,)), L.Dense(3, activation="relu", name="d")], name="inner")
     model = network(L.TimeDistributed(inner, name="steps"), shape=(5, 4))
-    x = drawn(0, 6, 5, 4)
+    x = normal(0, 6, 5, 4)
     (path,) = patterns = fit(model, x, "relu")
     assert path.endswith("inner/d")
     linear = L.Dense(3)
@@ -116,7 +115,7 @@ def small_networks(seed):
     random = np.random.default_rng(seed)
     if seed % 2:
         layers = [L.Dense(4, activation="relu"), L.Dense(3, activation="relu"), L.Dense(2)]
-        return network(*layers, shape=(5,), seed=seed), drawn(seed, 24, 5, offset=random.normal())
+        return network(*layers, shape=(5,), seed=seed), normal(seed, 24, 5, offset=random.normal())
     layers = [
         L.Conv2D(3, 3, padding="same", activation="relu"),
         L.MaxPooling2D(),
@@ -125,11 +124,11 @@ def small_networks(seed):
         L.Flatten(),
         L.Dense(2),
     ]
-    return network(*layers, shape=(6, 6, 2), seed=seed), drawn(seed, 24, 6, 6, 2, offset=random.normal())
+    return network(*layers, shape=(6, 6, 2), seed=seed), normal(seed, 24, 6, 6, 2, offset=random.normal())
 
 
 @pytest.mark.usefixtures("eager")
-@FIXED
+@drawn
 @given(seeds)
 def test_filter_times_pattern_is_one_and_the_regimes_add_up_to_the_covariance(seed):
     model, x = small_networks(seed)
@@ -150,7 +149,7 @@ def test_filter_times_pattern_is_one_and_the_regimes_add_up_to_the_covariance(se
 
 
 @pytest.mark.usefixtures("eager")
-@FIXED
+@drawn
 @given(seeds, st.lists(st.sampled_from([8, 16]), max_size=2))
 def test_any_split_into_batches_gives_the_same(seed, cuts):
     model, x = small_networks(seed)
@@ -163,7 +162,7 @@ def test_any_split_into_batches_gives_the_same(seed, cuts):
 
 
 @pytest.mark.usefixtures("eager")
-@FIXED
+@drawn
 @given(seeds)
 def test_merging_is_commutative_and_associative(seed):
     model, x = small_networks(seed)
@@ -187,22 +186,22 @@ def test_merging_is_commutative_and_associative(seed):
 
 
 @pytest.mark.usefixtures("eager")
-@FIXED
+@drawn
 @given(seeds)
 def test_an_offset_of_the_inputs_does_not_change_the_linear_pattern(seed):
     model = network(L.Dense(4, activation="relu"), shape=(5,), seed=seed)
     convolution = network(L.Conv2D(3, 3), shape=(6, 6, 2), seed=seed)
-    for m, x in ((model, drawn(seed, 24, 5)), (convolution, drawn(seed, 24, 6, 6, 2))):
+    for m, x in ((model, normal(seed, 24, 5)), (convolution, normal(seed, 24, 6, 6, 2))):
         near, far = (fit(m, data, "linear", batch_size=16) for data in (x, x + 1000.0))
         assert_close(near, far, 1e-6)
 
 
 @pytest.mark.usefixtures("eager")
-@FIXED
+@drawn
 @given(seeds)
 def test_the_pattern_of_a_convolution_is_that_of_a_dense_layer_on_patches(seed):
     model = network(L.Conv2D(3, 2, strides=2, name="c", activation="relu"), shape=(4, 4, 2), seed=seed)
-    x = drawn(seed, 12, 4, 4, 2, offset=0.5)
+    x = normal(seed, 12, 4, 4, 2, offset=0.5)
     cut = x.reshape(12, 2, 2, 2, 2, 2).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 8)
     dense = keras.Sequential([keras.Input((8,)), L.Dense(3, name="c", activation="relu")])
     kernel, bias = model.get_weights()
@@ -231,11 +230,11 @@ def folded_and_not(seed, padding):
 
 
 @pytest.mark.usefixtures("eager")
-@FIXED
+@drawn
 @given(seeds)
 def test_folded_and_unfolded_batch_normalization_agree(seed):
     model, folded, scale = folded_and_not(seed, "same")
-    x = drawn(seed, 12, 5, 5, 2, offset=0.4)
+    x = normal(seed, 12, 5, 5, 2, offset=0.4)
     ours, theirs = fit(model, x, [*ALL, "auto"]), fit(folded, x, [*ALL, "auto"])
     for kind in ("linear", "auto"):
         a, b = ours.select(kind), theirs.select(kind)
@@ -256,7 +255,7 @@ def test_normalization_before_a_layer_is_a_diagonal_pattern():
     folded = network(L.Dense(3, name="d", activation="relu"), L.Dense(2, name="out"), shape=(4,))
     shift = beta - mean * scale
     folded.set_weights([kernel * scale[:, None] * 0.5, bias + shift @ kernel, *model.layers[-1].get_weights()])
-    x = drawn(3, 30, 4)
+    x = normal(3, 30, 4)
     for name in ("pattern.net", "pattern.attribution"):
         mine, other = (innspect.create_analyzer(name, m, pattern_type="linear").fit(x).analyze(x[:4]) for m in (model, folded))
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-9 * np.abs(other).max())
@@ -264,12 +263,12 @@ def test_normalization_before_a_layer_is_a_diagonal_pattern():
 
 # ------------------------------------------------------------------ attributions
 @pytest.mark.usefixtures("eager")
-@FIXED
+@drawn
 @given(seeds)
 def test_attribution_keeps_what_reaches_active_neurons(seed):
     """One affine step and its gate: sum_i R_i = sum_j [y_j > 0] R_j; a linear model keeps all."""
     model = network(L.Dense(6, activation="relu", name="h"), L.Dense(2, name="out"), shape=(5,), seed=seed)
-    x = drawn(seed, 24, 5)
+    x = normal(seed, 24, 5)
     analyzer = innspect.create_analyzer("pattern.attribution", model).fit(x)
     explanation = analyzer.explain(x[:8], 1, at=["h"])
     opened = keras.ops.convert_to_numpy(model.layers[0](x[:8])) > 0

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from keras import layers as L
 from keras import ops
-from law_networks import drawn, relu_networks, signed_networks, some_inputs
+from law_networks import relu_networks, signed_networks, some_inputs
 from models import array, shake
+from networks import drawn
 
 import innspect
 from innspect.analyzers import relevance

@@ -1,5 +1,9 @@
 """Fitting as users do it: any kind of data, in one run, in shards, killed and continued."""
 
+import subprocess
+import sys
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -202,6 +206,39 @@ def test_a_killed_fit_continues_to_the_same_numbers(tmp_path, batches):
     resumed = P.fit(model, (x[i : i + 8] for i in range(0, 48, 8)), checkpoint=file, every=2)
     assert resumed == undisturbed  # bit for bit
     assert P.fit(model, (x[i : i + 8] for i in range(0, 48, 8)), checkpoint=file) == undisturbed  # nothing left to do
+
+
+_SLOWLY = """
+import sys, time, keras, numpy as np
+from innspect import patterns
+
+model, x = keras.saving.load_model("model.keras"), np.load("x.npy")
+
+def batches():
+    for i in range(0, len(x), 8):
+        time.sleep(0.02)
+        yield x[i : i + 8]
+
+patterns.fit(model, batches(), checkpoint="statistics.h5", every=1)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_at_any_moment_continues_to_the_same_numbers(tmp_path):
+    model, x, file = small(), array(2000, 4), tmp_path / "statistics.h5"
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", x)
+    for seconds in (0, 0.37, 0.71):  # after the first checkpoint that a process writes
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        process = subprocess.Popen([sys.executable, "-c", _SLOWLY], cwd=tmp_path)
+        while not file.exists() or file.stat().st_mtime_ns == before:
+            assert process.poll() is None, "the fit ended before it could be killed"
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.kill()
+        assert process.wait() < 0
+    resumed = P.fit(model, (x[i : i + 8] for i in range(0, len(x), 8)), checkpoint=file)
+    assert resumed == P.fit(model, (x[i : i + 8] for i in range(0, len(x), 8)))
 
 
 def test_a_checkpoint_of_other_work_is_refused(tmp_path):

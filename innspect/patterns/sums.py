@@ -24,6 +24,24 @@ GATES = ("activation", "bias_free")
 _OFFSET = 3.0
 
 
+def _where(condition, v):
+    return ops.where(condition, v, ops.zeros((), v.dtype))
+
+
+# What x is multiplied by, from v = y - centre and where the neurons are active, for the sums of each regime.
+_COTANGENTS = {
+    "linear": {"xy_linear": lambda v, is_open: v},
+    "positive": {
+        "x_positive": lambda v, is_open: ops.cast(is_open, v.dtype),
+        "xy_positive": lambda v, is_open: _where(is_open, v),
+    },
+    "negative": {
+        "x_negative": lambda v, is_open: ops.cast(ops.logical_not(is_open), v.dtype),
+        "xy_negative": lambda v, is_open: _where(ops.logical_not(is_open), v),
+    },
+}
+
+
 class Call:
     """One call of an affine layer, given its input.
 
@@ -65,27 +83,27 @@ class Call:
             regimes: The regimes to measure.
             as_rows: Give those in the kernel's shape as `Rows` do: "rows" holds what they are products of.
         """
-        layout, v = self._layout, self._v
-        gate = ops.cast(self._opened, v.dtype)
-        gated = v * gate
-        sums = {
-            "count": ops.full((), positions(v, layout), dtype="int32"),
-            "active": layout.sum_output(ops.cast(self._opened, "int32")),
-            "y": layout.sum_output(v),
-            "yy": layout.sum_output(v * v),
-            "y_positive": layout.sum_output(gated),
-        }
-        times = {}
+        layout, v, is_open = self._layout, self._v, self._opened
+        found, rows = (
+            {
+                "count": ops.full((), positions(v, layout), dtype="int32"),
+                "active": layout.sum_output(ops.cast(is_open, "int32")),
+                "y": layout.sum_output(v),
+                "yy": layout.sum_output(v * v),
+                "y_positive": layout.sum_output(_where(is_open, v)),
+            },
+            {},
+        )
+        if "linear" in regimes:
+            found["x"] = self._sum_of_x()
         for regime in regimes:
-            if regime == "linear":
-                sums["x"], times["xy_linear"] = self._sum_of_x(), v
-            elif regime == "positive":
-                times["x_positive"], times["xy_positive"] = gate, gated
-            else:
-                times["x_negative"], times["xy_negative"] = 1 - gate, v - gated
-        if as_rows:
-            return {**sums, "rows": {"x": _rows(self._x), "times": {key: _rows(t) for key, t in times.items()}}}
-        return {**sums, **{key: self._sum_of_x_times(t) for key, t in times.items()}}
+            for key, cotangent in _COTANGENTS[regime].items():
+                t = cotangent(backend.after(v, found), backend.after(is_open, found))  # one at a time: each is as large as y
+                if as_rows:
+                    rows[key] = _rows(t)
+                else:
+                    found[key] = self._sum_of_x_times(t)
+        return {**found, "rows": {"x": _rows(self._x), "times": rows}} if as_rows else found
 
     def _sum_of_x_times(self, t):
         total = self._weights([t])[0]

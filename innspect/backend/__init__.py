@@ -8,6 +8,7 @@ Requirements of the design:
   `vjp(function, inputs)` gives the outputs and a pullback that may be asked more than once;
   `compile(function)` may trace once per input shape; `once(function, *args)` runs what is not run again;
   `after(tensor, others)` is the tensor, for a compiled function to go on with when the others have been computed;
+  `rectifier(z)` is a function of the signal at a ReLU of z: max(signal, 0), whatever z is;
   `variable_values(variables)` is what a compiled function must be handed to see the live weights;
   `scan(function, items)` maps over the first axis, one item at a time;
   `recur(step, carry, items, reverse)` hands a carry along the first axis (`keras.ops.scan`, whose TensorFlow version
@@ -40,6 +41,7 @@ is_tensor = _active.is_tensor
 accelerated = _active.accelerated
 # Elsewhere programs run in order, or the compiler orders them for little memory.
 after = getattr(_active, "after", lambda tensor, others: tensor)
+rectifier = getattr(_active, "rectifier", lambda z: keras.ops.relu)
 stop_gradient = keras.ops.stop_gradient
 # On torch (the mean also on JAX), `keras.ops` computes these in float32 where it is given float64.
 matmul = getattr(_active, "matmul", keras.ops.matmul)

@@ -54,6 +54,17 @@ def recur(step, carry, items, reverse=False):
     return jax.lax.scan(step, carry, items, reverse=reverse)
 
 
+def rectifier(z):
+    """max(signal, 0) as a function.
+
+    On CPUs XLA's code for VGG16 takes a quarter longer where the way back reads nothing of the way forth: so this reads z,
+    to choose between two expressions of the same number.
+    """
+    if accelerated():
+        return jax.nn.relu
+    return lambda signal: jnp.where(z > -jnp.inf, jnp.maximum(signal, 0), jnp.where(signal > 0, signal, 0))
+
+
 def variable_values(variables):
     """The live values, to be handed to a compiled function."""
     return [v.value for v in variables]

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from innspect import backend
 from innspect.layers.base import Rule
 
 
@@ -30,12 +31,11 @@ class Rectified(Rule):
         self.guided = guided
 
     def forward(self, layer, inputs):
-        return layer(*inputs), (inputs[0] if self.guided else None)
+        return layer(*inputs), inputs[0] if self.guided else backend.rectifier(inputs[0])
 
-    def backward(self, layer, z, signals):
-        signal = ops.relu(signals[0])
-        if self.guided:
-            limit = layer.view.max_value
-            opened = z > 0 if limit is None else ops.logical_and(z > 0, z < limit)
-            signal = ops.where(opened, signal, ops.zeros_like(signal))
-        return [signal]
+    def backward(self, layer, saved, signals):
+        if not self.guided:
+            return [saved(signals[0])]
+        signal, z, limit = ops.relu(signals[0]), saved, layer.view.max_value
+        opened = z > 0 if limit is None else ops.logical_and(z > 0, z < limit)
+        return [ops.where(opened, signal, ops.zeros_like(signal))]

@@ -106,8 +106,10 @@ def check_folder(path):
         OSError: The message names what is in the way.
         ValueError: The name is that of a file.
     """
-    if os.path.splitext(path)[1].lower() in (".csv", ".html", ".npz", ".png") and not os.path.isdir(path):
-        raise ValueError(f"--out must name a folder, in which files get names of their own. Received: {path!r}")
+    stem, ending = os.path.splitext(path)
+    if ending.lower() in (".csv", ".html", ".npz", ".png") and not os.path.isdir(path):
+        said = "--out must name a folder, in which files get names of their own"
+        raise ValueError(f"{said}: give --out {stem}. Received: {path!r}")
     above = os.path.abspath(path)
     while not os.path.lexists(above):
         above = os.path.dirname(above)

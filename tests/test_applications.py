@@ -84,8 +84,9 @@ def test_the_support_table_agrees():
         assert not any(STORED.get(name, {}).get(method) for method in methods), name
 
 
-def test_a_small_network():
-    check("MobileNet", ["lrp.epsilon_plus_flat"])
+@pytest.mark.parametrize("method", ["guided_backprop", "lrp.epsilon_plus_flat"])
+def test_a_small_network(method):
+    check("MobileNet", [method])
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """`innspect.testing` passes every method of innspect, and catches methods and rules that break their promises."""
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -13,7 +12,6 @@ from innspect.testing import check_analyzer, check_rule, example_models
 pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.filterwarnings("ignore:'deep_taylor")]
 
 MODELS = example_models()
-JAX = keras.backend.backend() == "jax"  # where every run is compiled: one network there, and files are alike everywhere
 BACKGROUND = np.random.default_rng(3).normal(size=(2, 6, 6, 2)).astype("float32")
 
 # One name for each class, and for each setting that takes another way through it.
@@ -70,8 +68,8 @@ METHODS = {
 def test_every_method_keeps_the_promises(name):
     skip = ["target"] if name in ("input", "random") else []
     setup = (lambda analyzer, x: analyzer.fit(x)) if name.startswith("pattern") else None
-    models = {"images": MODELS["images"]} if "cam" in name or name == "deep_shap" or JAX else MODELS
-    check_analyzer(name, models=models, skip=skip + ["save"] * JAX, setup=setup, **METHODS[name])
+    models = {"images": MODELS["images"]} if "cam" in name or name == "deep_shap" else MODELS
+    check_analyzer(name, models=models, skip=skip, setup=setup, **METHODS[name])
 
 
 def test_no_method_is_forgotten():

@@ -26,7 +26,7 @@ def _dot_product_attention(trace, operation, query, key, value, bias=None, mask=
     if heads != groups:
         key, value = (ops.repeat(x, heads // groups, axis=2) for x in (key, value))
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    scores = ops.einsum("btnh,bsnh->bnts", ops.multiply(query, scale), key)
+    scores = ops.multiply(ops.einsum("btnh,bsnh->bnts", query, key), scale)
     if bias is not None:
         scores = ops.add(scores, bias)
     if operation.is_causal:

@@ -311,13 +311,18 @@ class BatchNorm:
         deviation = ops.sqrt(widened(ops.convert_to_tensor(layer.moving_variance)) + layer.epsilon)
         return (widened(ops.convert_to_tensor(layer.gamma)) if layer.scale else 1.0) / deviation
 
-    def shift(self, scale=None):
-        mean = widened(ops.convert_to_tensor(self.layer.moving_mean))
-        shift = -mean * (self.scale() if scale is None else scale)
+    def shift(self):
+        shift = -widened(ops.convert_to_tensor(self.layer.moving_mean)) * self.scale()
         return shift + widened(ops.convert_to_tensor(self.layer.beta)) if self.layer.center else shift
 
     def __call__(self, x):
-        shape = [1] * self.rank
-        shape[self.axis] = -1
-        scale = self.scale()
-        return x * ops.reshape(scale, shape) + ops.reshape(self.shift(scale), shape)
+        layer = self.layer
+        return ops.batch_normalization(
+            x,
+            mean=widened(ops.convert_to_tensor(layer.moving_mean)),
+            variance=widened(ops.convert_to_tensor(layer.moving_variance)),
+            axis=layer.axis,
+            offset=widened(ops.convert_to_tensor(layer.beta)) if layer.center else None,
+            scale=widened(ops.convert_to_tensor(layer.gamma)) if layer.scale else None,
+            epsilon=layer.epsilon,
+        )

@@ -302,6 +302,26 @@ def test_sums_on_a_device_equal_those_on_the_host():
     assert total["count"] == 7 * batches
 
 
+@pytest.mark.skipif(innspect.backend.accelerated(), reason="an accelerator makes the products itself")
+def test_products_of_a_large_dense_layer_are_made_outside_the_graph(monkeypatch):
+    """They would be several times as large as the kernel, all there at once."""
+    from innspect.patterns import measure, statistics
+
+    layers = [L.Dense(20, activation="relu", name="large"), L.Dense(2, name="small")]
+    model, x = shake(keras.Sequential([keras.Input((40,)), *layers])), array(24, 40)
+    products, made = statistics.add_products, []
+
+    def add_products(totals, x, times):
+        made.append((tuple(x.shape), set(times)))
+        products(totals, x, times)
+
+    monkeypatch.setattr(statistics, "add_products", add_products)
+    patterns = P.fit(model, x, ["linear", "relu"], batch_size=8)
+    assert made == 3 * [((8, 40), {"xy_linear", "x_positive", "xy_positive"})]
+    monkeypatch.setattr(measure, "gives_rows", lambda unit, x: False)
+    same(patterns, P.fit(model, x, ["linear", "relu"], batch_size=8), 1e-6)
+
+
 def test_fit_reads_a_tf_dataset_once(tmp_path):
     """An analyzer's own `fit`, and its generator form."""
     model, x = small(), array(24, 4)

@@ -98,4 +98,5 @@ def inference():
 
 def accelerated():
     """Whether tensors live on a device that is not the CPU."""
-    return "CPU" not in tf.constant(0.0).device
+    with tf.init_scope():  # a tensor of a graph that is being made has no device yet
+        return "CPU" not in tf.constant(0.0).device

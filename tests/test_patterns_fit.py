@@ -302,10 +302,26 @@ def test_sums_on_a_device_equal_those_on_the_host():
     assert total["count"] == 7 * batches
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_patterns_are_of_the_weights_that_were_there_when_the_data_was_seen(jit_compile):
+    if jit_compile and BACKEND == "torch":
+        pytest.skip("needs a C++ compiler")
+    model, x = small(), array(24, 4)
+    statistics = P.PatternStatistics(model, "linear")
+    statistics.update(x)
+    before = statistics.patterns()
+    model.compile("adam", "mse", jit_compile=jit_compile)
+    model.fit(x, np.ones((24, 2)), epochs=2, verbose=0)
+    for layer in model.layers:
+        layer.kernel.assign(2 * layer.kernel)
+        layer.kernel.assign_add(layer.kernel)
+    same(statistics.patterns(), before, 0)
+
+
 @pytest.mark.skipif(innspect.backend.accelerated(), reason="an accelerator makes the products itself")
 def test_products_of_a_large_dense_layer_are_made_outside_the_graph(monkeypatch):
     """They would be several times as large as the kernel, all there at once."""
-    from innspect.patterns import measure, statistics
+    from innspect.patterns import rows, statistics
 
     layers = [L.Dense(20, activation="relu", name="large"), L.Dense(2, name="small")]
     model, x = shake(keras.Sequential([keras.Input((40,)), *layers])), array(24, 40)
@@ -316,10 +332,12 @@ def test_products_of_a_large_dense_layer_are_made_outside_the_graph(monkeypatch)
         products(totals, x, times)
 
     monkeypatch.setattr(statistics, "add_products", add_products)
+    monkeypatch.setattr(rows, "_LARGE", 500)
     patterns = P.fit(model, x, ["linear", "relu"], batch_size=8)
     assert made == 3 * [((8, 40), {"xy_linear", "x_positive", "xy_positive"})]
-    monkeypatch.setattr(measure, "gives_rows", lambda unit, x: False)
+    monkeypatch.setattr(rows, "_LARGE", 1000)
     same(patterns, P.fit(model, x, ["linear", "relu"], batch_size=8), 1e-6)
+    assert len(made) == 3
 
 
 def test_fit_reads_a_tf_dataset_once(tmp_path):

@@ -19,6 +19,7 @@ Requirements of the design:
 import importlib
 
 import keras
+import numpy as np
 
 _SUPPORTED = ("tensorflow", "jax", "torch")
 
@@ -56,6 +57,14 @@ leaky_relu = getattr(_active, "leaky_relu", keras.ops.leaky_relu)
 divide_no_nan = getattr(_active, "divide_no_nan", keras.ops.divide_no_nan)
 
 
+# Of a tensor that is not needed any more: an array that may share its memory, not to be written to.
+view = getattr(_active, "view", np.asarray)
+
+
 def to_numpy(tensor):
     """A NumPy array of its own with the values of a backend tensor."""
     return keras.ops.convert_to_numpy(tensor)
+
+
+# Of a variable, or a tensor made from one: its values as they are now, whatever becomes of the variable.
+snapshot = getattr(_active, "snapshot", lambda tensor: np.array(to_numpy(tensor)))

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import numpy as np
 import tensorflow as tf
 
 is_tensor = tf.is_tensor
@@ -40,6 +41,10 @@ def after(tensor, others):
     """The tensor, once the others are there: a graph otherwise runs ahead and holds what the others are made of."""
     with tf.control_dependencies(tf.nest.flatten(others)):
         return tf.identity(tensor)
+
+
+def snapshot(tensor):
+    return np.asarray(tf.convert_to_tensor(tensor))  # no copy: TensorFlow makes one when it has to write to that memory
 
 
 def once(function, *args):

@@ -72,6 +72,10 @@ def once(function, *args):
     return function(*args)
 
 
+def view(tensor):
+    return tensor.detach().cpu().numpy()
+
+
 def scan(function, items):
     """Apply `function` to each element along the first axis of `items`, and stack what it returns."""
     results = [function(item) for item in items]

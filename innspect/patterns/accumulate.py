@@ -31,7 +31,7 @@ class Accumulator:
             while sums:  # so that a layer's are released before the next
                 path, layer = sums.popitem()
                 rows = layer.pop("rows", None)
-                deposit(path, keras.tree.map_structure(backend.to_numpy, layer), rows)
+                deposit(path, keras.tree.map_structure(backend.view, layer), rows)
             return
         if self._held is None:
             self._held = sums, keras.tree.map_structure(ops.zeros_like, sums)

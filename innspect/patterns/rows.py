@@ -5,19 +5,20 @@ block of the product while it is in the cache, takes far less memory than the pr
 """
 
 import numpy as np
-from keras import ops
 
 from innspect import backend
 from innspect.layers import affine
 
 _NUMBERS_OF_A_BLOCK = 2**18
+_LARGE = 2**21  # numbers in a kernel: of smaller ones the products are made sooner than rows are handed on
 
 
 def gives_rows(unit, x):
-    """Whether a layer with the input x should hand on rows: it is dense, and its kernel is larger than they are."""
-    rows, (inputs, *others) = int(np.prod(x.shape[:-1])), unit.layout.shape
-    matrix = isinstance(unit.nodes[0].view, affine.Dense | affine.ConstantMatrix)
-    return matrix and len(unit.nodes) == 1 and not backend.accelerated() and rows * (inputs + others[0]) < inputs * others[0]
+    """Whether a layer with the input x should hand on rows: it is dense, and its kernel large, and larger than they are."""
+    if not isinstance(unit.nodes[0].view, affine.Dense | affine.ConstantMatrix) or len(unit.nodes) > 1 or backend.accelerated():
+        return False
+    rows, size = int(np.prod(x.shape[:-1])) * sum(unit.layout.shape), int(np.prod(unit.layout.shape))
+    return max(rows, _LARGE) < size
 
 
 def add_products(totals, x, times):
@@ -28,13 +29,12 @@ def add_products(totals, x, times):
         x: (rows, inputs), a backend tensor.
         times: Dict from name to t, (rows, neurons), backend tensors.
     """
+    x, times = backend.view(x), {name: backend.view(t) for name, t in times.items()}
     inputs, neurons = x.shape[1], next(iter(times.values())).shape[1]
     step = max(1, _NUMBERS_OF_A_BLOCK // neurons)
-    for name in times:
-        if name not in totals:
-            totals[name] = np.zeros((inputs, neurons))
-    for start in range(0, inputs, step):
-        block = slice(start, start + step)
-        columns = ops.transpose(x[:, block])
-        for name, t in times.items():
-            totals[name][block] += backend.to_numpy(backend.matmul(columns, t))
+    product = np.empty((min(step, inputs), neurons), x.dtype)
+    for name, t in times.items():
+        total = totals.setdefault(name, np.zeros((inputs, neurons)))
+        for start in range(0, inputs, step):
+            columns = x[:, start : start + step].T
+            total[start : start + step] += np.matmul(columns, t, out=product[: len(columns)])

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from innspect import backend
 from innspect.graph.clone import Clone
 from innspect.patterns.accumulate import Accumulator
 from innspect.patterns.collection import LayerPatterns, Patterns
@@ -57,7 +58,7 @@ class PatternStatistics:
         self.samples, self.progress, self.layers = 0, {}, {}
         self._attach(model)
         for unit in self._measurement.units:
-            self.layers[unit.path] = LayerStatistics(np.array(unit.kernel()), unit.gated)
+            self.layers[unit.path] = LayerStatistics(backend.snapshot(unit.kernel()), unit.gated)
         self.fingerprints = layer_fingerprints(self._clone.graph)
 
     def _attach(self, model):

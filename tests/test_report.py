@@ -214,6 +214,9 @@ told.push(document.querySelectorAll("input[name=class]:checked").length);
 const blend = document.querySelector("input[name=blend]");
 blend.value = 25; blend.dispatchEvent(new Event("input"));
 told.push(getComputedStyle(document.querySelector("img.map")).opacity);
+const folded = () => document.querySelectorAll("details:not([open])").length;
+told.push(folded()); dispatchEvent(new Event("beforeprint"));
+told.push(folded()); dispatchEvent(new Event("afterprint")); told.push(folded());
 document.title = JSON.stringify(told);
 }</script></body>"""
 
@@ -226,4 +229,4 @@ def test_a_browser_shows_it_and_its_controls_work(made, tmp_path, width):
     command += [f"--window-size={width},900", "--dump-dom", f"file://{tmp_path / 'r.html'}"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     title = re.search(r"<title>(.*?)</title>", result.stdout)[1]
-    assert title == '[6,true,3,true,"011",0,"0.25"]'
+    assert title == '[6,true,3,true,"011",0,"0.25",2,0,2]'

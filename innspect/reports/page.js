@@ -27,3 +27,13 @@ if (blend) {
   blend.addEventListener("input", apply);
   apply();
 }
+
+// Paper cannot be unfolded.
+let unfolded = [];
+addEventListener("beforeprint", () => {
+  unfolded = all("details:not([open])");
+  for (const details of unfolded) details.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const details of unfolded) details.open = false;
+});

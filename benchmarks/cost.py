@@ -64,7 +64,7 @@ def print_costs(args, model, batch):
     x, gradient = draw(batch, args.size), plain_gradient(model)
     chosen = [(name, *rest) for name, *rest in METHODS if not args.only or name in args.only]
     if args.slower:
-        chosen += slower(x)
+        chosen += [method for method in slower(x) if not args.only or method[1] in args.only]
     settings = {"batch_size": batch}
     if args.neurons:
         limit, settings["neurons"] = (1 + args.neurons) / 2, list(range(args.neurons))

@@ -114,6 +114,12 @@ def test_neurons_of_other_methods_and_in_batches(method):
     close(several, np.stack([analyzer.analyze(x, 3), analyzer.analyze(x, 0)]))
 
 
+def test_many_neurons(analyzer, rows):
+    """More than the backends unroll."""
+    order = [0, 2, 1] * 4
+    np.testing.assert_allclose(analyzer.analyze(X, neurons=order), rows[order], rtol=1e-6, atol=1e-7)
+
+
 def test_neurons_that_do_not_fit(analyzer):
     with pytest.raises(ValueError, match=r"either `neuron_selection` or `neurons`.*Received"):
         analyzer.analyze(X, 1, neurons=[0])

@@ -51,9 +51,7 @@ def equal_by_construction(function, *args):
     return jax_values.equal_outputs(jax.jit(function).trace(*args).jaxpr)
 
 
-_UNROLLED = (
-    8  # on a CPU the way back through VGG16 takes four times as long inside a loop, but code should not grow without end
-)
+_UNROLLED = 8  # in a loop the way back through VGG16 takes four times as long, but code should not grow without end
 
 
 def scan(function, items):

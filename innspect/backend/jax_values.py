@@ -101,14 +101,10 @@ class _Values:
 
 
 # ------------------------------------------------------------------ primitives that know of axes, without those of length one
-def _places(shape):
-    """Axis -> its place among those that are longer than one."""
-    return {axis: place for place, axis in enumerate(a for a, size in enumerate(shape) if size != 1)}
-
-
 def _restricted(axes, shape):
-    places = _places(shape)
-    return [places[a] for a in axes if a in places]
+    """Axes that are longer than one, by their place among such axes."""
+    longer = [axis for axis, size in enumerate(shape) if size != 1]
+    return [longer.index(axis) for axis in axes if axis in longer]
 
 
 def _squeezed(shape):

@@ -16,7 +16,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.graph.heads import is_head
-from innspect.graph.ir import Ref, widened
+from innspect.graph.ir import Ref, live
 
 _ROOTS = {"Rsqrt", "Sqrt", "Power", "Norm", "Std"}
 _REDUCTIONS = {"Mean", "Sum", "Var", "Norm", "Std"}
@@ -165,7 +165,7 @@ def _normalized(x, axes, epsilon, centred, variance=False):
 def _affine(z, gamma, beta, shape):
     for parameter, apply in ((gamma, ops.multiply), (beta, ops.add)):
         if parameter is not None:
-            z = apply(z, ops.reshape(widened(ops.convert_to_tensor(parameter)), shape))
+            z = apply(z, ops.reshape(live(parameter), shape))
     return z
 
 

@@ -38,6 +38,11 @@ def widened(x):
     return keras.ops.cast(x, "float32") if dtype in _HALF else x
 
 
+def live(variable):
+    """The value of a variable now, in float32 at least; None for None."""
+    return None if variable is None else widened(keras.ops.convert_to_tensor(variable))
+
+
 def _as_declared(y, dtype):
     """`y` in the dtype that the graph says: on torch some Keras operations narrow float64."""
     narrowed = dtype == "float64" and keras.backend.standardize_dtype(y.dtype) == "float32"

@@ -11,7 +11,7 @@ import keras
 from keras import layers as L
 from keras import ops
 
-from innspect.graph.ir import Node, Ref, Tensor, widened
+from innspect.graph.ir import Node, Ref, Tensor, live
 
 
 def open_normalizations(graph):
@@ -49,7 +49,7 @@ class _Writer:
 
 
 def _parameter(variable, shape):
-    return ops.reshape(widened(ops.convert_to_tensor(variable)), shape)
+    return ops.reshape(live(variable), shape)
 
 
 def _scaled(z, scale, offset, shape):

@@ -9,7 +9,7 @@ from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.calls import called
-from innspect.graph.ir import widened
+from innspect.graph.ir import live
 from innspect.graph.registry import lowers
 from innspect.layers.cells import view_cells
 from innspect.layers.recurrent import RecurrentView
@@ -78,7 +78,7 @@ def _first_states(trace, layer, sequences):
 
     def first(x):
         states = layer.states if layer.stateful else layer.get_initial_state(batch_size=ops.shape(x)[0])
-        return [widened(ops.convert_to_tensor(s)) for s in keras.tree.flatten(states)]
+        return [live(s) for s in keras.tree.flatten(states)]
 
     sizes = keras.tree.flatten(layer.state_size)
     spec = [keras.KerasTensor((sequences.shape[0], size), dtype=layer.compute_dtype) for size in sizes]

@@ -7,7 +7,7 @@ user's live layer each time they are asked for, in float32 at least.
 from keras import ops
 
 from innspect import backend
-from innspect.graph.ir import widened
+from innspect.graph.ir import live
 
 
 class Affine:
@@ -76,12 +76,10 @@ class LayerAffine(Affine):
         self.layer, self.input_rank = layer, input_rank
 
     def kernel(self):
-        return widened(ops.convert_to_tensor(self.layer.kernel))
+        return live(self.layer.kernel)
 
     def bias(self):
-        if getattr(self.layer, "bias", None) is None:
-            return None
-        return widened(ops.convert_to_tensor(self.layer.bias))
+        return live(getattr(self.layer, "bias", None))
 
 
 class Dense(LayerAffine):
@@ -166,7 +164,7 @@ class DepthwiseConv(Conv):
         self._kernel_name, self._has_bias = kernel_name, has_bias
 
     def kernel(self):
-        return widened(ops.convert_to_tensor(getattr(self.layer, self._kernel_name)))
+        return live(getattr(self.layer, self._kernel_name))
 
     def bias(self):
         return super().bias() if self._has_bias else None
@@ -200,7 +198,7 @@ class PointwiseConv(LayerAffine):
         self.input_axis = self.output_axis = -1 if self.channels_last else 1
 
     def kernel(self):
-        return widened(ops.convert_to_tensor(self.layer.pointwise_kernel))
+        return live(self.layer.pointwise_kernel)
 
     def bias(self):
         bias = super().bias()
@@ -246,7 +244,7 @@ class ConstantMatrix(Affine):
         self.folds_outputs = self.folds_inputs = False
 
     def kernel(self):
-        return widened(ops.convert_to_tensor(self._kernel))
+        return live(self._kernel)
 
     def bias(self):
         return None
@@ -308,21 +306,21 @@ class BatchNorm:
 
     def scale(self):
         layer = self.layer
-        deviation = ops.sqrt(widened(ops.convert_to_tensor(layer.moving_variance)) + layer.epsilon)
-        return (widened(ops.convert_to_tensor(layer.gamma)) if layer.scale else 1.0) / deviation
+        deviation = ops.sqrt(live(layer.moving_variance) + layer.epsilon)
+        return (live(layer.gamma) if layer.scale else 1.0) / deviation
 
     def shift(self):
-        shift = -widened(ops.convert_to_tensor(self.layer.moving_mean)) * self.scale()
-        return shift + widened(ops.convert_to_tensor(self.layer.beta)) if self.layer.center else shift
+        shift = -live(self.layer.moving_mean) * self.scale()
+        return shift + live(self.layer.beta) if self.layer.center else shift
 
     def __call__(self, x):
         layer = self.layer
         return ops.batch_normalization(
             x,
-            mean=widened(ops.convert_to_tensor(layer.moving_mean)),
-            variance=widened(ops.convert_to_tensor(layer.moving_variance)),
+            mean=live(layer.moving_mean),
+            variance=live(layer.moving_variance),
             axis=layer.axis,
-            offset=widened(ops.convert_to_tensor(layer.beta)) if layer.center else None,
-            scale=widened(ops.convert_to_tensor(layer.gamma)) if layer.scale else None,
+            offset=live(layer.beta) if layer.center else None,
+            scale=live(layer.gamma) if layer.scale else None,
             epsilon=layer.epsilon,
         )

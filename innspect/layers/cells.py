@@ -16,11 +16,7 @@ from keras import activations, ops
 from keras import layers as L
 
 from innspect import backend
-from innspect.graph.ir import widened
-
-
-def _value(variable):
-    return None if variable is None else widened(ops.convert_to_tensor(variable))
+from innspect.graph.ir import live
 
 
 class Cell:
@@ -39,22 +35,22 @@ class Cell:
 
     def kernel(self):
         """The candidate's columns of the kernel: (features, units)."""
-        return self._block(_value(self.cell.kernel))
+        return self._block(live(self.cell.kernel))
 
     def recurrent_kernel(self):
-        return self._block(_value(self.cell.recurrent_kernel))
+        return self._block(live(self.cell.recurrent_kernel))
 
     def biases(self):
         """The candidate's bias beside the kernel and beside the recurrent kernel; either may be None."""
-        bias = _value(getattr(self.cell, "bias", None))
+        bias = live(getattr(self.cell, "bias", None))
         return None if bias is None else self._block(bias), None
 
     def _input_bias(self):
-        return _value(getattr(self.cell, "bias", None))
+        return live(getattr(self.cell, "bias", None))
 
     def drive(self, xs):
         """What the input gives to every block, for all steps at once: (steps, batch, blocks * units)."""
-        driven, bias = backend.matmul(xs, _value(self.cell.kernel)), self._input_bias()
+        driven, bias = backend.matmul(xs, live(self.cell.kernel)), self._input_bias()
         return driven if bias is None else driven + bias
 
     def step(self, driven, states, recurrent):
@@ -63,7 +59,7 @@ class Cell:
 
     def stepper(self):
         """`step` with its weights read once, before the loop."""
-        recurrent = _value(self.cell.recurrent_kernel)
+        recurrent = live(self.cell.recurrent_kernel)
         return lambda driven, states: self.step(driven, states, recurrent)
 
 
@@ -92,17 +88,17 @@ class GRU(Cell):
     blocks, candidate = 3, 2
 
     def biases(self):
-        bias = _value(self.cell.bias)
+        bias = live(self.cell.bias)
         if bias is None:
             return None, None
         return (self._block(bias[0]), self._block(bias[1])) if self.cell.reset_after else (self._block(bias), None)
 
     def _input_bias(self):
-        bias = _value(self.cell.bias)
+        bias = live(self.cell.bias)
         return bias[0] if bias is not None and self.cell.reset_after else bias
 
     def stepper(self):
-        recurrent, bias = _value(self.cell.recurrent_kernel), _value(self.cell.bias)
+        recurrent, bias = live(self.cell.recurrent_kernel), live(self.cell.bias)
         after = bias[1] if bias is not None and self.cell.reset_after else None
         return lambda driven, states: self.step(driven, states, recurrent, after)
 

@@ -34,7 +34,8 @@ def add_products(totals, x, times):
     step = max(1, _NUMBERS_OF_A_BLOCK // neurons)
     product = np.empty((min(step, inputs), neurons), x.dtype)
     for name, t in times.items():
-        total = totals.setdefault(name, np.zeros((inputs, neurons)))
+        if name not in totals:
+            totals[name] = np.zeros((inputs, neurons))
         for start in range(0, inputs, step):
             columns = x[:, start : start + step].T
-            total[start : start + step] += np.matmul(columns, t, out=product[: len(columns)])
+            totals[name][start : start + step] += np.matmul(columns, t, out=product[: len(columns)])

@@ -81,19 +81,17 @@ class Call:
 
         Args:
             regimes: The regimes to measure.
-            as_rows: Give those in the kernel's shape as `Rows` do: "rows" holds what they are products of.
+            as_rows: Instead of those in the kernel's shape give "rows", what they are products of.
         """
         layout, v, is_open = self._layout, self._v, self._opened
-        found, rows = (
-            {
-                "count": ops.full((), positions(v, layout), dtype="int32"),
-                "active": layout.sum_output(ops.cast(is_open, "int32")),
-                "y": layout.sum_output(v),
-                "yy": layout.sum_output(v * v),
-                "y_positive": layout.sum_output(_where(is_open, v)),
-            },
-            {},
-        )
+        found = {
+            "count": ops.full((), positions(v, layout), dtype="int32"),
+            "active": layout.sum_output(ops.cast(is_open, "int32")),
+            "y": layout.sum_output(v),
+            "yy": layout.sum_output(v * v),
+            "y_positive": layout.sum_output(_where(is_open, v)),
+        }
+        rows = {}
         if "linear" in regimes:
             found["x"] = self._sum_of_x()
         for regime in regimes:

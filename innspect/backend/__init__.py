@@ -47,7 +47,8 @@ after = getattr(_active, "after", lambda tensor, others: tensor)
 equal_by_construction = getattr(_active, "equal_by_construction", lambda function, *args: False)
 rectifier = getattr(_active, "rectifier", lambda z: keras.ops.relu)
 stop_gradient = keras.ops.stop_gradient
-# On torch (the mean also on JAX), `keras.ops` computes these in float32 where it is given float64.
+# On torch (the mean also on JAX), `keras.ops` computes these in float32 where it is given float64; TensorFlow has a faster
+# way back for `matmul`.
 matmul = getattr(_active, "matmul", keras.ops.matmul)
 mean = getattr(_active, "mean", keras.ops.mean)
 minimum = getattr(_active, "minimum", keras.ops.minimum)

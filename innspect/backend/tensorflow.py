@@ -2,6 +2,7 @@
 
 import contextlib
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -50,6 +51,25 @@ def snapshot(tensor):
 def once(function, *args):
     """The value of a function that is run a single time."""
     return function(*args)
+
+
+def matmul(x, kernel):
+    """`keras.ops.matmul`, with a faster way back for a batch of vectors.
+
+    On a CPU TensorFlow computes signal @ kernel^T, its own gradient, up to ten times slower than the same product
+    transposed. A gradient by hand is only for graphs, which leave out what nobody asks for: the kernel's.
+    """
+    if tf.executing_eagerly() or len(x.shape) != 2 or len(kernel.shape) != 2 or x.dtype != kernel.dtype:
+        return keras.ops.matmul(x, kernel)
+    return _vectors_by_matrix(x, kernel)
+
+
+@tf.custom_gradient
+def _vectors_by_matrix(x, kernel):
+    def back(signal):
+        return tf.transpose(tf.matmul(kernel, signal, transpose_b=True)), tf.matmul(x, signal, transpose_a=True)
+
+    return tf.matmul(x, kernel), back
 
 
 def leaky_relu(x, slope):

@@ -1,0 +1,24 @@
+"""What `innspect.backend` computes in its own way is what NumPy computes."""
+
+import keras
+import numpy as np
+import pytest
+
+from innspect import backend
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (3, 5, 7)])
+def test_gradients_of_a_product_of_matrices(double, shape):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=shape), rng.normal(size=(7, 4))
+    signal = rng.normal(size=(*shape[:-1], 4))
+
+    @backend.compile
+    def run(x, kernel, signal):
+        (y,), pullback = backend.vjp(lambda x, kernel: [backend.matmul(x, kernel)], [x, kernel])
+        return [y, *pullback([signal])]
+
+    made = run(*(keras.ops.convert_to_tensor(a) for a in (x, kernel, signal)))
+    expected = [x @ kernel, signal @ kernel.T, x.reshape(-1, 7).T @ signal.reshape(-1, 4)]
+    for got, want in zip(made, expected, strict=True):
+        np.testing.assert_allclose(backend.to_numpy(got), want, rtol=1e-12)

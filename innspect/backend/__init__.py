@@ -56,8 +56,8 @@ maximum = getattr(_active, "maximum", keras.ops.maximum)
 # TensorFlow's keeps the slope in float32.
 leaky_relu = getattr(_active, "leaky_relu", keras.ops.leaky_relu)
 divide_no_nan = getattr(_active, "divide_no_nan", keras.ops.divide_no_nan)
-
-
+# Torch's copies a channels-last input twice.
+conv = getattr(_active, "conv", keras.ops.conv)
 # Of a tensor that is not needed any more: an array that may share its memory, not to be written to.
 view = getattr(_active, "view", np.asarray)
 

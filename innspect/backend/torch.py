@@ -76,6 +76,18 @@ def view(tensor):
     return tensor.detach().cpu().numpy()
 
 
+def conv(x, kernel, data_format, **options):
+    """`keras.ops.conv`, which copies a channels-last input twice: PyTorch takes any order in memory.
+
+    On a CPU weight gradients are fastest with each channel in one piece, all else with each position in one.
+    """
+    if data_format == "channels_first":
+        return keras.ops.conv(x, kernel, data_format=data_format, **options)
+    by_channel = kernel.requires_grad and x.device.type == "cpu"
+    x = x.movedim(-1, 1).contiguous() if by_channel else x.contiguous().movedim(-1, 1)
+    return keras.ops.conv(x, kernel, data_format="channels_first", **options).movedim(1, -1)
+
+
 def scan(function, items):
     """Apply `function` to each element along the first axis of `items`, and stack what it returns."""
     results = [function(item) for item in items]

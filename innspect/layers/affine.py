@@ -137,7 +137,7 @@ class Conv(LayerAffine):
             pad = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
             x = ops.pad(x, [[0, 0], [pad, 0], [0, 0]] if self.channels_last else [[0, 0], [0, 0], [pad, 0]])
             padding = "valid"
-        return ops.conv(
+        return backend.conv(
             x,
             kernel,
             strides=list(layer.strides),
@@ -205,7 +205,7 @@ class PointwiseConv(LayerAffine):
         return bias if bias is None or self.channels_last else ops.reshape(bias, (1, -1) + (1,) * (self.input_rank - 2))
 
     def linear(self, x, kernel):
-        return ops.conv(x, kernel, strides=1, padding="valid", data_format=self.layer.data_format)
+        return backend.conv(x, kernel, strides=1, padding="valid", data_format=self.layer.data_format)
 
     def scale_outputs(self, kernel, scale):
         return kernel * scale

@@ -1,6 +1,7 @@
 """TensorFlow: tapes inside one graph function per input shape, without XLA (faster on a CPU)."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -17,9 +18,12 @@ def vjp(function, inputs):
         outputs = function(*inputs)
 
     def pullback(signals):
-        return tape.gradient(
+        found = tape.gradient(
             outputs, inputs, output_gradients=list(signals), unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
+        for x, gradient in zip(inputs, found, strict=True):
+            gradient.set_shape(x.shape)  # which `matmul` does not tell
+        return found
 
     return outputs, pullback
 
@@ -61,15 +65,25 @@ def matmul(x, kernel):
     """
     if tf.executing_eagerly() or len(x.shape) != 2 or len(kernel.shape) != 2 or x.dtype != kernel.dtype:
         return keras.ops.matmul(x, kernel)
-    return _vectors_by_matrix(x, kernel)
+    y = _vectors_by_matrix(tf.as_dtype(x.dtype))(x, kernel)
+    y.set_shape((x.shape[0], kernel.shape[1]))
+    return y
 
 
-@tf.custom_gradient
-def _vectors_by_matrix(x, kernel):
-    def back(signal):
-        return tf.transpose(tf.matmul(kernel, signal, transpose_b=True)), tf.matmul(x, signal, transpose_a=True)
+@functools.cache
+def _vectors_by_matrix(dtype):
+    """One function for all shapes: TensorFlow keeps every graph in which a gradient is defined for as long as it runs."""
 
-    return tf.matmul(x, kernel), back
+    @tf.custom_gradient
+    def product(x, kernel):
+        def back(signal):
+            return tf.transpose(tf.matmul(kernel, signal, transpose_b=True)), tf.matmul(x, signal, transpose_a=True)
+
+        return tf.matmul(x, kernel), back
+
+    with tf.init_scope():  # not in the graph that is being made
+        matrix = tf.TensorSpec((None, None), dtype)
+        return tf.function(product, autograph=False).get_concrete_function(matrix, matrix)
 
 
 def leaky_relu(x, slope):

@@ -18,12 +18,9 @@ def vjp(function, inputs):
         outputs = function(*inputs)
 
     def pullback(signals):
-        found = tape.gradient(
+        return tape.gradient(
             outputs, inputs, output_gradients=list(signals), unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        for x, gradient in zip(inputs, found, strict=True):
-            gradient.set_shape(x.shape)  # which `matmul` does not tell
-        return found
 
     return outputs, pullback
 
@@ -65,9 +62,8 @@ def matmul(x, kernel):
     """
     if tf.executing_eagerly() or len(x.shape) != 2 or len(kernel.shape) != 2 or x.dtype != kernel.dtype:
         return keras.ops.matmul(x, kernel)
-    y = _vectors_by_matrix(tf.as_dtype(x.dtype))(x, kernel)
-    y.set_shape((x.shape[0], kernel.shape[1]))
-    return y
+    known = [tf.reshape(t, t.shape) for t in (x, kernel)]  # so that their gradients have a shape, which the function lacks
+    return tf.reshape(_vectors_by_matrix(known[0].dtype)(*known), (x.shape[0], kernel.shape[1]))
 
 
 @functools.cache

@@ -12,8 +12,8 @@ from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
 from innspect.graph.ir import channels_first
 from innspect.layers import flow
-from innspect.layers.affine import BatchNorm
 from innspect.layers.attention import Softmax
+from innspect.layers.diagonal import BatchNorm
 from innspect.layers.recurrent import RecurrentView
 from innspect.layers.relevance import Flat, WSquare
 

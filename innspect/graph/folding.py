@@ -7,7 +7,7 @@ which the shift does not reach (METHODS 5.4). The tensor between the two must ha
 from dataclasses import replace
 
 from innspect.graph.ir import Graph, Node
-from innspect.layers.affine import BatchNorm, Folded
+from innspect.layers.diagonal import BatchNorm, Folded
 
 
 def _negative(axis, rank):

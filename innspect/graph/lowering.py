@@ -13,6 +13,7 @@ from innspect.graph import encoding, recurrent  # noqa: F401  (fill the table)
 from innspect.graph.ir import is_float, widened
 from innspect.graph.registry import lowers, opens
 from innspect.layers import affine
+from innspect.layers.diagonal import BatchNorm
 
 
 def _affine(trace, layer, x, view, spec, name=""):
@@ -63,7 +64,7 @@ def _activation(trace, layer, x, **_):
 
 @lowers(L.BatchNormalization)
 def _batch_normalization(trace, layer, x, **_):
-    view = affine.BatchNorm(layer, len(x.shape))
+    view = BatchNorm(layer, len(x.shape))
     return trace.emit("sum", view, x, layer=layer, view=view, operation="BatchNormalization")
 
 

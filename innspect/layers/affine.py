@@ -113,18 +113,25 @@ class EinsumDense(LayerAffine):
         return kernel * ops.reshape(scale, shape)
 
 
-class Conv(LayerAffine):
+class _Spatial(LayerAffine):
+    """Positions and channels, in either order."""
+
     family = "convolution"
 
     def __init__(self, layer, input_rank):
         super().__init__(layer, input_rank)
         self.channels_last = layer.data_format == "channels_last"
         self.input_axis = self.output_axis = -1 if self.channels_last else 1
-        self.folds_inputs = layer.padding == "valid"
 
     def bias(self):
         bias = super().bias()
         return bias if bias is None or self.channels_last else ops.reshape(bias, (1, -1) + (1,) * (self.input_rank - 2))
+
+
+class Conv(_Spatial):
+    def __init__(self, layer, input_rank):
+        super().__init__(layer, input_rank)
+        self.folds_inputs = layer.padding == "valid"
 
     def kernel_extent(self):
         first = 1 if self.channels_last else 2
@@ -132,11 +139,8 @@ class Conv(LayerAffine):
         return [(first + i, (k - 1) * d + 1) for i, (k, d) in enumerate(zip(sizes, rates, strict=True))]
 
     def linear(self, x, kernel):
-        layer, padding = self.layer, self.layer.padding
-        if padding == "causal":
-            pad = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
-            x = ops.pad(x, [[0, 0], [pad, 0], [0, 0]] if self.channels_last else [[0, 0], [0, 0], [pad, 0]])
-            padding = "valid"
+        layer = self.layer
+        x, padding = self._padded(x)
         return backend.conv(
             x,
             kernel,
@@ -145,6 +149,15 @@ class Conv(LayerAffine):
             dilation_rate=layer.dilation_rate,
             data_format=layer.data_format,
         )
+
+    def _padded(self, x):
+        """The input and the padding left to do; causal padding, which operations do not know, is done here."""
+        if self.layer.padding != "causal":
+            return x, self.layer.padding
+        (axis, extent), *_ = self.kernel_extent()
+        pads = [[0, 0]] * 3
+        pads[axis] = [extent - 1, 0]
+        return ops.pad(x, pads), "valid"
 
     def scale_outputs(self, kernel, scale):
         return kernel * scale
@@ -170,14 +183,15 @@ class DepthwiseConv(Conv):
         return super().bias() if self._has_bias else None
 
     def linear(self, x, kernel):
-        layer, padding, strides = self.layer, self.layer.padding, self.layer.strides
-        if padding == "causal":
-            rate = layer.dilation_rate[0] if isinstance(layer.dilation_rate, tuple | list) else layer.dilation_rate
-            pad = rate * (kernel.shape[0] - 1)
-            x = ops.pad(x, [[0, 0], [pad, 0], [0, 0]] if self.channels_last else [[0, 0], [0, 0], [pad, 0]])
-            padding = "valid"
+        layer = self.layer
+        x, padding = self._padded(x)
         return ops.depthwise_conv(
-            x, kernel, strides=strides, padding=padding, dilation_rate=layer.dilation_rate, data_format=layer.data_format
+            x,
+            kernel,
+            strides=layer.strides,
+            padding=padding,
+            dilation_rate=layer.dilation_rate,
+            data_format=layer.data_format,
         )
 
     def scale_outputs(self, kernel, scale):
@@ -187,22 +201,11 @@ class DepthwiseConv(Conv):
         return kernel * scale[:, None]
 
 
-class PointwiseConv(LayerAffine):
+class PointwiseConv(_Spatial):
     """The second half of a separable convolution: a 1x1 convolution with the layer's bias."""
-
-    family = "convolution"
-
-    def __init__(self, layer, input_rank):
-        super().__init__(layer, input_rank)
-        self.channels_last = layer.data_format == "channels_last"
-        self.input_axis = self.output_axis = -1 if self.channels_last else 1
 
     def kernel(self):
         return live(self.layer.pointwise_kernel)
-
-    def bias(self):
-        bias = super().bias()
-        return bias if bias is None or self.channels_last else ops.reshape(bias, (1, -1) + (1,) * (self.input_rank - 2))
 
     def linear(self, x, kernel):
         return backend.conv(x, kernel, strides=1, padding="valid", data_format=self.layer.data_format)
@@ -251,76 +254,3 @@ class ConstantMatrix(Affine):
 
     def linear(self, x, kernel):
         return self._function(x, kernel)
-
-
-class Folded(Affine):
-    """An affine layer with the diagonal affine map before or after it taken in: exactly the same function."""
-
-    def __init__(self, base, diagonal, after):
-        self.base, self.diagonal, self.after = base, diagonal, after
-        self.family, self.input_rank = base.family, getattr(base, "input_rank", None)
-        self.input_axis, self.output_axis = base.input_axis, base.output_axis
-        self.folds_outputs, self.folds_inputs = base.folds_outputs, base.folds_inputs
-        self.layer = getattr(base, "layer", None)
-
-    def kernel(self):
-        scale = self.diagonal.scale()
-        fold = self.base.scale_outputs if self.after else self.base.scale_inputs
-        return fold(self.base.kernel(), scale)
-
-    def bias(self):
-        bias, shift = self.base.bias(), self.diagonal.shift()
-        if self.after:
-            shift = self._over_outputs(shift)
-            return shift if bias is None else bias * self._over_outputs(self.diagonal.scale()) + shift
-        moved = self.base.shift_of_inputs(self.base.kernel(), shift)
-        return moved if bias is None else moved + bias
-
-    def _over_outputs(self, vector):
-        if self.output_axis == -1:
-            return vector
-        return ops.reshape(vector, (1, -1) + (1,) * (self.input_rank - 2))
-
-    def linear(self, x, kernel):
-        return self.base.linear(x, kernel)
-
-    def scale_outputs(self, kernel, scale):
-        return self.base.scale_outputs(kernel, scale)
-
-    def scale_inputs(self, kernel, scale):
-        return self.base.scale_inputs(kernel, scale)
-
-    def shift_of_inputs(self, kernel, shift):
-        return self.base.shift_of_inputs(kernel, shift)
-
-    def kernel_extent(self):
-        return self.base.kernel_extent()
-
-
-class BatchNorm:
-    """The diagonal affine map of batch normalization in inference: y = scale x + shift along one axis."""
-
-    def __init__(self, layer, rank):
-        self.layer, self.rank = layer, rank
-        self.axis = layer.axis if layer.axis < 0 else layer.axis - rank
-
-    def scale(self):
-        layer = self.layer
-        deviation = ops.sqrt(live(layer.moving_variance) + layer.epsilon)
-        return (live(layer.gamma) if layer.scale else 1.0) / deviation
-
-    def shift(self):
-        shift = -live(self.layer.moving_mean) * self.scale()
-        return shift + live(self.layer.beta) if self.layer.center else shift
-
-    def __call__(self, x):
-        layer = self.layer
-        return ops.batch_normalization(
-            x,
-            mean=live(layer.moving_mean),
-            variance=live(layer.moving_variance),
-            axis=layer.axis,
-            offset=live(layer.beta) if layer.center else None,
-            scale=live(layer.gamma) if layer.scale else None,
-            epsilon=layer.epsilon,
-        )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from innspect import backend
 from innspect.graph.operations import Extremum, Rectifier
-from innspect.layers.affine import BatchNorm
+from innspect.layers.diagonal import BatchNorm
 from innspect.patterns.layout import layout_of
 
 

@@ -499,6 +499,23 @@ def test_masked_and_future_tokens_get_exactly_nothing(method, double):
     assert np.abs(R[:, :4]).min() > 1e-6
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_a_mask_that_is_added_gets_nothing_however_large_its_numbers(dtype, double):
+    """(1 - mask) * -1e9 is 0 or takes no part; the learned bias it is added to keeps its share, in the books too."""
+    x, mask = keras.Input((5, 6)), keras.Input((5,), dtype=dtype)
+    q, k, v = (L.Dense(4)(x) for _ in range(3))
+    added = (1.0 - ops.cast(mask[:, None, :], "float32")) * -1e9 + array(5, 5)
+    scores = ops.matmul(q, ops.transpose(k, (0, 2, 1))) + added
+    model = shake(keras.Model([x, mask], L.Dense(3)(ops.matmul(ops.softmax(scores), v)[:, 0])))
+    data = [array(2, 5, 6), np.array([[1, 1, 1, 1, 1], [1, 1, 0, 1, 0]], dtype)]
+    analyzer = innspect.create_analyzer("lrp.attention", model)
+    tokens, masked = analyzer.analyze(data, 1)
+    assert not masked.any()
+    assert not tokens[1, [2, 4]].any()
+    assert np.abs(tokens[0]).min() > 1e-6
+    assert analyzer.conservation(data, 1).error < 1e-6
+
+
 def block_causal(x):
     return L.Add()([x, L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)])
 
@@ -556,7 +573,9 @@ def test_recurrent_layers_between(double):
     model = shake(keras.Model(x, read_out(L.Add()([h, L.MultiHeadAttention(2, 3)(h, h)]))))
     data = array(2, 4, 3).astype("float64")
     expected = attributions("lrp.z", model, data)
-    np.testing.assert_allclose(attributions("lrp.attention", model, data), expected, rtol=1e-3, atol=1e-5)
+    analyzer = innspect.create_analyzer("lrp.attention", model)
+    np.testing.assert_allclose(analyzer.analyze(data, 1), expected, rtol=1e-3, atol=1e-5)
+    assert analyzer.conservation(data, 1).error < 1e-6
 
 
 def test_outputs_in_a_dict_keep_their_names():

@@ -16,6 +16,7 @@ from innspect.layers.gradient import Gradient
 from innspect.layers.recurrent import RecurrentView, recurrent_rule
 from innspect.layers.relevance import Epsilon
 
+_EARLY = {"pass": flow.Pass(), "reindex": flow.Reindex(), "sum": flow.Proportional()}
 _LINEAR = {"Cast", "SaturateCast", "ConvertToTensor", "Copy", "Negative", "NanToNum"}
 
 
@@ -53,7 +54,7 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
         if node.kind == "embedding":
             return flow.SumOverEmbedding("inner")
         if node in self._early:
-            passing = getattr(node.view, "relevance_rule", None) or (flow.Pass() if node.kind == "pass" else flow.Reindex())
+            passing = getattr(node.view, "relevance_rule", None) or _EARLY[node.kind]
             return FromRelevance(passing, tuple(t not in self._relevant for t in node.outputs), outgoing=False)
         if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
             return flow.Reindex()
@@ -88,13 +89,16 @@ def _takers(node):
 
 
 def _before_the_network(graph):
-    """What only prepares the input, such as rescaling: there relevance itself passes on, also where a pixel is 0.
+    """What only prepares the input: there relevance itself passes on.
+
+    It also does where a pixel is 0, and at (1 - mask) * -1e9, which is 0 or takes no part, so that no relevance arrives: in
+    gradient form the mask would get what 1 and -1e9 had to cancel.
 
     Returns:
         The set of such nodes, and the set of tensors that only they, and embeddings, read.
     """
     consumers, outputs = graph.consumers(), set(graph.outputs)
-    early = {n for n in graph.nodes if n.kind in ("pass", "reindex")}
+    early = {n for n in graph.nodes if n.kind in ("pass", "reindex") or (n.kind == "sum" and len(n.active_inputs) == 1)}
 
     def read_by_them(tensor):
         readers = [reader for reader, _ in consumers.get(tensor, ()) if reader.kind != "constant"]

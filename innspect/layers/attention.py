@@ -122,6 +122,16 @@ class FromRelevance(Rule):
             return passed
         return [None if r is None else safe_divide(r, x) for r, x in zip(passed, inputs, strict=True)]
 
+    def shares(self, layer, saved, signals):
+        """The rule's own, and what a gradient cannot carry: relevance of an input that is 0."""
+        inputs, _, saved = saved
+        shares = dict(self.rule.shares(layer, saved, signals))
+        if self.outgoing:
+            passed = zip(self.rule.backward(layer, saved, signals), inputs, strict=True)
+            lost = [ops.where(x == 0, r, ops.zeros_like(r)) for r, x in passed if r is not None]
+            shares["dropped"] = [*shares.get("dropped", ()), *lost]
+        return shares
+
 
 class RelevanceProgram(Program):
     """A program whose signals are gradients between the layers, and relevance where they come out.

@@ -551,6 +551,35 @@ def test_lengths_that_are_known_at_run_time_only(double):
         np.testing.assert_allclose(analyzer.analyze(data, 1), expected, rtol=1e-6, atol=1e-9)
 
 
+class Distances(L.Layer):
+    """Mixes tokens by how far apart they are, with everything that lengths are written into."""
+
+    def call(self, x):
+        batch, length = ops.shape(x)[:2]
+        rows = ops.repeat(ops.arange(length)[None], length, axis=0)
+        far = ops.cast(ops.abs(rows - ops.transpose(rows)), x.dtype)
+        near = ops.exp(-ops.tile(far, (1, 2))[None, :, :length])
+        return ops.matmul(ops.broadcast_to(near, (batch, length, length)), x) * ops.ones((batch, length, 1))
+
+
+def test_shapes_repeats_and_slices_of_lengths_known_at_run_time_only(double):
+    """As a model of that length, where only the number of samples is not known."""
+    x = keras.Input((None, 6))
+    layers = [Distances(), L.Dense(3)]
+
+    def make(x):
+        return keras.Model(x, layers[1](L.GlobalAveragePooling1D()(layers[0](x))))
+
+    model = shake(make(x))
+    analyzer = innspect.create_analyzer("lrp.z", model)
+    assert not analyzer._clone.unopened
+    for length in (3, 5):
+        data = array(2, length, 6).astype("float64")
+        known = innspect.create_analyzer("lrp.z", make(keras.Input((length, 6))))
+        assert not known._clone.unopened
+        np.testing.assert_allclose(analyzer.analyze(data, 1), known.analyze(data, 1), rtol=1e-6, atol=1e-9)
+
+
 def test_a_token_of_a_length_not_known_beforehand_is_a_target(double):
     """A generated token: (place, id), as a tuple."""
     tokens = keras.Input((None,), dtype="int32")
@@ -613,6 +642,17 @@ def test_the_books_close(method, epsilon, double):
     np.testing.assert_allclose(ours.delta, ours.targets - per_sample(ours.attributions), rtol=1e-9)
     lost = sum(books.columns[c].sum(0) for c in ("bias", "stabiliser", "dropped"))
     np.testing.assert_allclose(lost, ours.delta, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["lrp.attention", "lrp.z"])
+def test_the_books_find_the_samples_where_another_axis_is_first(method, double):
+    """Queries, keys and values apart along the first axis, and a largest score that becomes exactly 0."""
+    x = keras.Input((4, 6))
+    q, k, v = ops.unstack(ops.transpose(ops.reshape(L.Dense(18)(x), (-1, 4, 3, 6)), (2, 0, 1, 3)), 3)
+    scores = ops.matmul(q, ops.transpose(k, (0, 2, 1)))
+    scores = scores - ops.max(scores, axis=-1, keepdims=True)
+    model = shake(keras.Model(x, read_out(ops.matmul(ops.softmax(scores), v))))
+    assert innspect.create_analyzer(method, model).conservation(array(2, 4, 6), 1).error < 1e-6
 
 
 def test_epsilon_is_that_of_the_epsilon_rule(double):

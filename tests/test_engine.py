@@ -257,6 +257,53 @@ def test_a_layer_that_can_neither_be_opened_nor_run_is_named():
         innspect.create_analyzer("gradient", model)
 
 
+class Halved(L.Layer):
+    def call(self, x):
+        return x / 2
+
+
+class Holder(L.Layer):
+    """Says what it makes, so that Keras never builds what it holds."""
+
+    def __init__(self, held, **kwargs):
+        super().__init__(**kwargs)
+        self.held = held
+
+    def build(self, shape):
+        self.built = True
+
+    def call(self, x):
+        return self.held(x)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+
+def test_what_has_no_weights_need_not_be_built():
+    data = array(2, 4)
+    model = keras.Sequential([keras.Input((4,)), Holder(Halved())])
+    np.testing.assert_allclose(innspect.create_analyzer("input_t_gradient", model).analyze(data, 1)[:, 1], data[:, 1] / 2)
+    with pytest.raises(innspect.NotAnalyzeableModelError, match=r"'holder.*/dense' is not built.*Call the model once"):
+        innspect.create_analyzer("gradient", keras.Sequential([keras.Input((4,)), Holder(L.Dense(4, name="dense"))]))
+
+
+class Shifting(L.Layer):
+    """Takes another place on symbolic tensors, which there is not in the data."""
+
+    def call(self, x):
+        return x[:, : 2 if isinstance(x, keras.KerasTensor) else 3]
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor((None, 3), dtype=x.dtype)
+
+
+def test_a_step_that_cannot_run_on_data_is_named():
+    x = keras.Input((4,))
+    model = shake(keras.Model(x, L.Dense(2, name="out")(Shifting(name="shifting")(x))))
+    with pytest.raises(innspect.NotAnalyzeableModelError, match=r"'out' \(a Dense\) cannot run on data.*register_reverse_map"):
+        innspect.create_analyzer("gradient", model)
+
+
 # ---------------------------------------------------------------------- live weights
 FOLLOWERS = ["gradient", "lrp.epsilon", "lrp.alpha_2_beta_1", "lrp.w_square"]
 

@@ -293,6 +293,40 @@ def text_model(**arguments):
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("method", ["gradient", "lrp.z", "deep_lift"])
+def test_the_largest_and_what_is_sorted_are_copies(method):
+    """As a model that takes the same entries by their places."""
+    data = array(2, 5)
+    descending, ascending = np.argsort(-data, axis=1)[:, :2], np.argsort(data, axis=1)
+    x, places, order = keras.Input((5,)), keras.Input((2,), dtype="int32"), keras.Input((5,), dtype="int32")
+    layer = L.Dense(3)
+
+    def make(inputs, largest, ordered):
+        return keras.Model(inputs, layer(ops.concatenate([largest, ordered], -1)))
+
+    model = shake(make(x, ops.top_k(x, 2)[0], ops.sort(x)))
+    taken = make([x, places, order], *(ops.take_along_axis(x, at, axis=-1) for at in (places, order)))
+    expected = innspect.create_analyzer(method, taken).analyze([data, descending.astype("int32"), ascending.astype("int32")])[0]
+    np.testing.assert_allclose(innspect.create_analyzer(method, model).analyze(data), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["lrp.epsilon", "deep_lift"])
+def test_a_fourier_transform_is_the_linear_map_that_it_is(method):
+    x = keras.Input((6,))
+    head = L.Dense(3)
+    model = shake(keras.Model(x, head(ops.concatenate([ops.relu(part) for part in ops.rfft(x)], -1))))
+    parts = [L.Dense(4, use_bias=False, activation="relu", name=name) for name in ("real", "imaginary")]
+    dense = keras.Model(x, head(ops.concatenate([part(x) for part in parts], -1)))
+    for part, kernel in zip(parts, (np.fft.rfft(np.eye(6)).real, np.fft.rfft(np.eye(6)).imag), strict=True):
+        part.set_weights([kernel])
+    data = array(2, 6)
+    expected = innspect.create_analyzer(method, dense).analyze(data, 1)
+    analyzer = innspect.create_analyzer(method, model)
+    np.testing.assert_allclose(analyzer.analyze(data, 1), expected, rtol=1e-4, atol=1e-5)
+    if method == "lrp.epsilon":
+        assert analyzer.conservation(data, 1).error < 1e-5
+
+
 def test_an_id_gets_what_its_vector_gets():
     model, x = text_model()
     vectors = keras.Input((5, 4))

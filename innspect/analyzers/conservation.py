@@ -127,15 +127,23 @@ class Conserving:
 
 def _entry(step, arrived, left, saved, batch):
     """One row of the books."""
+    received = [(r, _batch_axis(t)) for r, t in zip(arrived, step.outputs, strict=True)]
+    passed = [(r, _batch_axis(t)) for r, t in zip(left, step.inputs, strict=True) if r is not None and t.active]
+    axes = {tuple(r.shape): axis for r, axis in [*passed, *received]}
     zero = ops.zeros((batch,), arrived[0].dtype)
-    shares = step.rule.shares(step, saved, arrived)
+
+    def total(tensors):
+        return sum((per_sample(ops.moveaxis(r, axis, 0) if axis else r, batch) for r, axis in tensors), zero)
+
     row = {
-        "received": _total(arrived, batch, zero),
-        "passed_on": _total([r for r, t in zip(left, step.inputs, strict=True) if r is not None and t.active], batch, zero),
-        "magnitude": _total([ops.absolute(s) for s in arrived], batch, zero),
+        "received": total(received),
+        "passed_on": total(passed),
+        "magnitude": total([(ops.absolute(r), axis) for r, axis in received]),
     }
-    return row | {share: _total(shares.get(share, ()), batch, zero) for share in _SHARES}
+    shares = step.rule.shares(step, saved, arrived)
+    return row | {share: total([(r, axes.get(tuple(r.shape), 0)) for r in shares.get(share, ())]) for share in _SHARES}
 
 
-def _total(tensors, batch, zero):
-    return sum((per_sample(t, batch) for t in tensors), zero)
+def _batch_axis(tensor):
+    """Where the samples are: attention that takes queries, keys and values apart may have those first."""
+    return tensor.shape.index(None) if None in tensor.shape else 0

@@ -109,7 +109,15 @@ def _run_graph(graph, tensors):
     """The value of every tensor."""
     env = dict(zip(graph.inputs, tensors, strict=True))
     for node in graph.nodes:
-        env.update(zip(node.outputs, node(*[env[t] for t in node.inputs]), strict=True))
+        try:
+            outputs = node(*[env[t] for t in node.inputs])
+        except Exception as reason:
+            raise NotAnalyzeableModelError(
+                f"{node.path!r} (a {node.operation}) cannot run on data: its layer's `call` behaves differently on symbolic "
+                "tensors. Register a reverse mapping for the layer's class with `innspect.register_reverse_mapping`, which "
+                f"keeps the layer whole. Received: {reason}"
+            ) from reason
+        env.update(zip(node.outputs, outputs, strict=True))
     return env
 
 

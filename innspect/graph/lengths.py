@@ -11,6 +11,7 @@ import threading
 import keras
 
 _MAKERS = ("arange", "ones", "zeros", "full")
+_RESHAPERS = ("broadcast_to", "reshape", "repeat", "tile")
 _SHAPES = ("newshape", "shape", "repeats")
 _wanted = threading.local()
 
@@ -73,8 +74,22 @@ def functions(trace_of):
 
         return make
 
-    original = {name: getattr(keras.ops, name) for name in ("shape", *_MAKERS)}
-    return {"shape": shape} | {name: maker(name) for name in _MAKERS}
+    def reshaper(name):
+        def reshape(x, *args, **kwargs):
+            if trace_of() is not None and not isinstance(x, keras.KerasTensor) and _has_lengths((args, kwargs)):
+                x = _constant(trace_of(), x)  # on which the operation is one of the graph
+            return original[name](x, *args, **kwargs)
+
+        return reshape
+
+    original = {name: getattr(keras.ops, name) for name in ("shape", *_MAKERS, *_RESHAPERS)}
+    return {"shape": shape} | {name: maker(name) for name in _MAKERS} | {name: reshaper(name) for name in _RESHAPERS}
+
+
+def _constant(trace, x):
+    x = keras.ops.convert_to_tensor(x)
+    spec = keras.KerasTensor(x.shape, dtype=keras.backend.standardize_dtype(x.dtype))
+    return trace.emit("constant", lambda: x, spec=spec, name="constant", operation="Constant")
 
 
 def _axis_of(trace, x, axis):
@@ -106,35 +121,69 @@ def _one(leaf):
     return 1 if isinstance(leaf, Length) else leaf
 
 
-def with_lengths(operation):
-    """Where an operation was given a shape with lengths in it.
+def with_lengths(operation, args):
+    """Where an operation was given a shape with lengths in it, or a length as the number of repeats or in a slice.
 
     Returns:
         A function `(*args) -> spec` that gives the shape of the result with None in their place, a function
         `(*args, lengths)` that computes the operation, and the lengths' symbols; or None where there are none.
     """
-    name = next((a for a in _SHAPES if isinstance(vars(operation).get(a), tuple | list)), None)
-    if name is None or not _has_lengths(list(vars(operation)[name])):
+    if type(operation).__name__ == "GetItem":
+        return _sliced(operation, args[1])
+    name = next((a for a in _SHAPES if _has_lengths(vars(operation).get(a))), None)
+    if name is None:
         return None
-    target = list(vars(operation)[name])
+    given = vars(operation)[name]
+    target = [given] if isinstance(given, Length) else list(given)
     places = [i for i, d in enumerate(target) if isinstance(d, Length)]
-    unknown = 1 if name == "repeats" else None
+
+    def filled(values):
+        supply = iter(values)
+        made = tuple(next(supply) if isinstance(d, Length) else d for d in target)
+        return _with(operation, name, made[0] if isinstance(given, Length) else made)
 
     def spec(*args, **kwargs):
-        blank = _with(operation, name, tuple(unknown if isinstance(d, Length) else d for d in target))
-        found = blank.compute_output_spec(*args, **kwargs)
+        found = filled([1 if name == "repeats" else None for _ in places]).compute_output_spec(*args, **kwargs)
         shape = list(found.shape)
-        for place in places:
+        axis = getattr(operation, "axis", None)  # of what repeats along one
+        for place in places if axis is None else [axis + len(target)]:
             shape[place - len(target)] = None
         return keras.KerasTensor(shape, dtype=found.dtype)
 
     def call(*args, lengths, **kwargs):
-        filled = list(target)
-        for place, length in zip(places, lengths, strict=True):
-            filled[place] = length
-        return _with(operation, name, tuple(filled)).call(*args, **kwargs)
+        return filled(lengths).call(*args, **kwargs)
 
     return spec, call, [target[i].symbol for i in places]
+
+
+def _sliced(operation, key):
+    """As `with_lengths`, of `x[key]`."""
+    parts = [_ends(part) for part in (key if isinstance(key, tuple | list) else (key,))]
+    symbols = [end.symbol for part in parts for end in part or () if isinstance(end, Length)]
+    if not symbols:
+        return None
+    if Ellipsis in key:
+        raise ValueError("it slices with an ellipsis and a length that is not known beforehand")
+
+    def spec(x, key):
+        blank = tuple(slice(None) if _has_lengths(part) else given for part, given in zip(parts, key, strict=True))
+        found = operation.compute_output_spec(x, blank)
+        kept = [place for place, part in enumerate(parts) if part or key[place] is None]  # an index leaves no axis
+        shape = list(found.shape)
+        for axis, place in enumerate(kept):
+            shape[axis] = None if _has_lengths(parts[place]) else shape[axis]
+        return keras.KerasTensor(shape, dtype=found.dtype)
+
+    def call(x, key, lengths):
+        supply = iter(lengths)
+        filled = [[next(supply) if isinstance(end, Length) else end for end in part or ()] for part in parts]
+        return operation.call(x, tuple(slice(*ends) if ends else given for ends, given in zip(filled, key, strict=True)))
+
+    return spec, call, symbols
+
+
+def _ends(part):
+    return (part.start, part.stop, part.step) if isinstance(part, slice) else ()
 
 
 def _with(operation, name, value):

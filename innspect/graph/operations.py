@@ -21,7 +21,7 @@ _KINDS = {
     "Hsplit Vsplit Dsplit ArraySplit DepthToSpace SpaceToDepth ExtractPatches Unfold Tril Triu Diagonal CropImages "
     "PadImages View Diag Diagflat",
     "sum": "Add Subtract Mean Sum AveragePool AdaptiveAveragePool Average Cumsum Fold RGBToGrayscale GaussianBlur "
-    "ScaleAndTranslate",
+    "ScaleAndTranslate FFT FFT2 IFFT2 RFFT IRFFT STFT ISTFT",
     "winner": "Max Amax Min Amin Maximum Minimum Fmax Fmin MaxPool AdaptiveMaxPool",
     "product": "Multiply",
     "quotient": "Divide TrueDivide DivideNoNan",
@@ -147,6 +147,8 @@ def _reshaping(operation):
     target = tuple(getattr(operation, "newshape", None) or operation.shape)
     if None not in target:
         return operation.call
+    if sum(d in (None, -1) for d in target[target[0] is None :]) > 1:
+        raise ValueError(f"it reshapes to {target}, with more than one length that is not known beforehand")
     reshape = ops.reshape if type(operation).__name__ == "Reshape" else ops.broadcast_to
 
     def call(x):

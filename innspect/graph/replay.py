@@ -182,7 +182,7 @@ class Trace:
             return opened
         kind, function, view = operations.describe(operation, args, kwargs)
         spec, more = operation.compute_output_spec, {}
-        with_shape = with_lengths(operation)
+        with_shape = with_lengths(operation, args)
         if with_shape is not None:
             spec, function, more["lengths"] = with_shape
         outputs = spec(*args, **kwargs)
@@ -194,7 +194,7 @@ class Trace:
 
     def call(self, layer, args, kwargs):
         """A layer on symbolic tensors (or, inside an opened layer, on anything)."""
-        if not layer.built:
+        if not layer.built and type(layer).build is not keras.Layer.build:  # else it has no weights of its own
             raise NotAnalyzeableModelError(
                 f"The layer {'/'.join([*self._stack, layer.name])!r} is not built, so it has no weights to explain. "
                 "Call the model once on data, or `model.build(input_shape)`, before creating an analyzer."

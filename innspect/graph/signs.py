@@ -8,7 +8,9 @@ from innspect.graph.operations import NONNEGATIVE, Extremum, Rectifier
 _ANY = {"Maximum"}  # one operand that is not negative is enough
 _KEEPING = {"reindex", "winner", "product", "sum", "softmax"}
 _FILLING = {"Pad", "Where", "Select"}  # an integer among their arguments is a value, not a place
-_SIGNED_SUMS = {"Subtract", "BatchNormalization", "Resize", "Resizing", "GaussianBlur", "ScaleAndTranslate"}
+_SIGNED_SUMS = set(
+    "Subtract BatchNormalization Resize Resizing GaussianBlur ScaleAndTranslate FFT FFT2 IFFT2 RFFT IRFFT STFT ISTFT".split()
+)
 
 
 def nonnegative(graph):

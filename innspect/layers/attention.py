@@ -39,9 +39,12 @@ class Linear(Rule):
         return safe_divide(y, stabilised(y, self.epsilon))
 
     def shares(self, layer, saved, signals):
-        """Of relevance: what the constants of an affine map take is what the inputs do not account for."""
+        """Of relevance: what the constants of an affine map take is what the inputs do not account for.
+
+        `saved` has the outputs' gradients besides: where an output is 0, as in x - max(x), its relevance does not tell.
+        """
+        *saved, gradients = saved
         inputs, outputs, _ = saved
-        gradients = [safe_divide(r, y) for r, y in zip(signals, outputs, strict=True)]
         stabiliser = [r * (1 - self._kept(y)) for r, y in zip(signals, outputs, strict=True)]
         left = [x * g for x, g in zip(inputs, self.backward(layer, saved, gradients), strict=True) if g is not None]
         return {"stabiliser": stabiliser, "bias": [*signals, *(-s for s in [*stabiliser, *left])]}
@@ -170,6 +173,7 @@ class RelevanceProgram(Program):
                 for s, t in zip(signals, tensors, strict=True)
             ]
 
+        saved = (*saved, arrived) if isinstance(step.rule, Linear) else saved
         return step, relevance(arrived, step.outputs), relevance(left, step.inputs), saved
 
 

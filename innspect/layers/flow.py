@@ -56,23 +56,26 @@ class Proportional(Rule):
 
     def forward(self, layer, inputs):
         outputs, pullback = layer.active_vjp(inputs)
-        return outputs, (inputs, outputs[0], pullback)
+        return outputs, (inputs, outputs, pullback)
 
-    def _ratio(self, y, signal):
-        return safe_divide(signal, stabilised(y, self.epsilon))
+    def _ratios(self, outputs, signals):
+        return [safe_divide(r, stabilised(y, self.epsilon)) for r, y in zip(signals, outputs, strict=True)]
 
     def backward(self, layer, saved, signals):
-        inputs, y, pullback = saved
-        messages = pullback([self._ratio(y, signals[0])])
+        inputs, outputs, pullback = saved
+        messages = pullback(self._ratios(outputs, signals))
         return [None if m is None else x * m for x, m in zip(inputs, messages, strict=True)]
 
     def shares(self, layer, saved, signals):
-        _, y, _ = saved
-        ratio = self._ratio(y, signals[0])
+        _, outputs, _ = saved
         kept = [-r for r in self.backward(layer, saved, signals) if r is not None]
-        moved = stabilised(y, self.epsilon)
-        dropped = ops.where(moved == 0, signals[0], ops.zeros_like(y))
-        return {"stabiliser": [ratio * (moved - y)], "dropped": [dropped], "bias": [ratio * y, *kept]}
+        shares = {"stabiliser": [], "dropped": [], "bias": kept}
+        for y, signal, ratio in zip(outputs, signals, self._ratios(outputs, signals), strict=True):
+            moved = stabilised(y, self.epsilon)
+            shares["stabiliser"].append(ratio * (moved - y))
+            shares["dropped"].append(ops.where(moved == 0, signal, ops.zeros_like(y)))
+            shares["bias"].append(ratio * y)
+        return shares
 
 
 class WinnerOfOperands(Rule):

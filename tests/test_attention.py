@@ -504,7 +504,7 @@ def test_a_mask_that_is_added_gets_nothing_however_large_its_numbers(dtype, doub
     """(1 - mask) * -1e9 is 0 or takes no part; the learned bias it is added to keeps its share, in the books too."""
     x, mask = keras.Input((5, 6)), keras.Input((5,), dtype=dtype)
     q, k, v = (L.Dense(4)(x) for _ in range(3))
-    added = (1.0 - ops.cast(mask[:, None, :], "float32")) * -1e9 + array(5, 5)
+    added = (1.0 - ops.cast(mask[:, None, :], x.dtype)) * -1e9 + array(5, 5).astype(x.dtype)
     scores = ops.matmul(q, ops.transpose(k, (0, 2, 1))) + added
     model = shake(keras.Model([x, mask], L.Dense(3)(ops.matmul(ops.softmax(scores), v)[:, 0])))
     data = [array(2, 5, 6), np.array([[1, 1, 1, 1, 1], [1, 1, 0, 1, 0]], dtype)]

@@ -485,5 +485,5 @@ def test_a_path_where_the_layer_depends_on_ids_only_is_refused():
     inputs = {"ids": keras.Input((4,), dtype="int32", name="ids"), "numbers": keras.Input((2,), name="numbers")}
     h = L.Concatenate()([L.Flatten()(L.Embedding(9, 3, name="embedding")(inputs["ids"])), inputs["numbers"]])
     analyzer = innspect.create_analyzer("rsi_grad_cam", keras.Model(inputs, L.Dense(2)(h)), steps=2)
-    with pytest.raises(ValueError, match="no straight path between ids, which are all that the layer 'embedding'"):
+    with pytest.raises(ValueError, match="no straight path between ids or masks, which are all that the layer 'embedding'"):
         analyzer.analyze({"ids": models.ids(3, 4, below=9), "numbers": models.array(3, 2)})

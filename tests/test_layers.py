@@ -306,8 +306,11 @@ def test_the_largest_and_what_is_sorted_are_copies(method):
 
     model = shake(make(x, ops.top_k(x, 2)[0], ops.sort(x)))
     taken = make([x, places, order], *(ops.take_along_axis(x, at, axis=-1) for at in (places, order)))
-    expected = innspect.create_analyzer(method, taken).analyze([data, descending.astype("int32"), ascending.astype("int32")])[0]
+    expected, *of_places = innspect.create_analyzer(method, taken).analyze(
+        [data, descending.astype("int32"), ascending.astype("int32")]
+    )
     np.testing.assert_allclose(innspect.create_analyzer(method, model).analyze(data), expected, rtol=1e-5, atol=1e-6)
+    assert not any(places.any() for places in of_places)
 
 
 @pytest.mark.parametrize("method", ["lrp.epsilon", "deep_lift"])

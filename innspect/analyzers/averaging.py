@@ -19,6 +19,7 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
+from innspect.analyzers.data import on_device
 from innspect.analyzers.registry import accepted_arguments, create_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.selection import explained_value
@@ -175,7 +176,7 @@ class Batch:
 
     def __init__(self, runner, inputs, rows, chosen, number, at, several):
         self.runner, self.number, self.at, self.several = runner, number, at, several
-        self.xs = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
+        self.xs = on_device([a[rows] for a in inputs.arrays], runner.analyzer._clone)
         self.room = max(1, inputs.batch_size // len(rows))
         self.chosen = chosen
         self.values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]

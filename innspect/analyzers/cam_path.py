@@ -18,11 +18,11 @@ SELECTIONS = ("positive", "relu_grad", "none")
 
 
 class _Straight:
-    """The points from the references to the inputs, in equal steps; ids stay what they are."""
+    """The points from the references to the inputs, in equal steps; ids and masks stay what they are."""
 
     def __init__(self, steps, references, inputs):
         self._steps, self._references, self._inputs = steps, references, inputs
-        self.fixed = references.ids  # for each input, whether it stays what it is
+        self.fixed = references.still
 
     def __len__(self):
         return self._steps + 1
@@ -33,7 +33,8 @@ class _Straight:
         for x, start in zip([a[rows] for a in self._inputs.arrays], self._references.take(0, rows), strict=True):
             t = share.reshape(-1, *[1] * x.ndim)
             at = np.broadcast_to(x, (len(share), *x.shape)) if start is None else (1 - t) * start + t * x
-            placed.append(at.reshape(-1, *x.shape[1:]).astype(x.dtype))
+            dtype = x.dtype if start is None else start.dtype  # whole numbers move in floating point
+            placed.append(at.reshape(-1, *x.shape[1:]).astype(dtype))
         return placed
 
 
@@ -122,8 +123,8 @@ class RsiGradCam(LayerMap):
         walk, key = inputs.walk, (number, *(s.key for s in chosen))
         if isinstance(walk, _Straight) and all(walk.fixed[i] for i in self.place(number).inputs):
             raise ValueError(
-                f"'{self.name}' has no straight path between ids, which are all that the layer {self.place(number).path!r} "
-                "depends on; give the points yourself as `path`."
+                f"'{self.name}' has no straight path between ids or masks, which are all that the layer "
+                f"{self.place(number).path!r} depends on; give the points yourself as `path`."
             )
         last = np.full(1, len(walk) - 1)
         xs = self._tensors(walk.points(last, rows))

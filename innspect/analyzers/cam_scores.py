@@ -11,7 +11,6 @@ from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.resize import resized
 from innspect.analyzers.stateless import repeated, values_of
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.ir import is_float
 from innspect.layers.cut import Evaluation
 
 
@@ -106,15 +105,17 @@ class ScoreCam(ChannelScores):
                 f"as many spatial axes. Received: maps of shape {tuple(a.shape[1:-1])} and inputs of shapes "
                 f"{[tuple(x.shape) for x in xs]}"
             )
-        if not is_float(xs[covered].dtype):
-            raise ValueError("'score_cam' multiplies the input with maps, so it needs an input of numbers. Received: ids")
+        if not self._clone.moves(self._clone.graph.inputs[covered]):
+            raise ValueError(
+                "'score_cam' multiplies the input with maps, so it needs an input of numbers. Received: ids or a mask"
+            )
         axes = tuple(range(1, len(a.shape) - 1))
         masks = resized(ops.take(a, channels, axis=-1), size, self.resize)
         low = ops.min(masks, axis=axes, keepdims=True)
         # The 1e-8 is no summand: TensorFlow's graph optimizer would take it from `low`, where it is lost.
         masks = (masks - low) / ops.maximum(ops.max(masks, axis=axes, keepdims=True) - low, 1e-8)
         masks = ops.moveaxis(masks, -1, 0)  # (channels, batch, *spatial axes)
-        count, x = channels.shape[0], xs[covered]
+        count, x = channels.shape[0], ops.cast(xs[covered], masks.dtype)
         if len(masks.shape) == len(x.shape):
             masks = ops.expand_dims(masks, 2 if reads_channels_first(self._graph, covered) else -1)
         masked = ops.reshape(masks * x[None], (count * x.shape[0], *x.shape[1:]))

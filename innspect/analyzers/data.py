@@ -4,6 +4,7 @@ import inspect
 
 import keras
 import numpy as np
+from keras import ops
 
 from innspect import backend
 from innspect.graph.ir import is_float, widen
@@ -132,3 +133,10 @@ def _check(x, spec, tensor, clone):
     if not whole:
         raise ValueError(f"The input {name!r} takes integers (dtype {target}). Received: fractions, dtype {array.dtype}")
     return array if target == "string" else array.astype(target)
+
+
+def on_device(arrays, clone):
+    """A model's inputs as tensors; numbers that can be moved, such as pixels, in floating point."""
+    tensors = [ops.convert_to_tensor(a) for a in arrays]
+    counted = [clone.moves(t) and not is_float(x.dtype) for t, x in zip(clone.graph.inputs, tensors, strict=True)]
+    return [ops.cast(x, "float32") if c else x for x, c in zip(tensors, counted, strict=True)]

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.analyzers.data import on_device
 from innspect.analyzers.references import Background, References, even_chunks
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
@@ -71,9 +72,10 @@ class DeepLift(ReverseAnalyzer):
         return graph, gone
 
     def rule(self, node):
-        ids = any(not is_float(node.inputs[p].dtype) for p in node.active_inputs) or isinstance(node.view, Lookup)
-        if ids and node.kind != "embedding":
-            return rules.Ids(getattr(node.view, "relevance_rule", None) or Reindex(), self.zero_vectors)
+        active = [node.inputs[p] for p in node.active_inputs]
+        ids = isinstance(node.view, Lookup) or any(self._clone.takes_ids(t) for t in active)
+        if (ids or not all(is_float(t.dtype) for t in active)) and node.kind != "embedding":
+            return rules.Ids(getattr(node.view, "relevance_rule", None) or Reindex(), ids and self.zero_vectors)
         if node.kind in ("affine", "sum"):
             return self._splitting(node) or rules.Linear()
         if node.kind == "reindex":
@@ -124,7 +126,7 @@ class DeepLift(ReverseAnalyzer):
         return super()._batches(inputs, batch_size)
 
     def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        xs = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
+        xs = on_device([a[rows] for a in inputs.arrays], self._clone)
         values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]
         key, function = (number, at, several, *[s.key for s in chosen]), self._averaged(number, chosen, at, several)
         total = None
@@ -182,12 +184,12 @@ class DeepLift(ReverseAnalyzer):
         return function
 
     def _pairs(self, xs, references):
-        """The model's inputs with their references; ids whose reference is the zero vector keep their ids."""
+        """The model's inputs with their references; masks, and ids whose reference is the zero vector, stay as they are."""
         given, pairs = iter(references), []
-        ids = [self._clone.takes_ids(t) and self.zero_vectors for t in self._clone.graph.inputs]
-        for x, keeps in zip(xs, ids, strict=True):
-            pair = rules.Pair(x, x if keeps else next(given))
-            pairs.append(pair if self._grouped and not any(ids) else rules.Pair(x, pair.reference))
+        still = [not self._clone.moves(t) and self.zero_vectors for t in self._clone.graph.inputs]
+        for x, stays in zip(xs, still, strict=True):
+            pair = rules.Pair(x, x if stays else next(given))
+            pairs.append(pair if self._grouped and not any(still) else rules.Pair(x, pair.reference))
         return pairs
 
     def _contribution(self, tensor, multiplier, pair):

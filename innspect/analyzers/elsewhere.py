@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.analyzers.data import on_device
 from innspect.analyzers.gradient import Input, Random
 from innspect.analyzers.selection import Selection
 
@@ -20,7 +21,7 @@ class BatchElsewhere:
     def __init__(self, owner, inputs, rows, chosen, number, at, several):
         self.owner, self.inputs, self.number, self.at, self.several = owner, inputs, number, at, several
         self.arrays = [a[rows] for a in inputs.arrays]
-        self.xs = [ops.convert_to_tensor(a) for a in self.arrays]
+        self.xs = on_device(self.arrays, owner._clone)
         self.room = max(1, inputs.batch_size // len(rows))
         self.chosen = [Selection(s.kind, None if s.values is None else s.rows(rows), s.function) for s in chosen]
 

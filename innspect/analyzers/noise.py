@@ -63,9 +63,7 @@ class Noisy(Averaging):
 
     def _draws(self, inputs, numbers):
         """Unit noise for each input that can be moved, then for each embedding, of the draws with these numbers."""
-        shapes = [
-            a.shape[1:] for a, t in zip(inputs.arrays, self._clone.graph.inputs, strict=True) if not self._clone.takes_ids(t)
-        ]
+        shapes = [a.shape[1:] for a, t in zip(inputs.arrays, self._clone.graph.inputs, strict=True) if self._clone.moves(t)]
         shapes += [_known(t.shape[1:], inputs) for t in (self.runner.embeddings if self.runner else ())]
         generators = [np.random.default_rng([inputs.entropy, int(k)]) for k in numbers]
         drawn = [[g.standard_normal(s, "float32") for s in shapes] for g in generators]
@@ -81,7 +79,7 @@ class Noisy(Averaging):
     def place(self, xs, moves, count):
         given, points = iter(moves), []
         for x, tensor in zip(xs, self._clone.graph.inputs, strict=True):
-            if self._clone.takes_ids(tensor):
+            if not self._clone.moves(tensor):
                 points.append(ops.repeat(x, count, axis=0))
             else:
                 noisy = x[:, None] + ops.expand_dims(self._scale(x), 1) * ops.cast(next(given), x.dtype)[None]

@@ -81,7 +81,7 @@ class OnPath(Averaging):
         points = []
         for x, tensor in zip(xs, self._clone.graph.inputs, strict=True):
             x = ops.repeat(x, count, axis=0)
-            if not self._clone.takes_ids(tensor):
+            if self._clone.moves(tensor):
                 start = next(given)
                 start = start if start.shape[0] == 1 else ops.repeat(start, count, axis=0)
                 at = ops.cast(ops.reshape(t, (-1, *[1] * (len(x.shape) - 1))), x.dtype)
@@ -98,7 +98,7 @@ class OnPath(Averaging):
         return {"t": ops.convert_to_tensor(nodes.reshape(-1)), "references": [r for r in references if r is not None]}
 
     def differences(self, batch, references):
-        """Input minus reference for every input; None for ids."""
+        """Input minus reference for every input; None for what does not move."""
         return [None if r is None else x - r for x, r in zip(batch.xs, references, strict=True)]
 
 

@@ -16,16 +16,19 @@ class References:
             or a list of any of these. For a model with several inputs a list with, or a dict by name of, one of these
             for each input; several references are then a list of such lists or dicts.
         inputs: The `Inputs` of the analysis.
-        clone: The model's `Clone`. Where an input is ids of an embedding its reference is the zero vector.
+        clone: The model's `Clone`. Where an input is ids of an embedding its reference is the zero vector. What no signal
+            flows back to, such as a mask, stays as it is.
         name: The argument's name, for errors.
 
     Attributes:
-        sets: A list with, for each reference, a list with an array (1 or samples, *shape) for each input; None for ids.
+        sets: A list with, for each reference, a list with an array (1 or samples, *shape) for each input; None for
+            what is no number that moves.
+        still: For each input, whether it stays what it is.
     """
 
     def __init__(self, given, inputs, clone, name="reference_inputs"):
         self._inputs, self._clone, self._name = inputs, clone, name
-        self.ids = [clone.takes_ids(t) for t in clone.graph.inputs]
+        self.still = [not clone.moves(t) for t in clone.graph.inputs]
         self.sets = [s for one in self._listed(given) for s in self._expanded(self._per_input(one))]
         if not self.sets:
             raise ValueError(f"`{name}` must hold at least one reference. Received: {given!r}")
@@ -39,7 +42,7 @@ class References:
         return all(a is None or len(a) == 1 for one in self.sets for a in one)
 
     def take(self, number, rows):
-        """The arrays of one reference for some samples: (1 or rows, *shape) each, None for ids."""
+        """The arrays of one reference for some samples: (1 or rows, *shape) each, or None."""
         return [a if a is None or len(a) == 1 else a[rows] for a in self.sets[number]]
 
     def _listed(self, given):
@@ -70,7 +73,7 @@ class References:
                 f"`{self._name}` must be a number, or a list with one reference for each of the inputs {names}. "
                 f"Received: one array of shape {np.shape(given)}"
             )
-        return [0.0 if ids and not all(self.ids) else given for ids in self.ids]
+        return [0.0 if still and not all(self.still) else given for still in self.still]
 
     def _expanded(self, per_input):
         """One list of arrays for each reference."""
@@ -82,18 +85,13 @@ class References:
         return [[None if s is None else s[r if len(s) > 1 else 0] for s in stacks] for r in range(count)]
 
     def _stack(self, given, i):
-        """The references of one input, (references, 1 or samples, *shape), or None for ids."""
+        """The references of one input, (references, 1 or samples, *shape), or None."""
         x = self._inputs.arrays[i]
         array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(0.0 if given is None else given)
         if array.dtype.kind not in "fiub":
             raise ValueError(f"`{self._name}` must hold numbers. Received: {given!r}")
-        if self.ids[i]:
-            if array.any():
-                raise ValueError(
-                    f"The reference of the input {self._clone.names[i]!r}, ids, is the zero vector of its embedding: "
-                    f"`{self._name}` must be 0 or None there. Received: {given!r}"
-                )
-            return None
+        if self.still[i]:
+            return self._check_still(array, i)
         shape, samples = x.shape[1:], len(x)
         array = array.astype(x.dtype if is_float(x.dtype) else "float32")
         if array.ndim <= len(shape) and _broadcasts(array.shape, shape):
@@ -106,6 +104,17 @@ class References:
             f"{(1, *shape)} or, one for each sample, {(samples, *shape)}; for several references "
             f"{('references', '1 or ' + str(samples), *shape)}. Received: shape {array.shape}"
         )
+
+    def _check_still(self, array, i):
+        """A reference that is not used may be 0, and that of a mask the mask itself."""
+        ids = self._clone.takes_ids(self._clone.graph.inputs[i])
+        x = self._inputs.arrays[i]
+        if array.any() and (ids or not (_broadcasts(array.shape, x.shape) and (x == array).all())):
+            what = "ids, is the zero vector of its embedding" if ids else "which no signal flows back to, is the input itself"
+            raise ValueError(
+                f"The reference of the input {self._clone.names[i]!r}, {what}: `{self._name}` must be 0 or None there. "
+                f"Received: {array!r}"
+            )
 
 
 class Background(References):

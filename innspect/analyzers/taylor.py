@@ -73,6 +73,12 @@ class SimpleTaylor(OnPath):
     def place(self, xs, moves, count):
         return moves["points"] if "points" in moves else super().place(xs, moves, count)
 
+    @property
+    def _held(self):
+        """For each input, whether it is a mask or the like, which stays as it is."""
+        clone = self._clone
+        return [not clone.moves(t) and not clone.takes_ids(t) for t in clone.graph.inputs]
+
     # ------------------------------------------------------------------ running
     def _explain_batch(self, inputs, rows, chosen, number, at, several):
         references = [None if a is None else ops.convert_to_tensor(a) for a in inputs.references.take(0, rows)]
@@ -101,7 +107,8 @@ class SimpleTaylor(OnPath):
         value = batch.look(self.moves(batch, references, np.zeros(1)))
         shift = self.differences(batch, references)
         attributions = [m if d is None else m * d for m, d in zip(maps["attributions"], shift, strict=True)]
-        return self._result(batch, attributions, maps, [ops.zeros_like(x) for x in batch.xs], value)
+        roots = [x if held else ops.zeros_like(x) for x, held in zip(batch.xs, self._held, strict=True)]
+        return self._result(batch, attributions, maps, roots, value)
 
     def _on_segment(self, batch, references):
         value = batch.look(self.moves(batch, references, np.ones(1)), here=True)
@@ -116,10 +123,10 @@ class SimpleTaylor(OnPath):
         moves = self.moves(batch, references, near[:, None])
         maps, values = batch.step(moves, _HERE)
         left, roots, attributions = ops.convert_to_tensor(near), [], []
-        for x, mean, reference in zip(batch.xs, maps["attributions"], references, strict=True):
+        for x, mean, reference, held in zip(batch.xs, maps["attributions"], references, self._held, strict=True):
             t = ops.cast(ops.reshape(left, (-1, *[1] * (len(x.shape) - 1))), mean.dtype)
             if reference is None:
-                roots.append(ops.broadcast_to(t, x.shape))
+                roots.append(x if held else ops.broadcast_to(t, x.shape))
                 attributions.append(mean * (1 - t))
             else:
                 roots.append((1 - t) * reference + t * x)
@@ -137,16 +144,18 @@ class SimpleTaylor(OnPath):
             length = sum(per_sample(ops.square(s), s.shape[0]) for s in slopes)
             step = self.damping * safe_divide(value, length)  # no step from a point without slope
             step = ops.where(found, ops.zeros_like(step), step)  # a sample stops whatever its batch mates do
-            points = [self._bounded(p - self._along(step, s) * s, p) for p, s in zip(points, slopes, strict=True)]
-        attributions = [s * (x - p) for s, x, p in zip(slopes, batch.xs, points, strict=True)]
+            points = [
+                p if held else self._bounded(p - self._along(step, s) * s)
+                for p, s, held in zip(points, slopes, self._held, strict=True)
+            ]
+        moved = zip(slopes, batch.xs, points, self._held, strict=True)
+        attributions = [s if held else s * (x - p) for s, x, p, held in moved]
         return self._result(batch, attributions, maps, points, value)
 
     def _along(self, step, slope):
         return ops.reshape(step, (-1, *[1] * (len(slope.shape) - 1)))
 
-    def _bounded(self, point, before):
-        if "float" not in keras.backend.standardize_dtype(before.dtype):
-            return before
+    def _bounded(self, point):
         low = point if self.low is None else ops.maximum(point, ops.cast(ops.convert_to_tensor(self.low), point.dtype))
         return low if self.high is None else ops.minimum(low, ops.cast(ops.convert_to_tensor(self.high), point.dtype))
 

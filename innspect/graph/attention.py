@@ -53,7 +53,7 @@ def _softmax(trace, layer, x, mask=None, **_):
     """A softmax over one axis or several; masked positions get exactly 0."""
     axes = tuple(layer.axis) if isinstance(layer.axis, tuple | list) else (layer.axis,)
     if mask is not None:
-        mask = ops.cast(mask, "bool")
+        mask = mask if mask.dtype == "bool" else ops.greater(mask, 0.5)
         x = ops.where(mask, x, -3e4 if layer.compute_dtype == "float16" else -1e9)
     if len(axes) == 1:
         p = ops.softmax(x, axis=axes[0])

@@ -76,6 +76,17 @@ class Clone:
                 drawn.append(random.integers(0, 2, (self.batch or 1, *shape)).astype(widen(spec.dtype)))
         return drawn
 
+    def moves(self, tensor):
+        """Whether an input holds numbers that a method may change by degrees.
+
+        Those are not ids, and not what no signal flows back to, such as a mask, places or lengths.
+        """
+        return tensor in self._moving
+
+    @functools.cached_property
+    def _moving(self):
+        return {t for t in self.graph.inputs if not self.takes_ids(t) and _sends_back(self.graph, t)}
+
     def takes_ids(self, tensor):
         """Whether an input holds the ids of an embedding."""
         return tensor in self._ids
@@ -87,6 +98,15 @@ class Clone:
             if node.kind in ("reindex", "pass") and any(t in found for t in node.outputs):
                 found.update(t for t in node.inputs if t.active)
         return found
+
+
+def _sends_back(graph, tensor):
+    """Whether a signal flows back to a tensor from an output."""
+    reached = {tensor}
+    for node in graph.nodes:
+        if node.kind != "constant" and any(t in reached for t in node.inputs):
+            reached.update(t for t in node.outputs if t.active)
+    return any(t in reached for t in graph.outputs)
 
 
 def check_model(model):

@@ -157,6 +157,33 @@ def _item(trace, operation, x, key):
     return None if isinstance(key, int | tuple | list) else x[(key,)]
 
 
+def _still(trace, x, name):
+    """`x` as a constant: no signal flows back through places and conditions, also where they are an input of the model."""
+    if not isinstance(x, keras.KerasTensor) or getattr(trace.tensor(x).producer, "kind", None) == "constant":
+        return x
+    return trace.emit("constant", ops.copy, x, name=name, operation="Copy")
+
+
+@opens("Take")
+@opens("TakeAlongAxis")
+def _take(trace, operation, x, places):
+    still = _still(trace, places, "places") if isinstance(x, keras.KerasTensor) else places
+    return None if still is places else operation.symbolic_call(x, still)
+
+
+@opens("Where")
+def _where(trace, operation, condition, x1=None, x2=None):
+    still = _still(trace, condition, "condition")
+    return None if still is condition else operation.symbolic_call(still, x1, x2)
+
+
+@opens("Select")
+def _select(trace, operation, conditions, choices, default=0):
+    still = [_still(trace, condition, "condition") for condition in conditions]
+    same = all(a is b for a, b in zip(still, conditions, strict=True))
+    return None if same else operation.symbolic_call(still, choices, default)
+
+
 @opens("TopK")
 def _top_k(trace, operation, x):
     """The places, which are constants, and copies of what is there."""

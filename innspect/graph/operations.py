@@ -122,8 +122,6 @@ def settle(node):
         return
     if node.kind == "pass" and len(active) > 1:
         node.kind = "opaque"  # such as x ** y
-    elif node.kind == "reindex" and node.operation in ("Where", "Select") and _condition_is_active(node):
-        node.kind = "opaque"
     elif node.kind in ("product", "quotient", "bilinear") and len(active) == 1:
         _settle_linear(node, active[0])
     elif node.kind == "quotient" or (node.kind == "bilinear" and "Conv" in node.operation):
@@ -132,10 +130,6 @@ def settle(node):
         node.kind = "pass"  # an elementwise maximum with a constant
         if node.operation == "Maximum" and any(_is_zero(leaf) for leaf in node.args):
             node.view, node.operation = Rectifier(), "Relu"
-
-
-def _condition_is_active(node):
-    return bool(node.args) and isinstance(node.args[0], Ref) and node.args[0].tensor.active
 
 
 def _is_zero(leaf):

@@ -106,7 +106,7 @@ class Linear(MultiplierRule):
 
 
 class Ids(MultiplierRule):
-    """Ids on their way to an embedding, which have no gradient.
+    """Integers: ids on their way to an embedding, which have no gradient, and numbers on theirs to floating point.
 
     Args:
         rule: How relevance passes there.

@@ -287,6 +287,21 @@ def test_noise_at_ids_moves_their_vectors(quick):
     np.testing.assert_allclose(of_ids, of_vectors.sum(-1), atol=1e-6)
 
 
+def test_noise_at_ids_of_lengths_not_known_beforehand(quick):
+    """As for a model of these lengths; each embedding has that of its own ids."""
+    layers = [L.Embedding(7, 3), L.Embedding(7, 2), L.GlobalAveragePooling1D(), L.Dense(3, activation="tanh")]
+
+    def make(*lengths):
+        given = [keras.Input((n,), dtype="int32") for n in lengths]
+        pooled = [layers[2](embedding(x)) for embedding, x in zip(layers, given, strict=False)]
+        return keras.Model(given, layers[3](L.Concatenate()(pooled)))
+
+    model, x = shake(make(None, None)), [ids(2, 5, below=7), ids(2, 3, below=7)]
+    ours, known = (innspect.create_analyzer("smoothgrad", m, num_samples=3, seed=1).analyze(x, 1) for m in (model, make(5, 3)))
+    for mine, expected in zip(ours, known, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-5)
+
+
 def test_wrappers_take_the_wrapped_method_as_name_or_analyzer(cnn):
     x, inner = normal(2, 6, 6, 2), innspect.create_analyzer("lrp.z", cnn)
     before = inner.analyze(x)

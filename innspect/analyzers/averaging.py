@@ -125,7 +125,7 @@ class Runner:
     def __init__(self, inner, owner):
         self.owner, self.analyzer = owner, copy.copy(inner)
         self.analyzer._programs, self.analyzer._compiled = {}, {}
-        self.analyzer._graph, self.embeddings = _with_moved_embeddings(inner._graph, owner.move)
+        self.analyzer._graph, self.embeddings, self.sources = _with_moved_embeddings(inner._graph, owner.move)
         self.compiled = Compiler(inner._variables)
 
     def run(self, batch, moves, ws, backward):
@@ -208,17 +208,28 @@ class Batch:
 
 
 def _with_moved_embeddings(graph, move):
-    """The graph with one more input for every embedding, by which its vectors are moved; and those inputs' tensors."""
-    nodes, more = [], []
+    """A graph with one more input for every embedding, by which its vectors are moved.
+
+    Returns:
+        The graph, the tensors of those inputs, and for each the number of the input that its ids come from.
+    """
+    nodes, more, sources = [], [], []
     for node in graph.nodes:
         if node.kind == "embedding":
             given = Tensor(node.outputs[0].shape, node.outputs[0].dtype)
             more.append(given)
+            sources.append(_source(graph, node))
             moved = _moved(node.function, move)
             args = (*node.args, Ref(given))
             node = Node(node.path, node.kind, moved, args, node.kwargs, node.outputs, node.layer, node.view, node.operation)
         nodes.append(node)
-    return replace(graph, nodes=nodes, inputs=[*graph.inputs, *more]), more
+    return replace(graph, nodes=nodes, inputs=[*graph.inputs, *more]), more, sources
+
+
+def _source(graph, node):
+    """The number of the input that a node's signal goes to first."""
+    wanted = {t for n in graph.ancestors(node.outputs) for t in n.inputs if t.active}
+    return next(i for i, t in enumerate(graph.inputs) if t in wanted)
 
 
 def _moved(look_up, move):

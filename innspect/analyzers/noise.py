@@ -64,7 +64,9 @@ class Noisy(Averaging):
     def _draws(self, inputs, numbers):
         """Unit noise for each input that can be moved, then for each embedding, of the draws with these numbers."""
         shapes = [a.shape[1:] for a, t in zip(inputs.arrays, self._clone.graph.inputs, strict=True) if self._clone.moves(t)]
-        shapes += [_known(t.shape[1:], inputs) for t in (self.runner.embeddings if self.runner else ())]
+        if self.runner is not None:
+            moved = zip(self.runner.embeddings, self.runner.sources, strict=True)
+            shapes += [_known(t.shape[1:], inputs.arrays[i]) for t, i in moved]
         generators = [np.random.default_rng([inputs.entropy, int(k)]) for k in numbers]
         drawn = [[g.standard_normal(s, "float32") for s in shapes] for g in generators]
         return [np.stack(d) for d in zip(*drawn, strict=True)]
@@ -121,13 +123,12 @@ class Noisy(Averaging):
         return keras.tree.map_structure(lambda t: t / self.num_samples, total)
 
 
-def _known(shape, inputs):
+def _known(shape, ids):
     """The shape of an embedding's vectors for one sample; what the model leaves open is as in the ids."""
     if None not in shape:
         return tuple(shape)
-    for array in inputs.arrays:
-        if array.dtype.kind in "iu" and array.ndim == len(shape):
-            return tuple(n if n is not None else m for n, m in zip(shape, (*array.shape[1:], None), strict=True))
+    if ids.ndim == len(shape):
+        return tuple(n if n is not None else m for n, m in zip(shape, (*ids.shape[1:], None), strict=True))
     raise ValueError(f"The shape of an embedding's vectors, {('samples', *shape)}, is not known from the input's.")
 
 

@@ -595,6 +595,35 @@ def test_a_token_of_a_length_not_known_beforehand_is_a_target(double):
             analyzer.analyze(data, outside)
 
 
+class LookUp(L.Layer):
+    """An embedding of one's own, in the precision of its weights."""
+
+    def build(self, shape):
+        self.vectors = self.add_weight(shape=(9, 6), name="vectors")
+
+    def call(self, ids):
+        return ops.take(self.vectors, ids, axis=0)
+
+    def compute_output_spec(self, ids):
+        return keras.KerasTensor((*ids.shape, 6), dtype=self.compute_dtype)
+
+
+def test_a_language_model_in_half_precision_is_explained_in_float32():
+    def make(dtype):
+        tokens = keras.Input((4,), dtype="int32")
+        h = LookUp(dtype=dtype)(tokens)
+        h = L.RMSNormalization(dtype=dtype)(L.Add(dtype=dtype)([h, L.MultiHeadAttention(2, 3, dtype=dtype)(h, h)]))
+        return keras.Model(tokens, L.Dense(9, dtype=dtype)(h))
+
+    half, full, data = shake(make("bfloat16")), make("float32"), ids(2, 4, below=9)
+    full.set_weights([np.asarray(w, "float32") for w in half.get_weights()])
+    for method in ("gradient", "lrp.attention", "integrated_gradients"):
+        ours = attributions(method, half, data, (3, 5))
+        expected = attributions(method, full, data, (3, 5))
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, expected, atol=0.02 * np.abs(expected).max())
+
+
 def test_recurrent_layers_between(double):
     """A rule in relevance form among those in gradient form."""
     x = keras.Input((4, 3))

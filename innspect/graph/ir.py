@@ -43,10 +43,15 @@ def live(variable):
     return None if variable is None else widened(keras.ops.convert_to_tensor(variable))
 
 
+_BITS = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
+
+
 def _as_declared(y, dtype):
-    """`y` in the dtype that the graph says: on torch some Keras operations narrow float64."""
-    narrowed = dtype == "float64" and keras.backend.standardize_dtype(y.dtype) == "float32"
-    return keras.ops.cast(y, dtype) if narrowed else y
+    """`y` in the dtype that the graph says: layers compute in half precision, and on torch some operations narrow float64."""
+    if dtype not in _BITS:
+        return y
+    given = keras.backend.standardize_dtype(y.dtype)
+    return keras.ops.cast(y, dtype) if _BITS.get(given, 64) < _BITS[dtype] else y
 
 
 @dataclass(eq=False)

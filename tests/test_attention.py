@@ -580,6 +580,28 @@ def test_shapes_repeats_and_slices_of_lengths_known_at_run_time_only(double):
         np.testing.assert_allclose(analyzer.analyze(data, 1), known.analyze(data, 1), rtol=1e-6, atol=1e-9)
 
 
+class Mixed(L.Layer):
+    """Mixes tokens as FNet does, which Keras does symbolically for known lengths only."""
+
+    def call(self, x):
+        return ops.fft2((x, ops.zeros_like(x)))[0]
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+
+def test_where_a_length_must_be_known_the_error_says_so(double):
+    x, known = keras.Input((None, 6)), keras.Input((4, 6))
+    model = shake(keras.Model(x, read_out(Mixed()(x))))
+    with pytest.raises(
+        innspect.NotAnalyzeableModelError, match=r"has no rule for 'mixed.*call the model on a `keras.Input` of"
+    ):
+        innspect.create_analyzer("lrp.attention", model)
+    data = array(2, 4, 6).astype("float64")
+    analyzer = innspect.create_analyzer("lrp.attention", keras.Model(known, model(known)))
+    assert analyzer.conservation(data, 1).error < 1e-9
+
+
 def test_a_token_of_a_length_not_known_beforehand_is_a_target(double):
     """A generated token: (place, id), as a tuple."""
     tokens = keras.Input((None,), dtype="int32")

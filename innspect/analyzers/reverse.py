@@ -96,12 +96,16 @@ class ReverseAnalyzer(Analyzer):
                 f"{self.name!r} has no rule for {node.path!r}, a quotient of two tensors that both depend on the input. Where "
                 "the denominator only scales, as in a normalization, say so: x / keras.ops.stop_gradient(y)."
             )
-        reason = self._clone.unopened.get(node.path)
-        return (
+        text = (
             f"{self.name!r} has no rule for {node.path!r} (a {node.operation or node.kind}). Register one for the layer's "
             "class with `innspect.register_reverse_mapping(LayerClass, rule=...)`, or use a gradient method."
-            + (f" The layer could not be opened into Keras operations: {reason}." if reason else "")
         )
+        reason = self._clone.unopened.get(node.path)
+        if reason:
+            text += f" The layer could not be opened into Keras operations: {reason}."
+            if any(None in tuple(t.shape)[1:] for t in node.inputs):
+                text += " A length that is not known beforehand may be why: call the model on a `keras.Input` of a known one."
+        return text
 
     def _program(self, number, at=()):
         key = (number, at)

@@ -166,6 +166,38 @@ def test_several_arguments_inside_a_functional_model():
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
+class TwoAnswers(keras.Model):
+    """A subclassed model that names what it returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.features, self.out = L.Dense(4, activation="relu", name="features"), L.Dense(3, name="out")
+
+    def call(self, x):
+        h = self.features(x)
+        return {"logits": self.out(h), "features": h}
+
+
+def test_outputs_of_a_subclassed_model_have_the_names_it_gives_them():
+    model, x = TwoAnswers(), array(2, 5)
+    model(x)
+    analyzer = innspect.create_analyzer("gradient", model)
+    ours = analyzer.explain(x, 1, output="logits")
+    np.testing.assert_allclose(ours.targets, ops.convert_to_numpy(model(x)["logits"])[:, 1], rtol=1e-5)
+    with pytest.raises(innspect.errors.PlainKeyError, match=r"\['features', 'logits'\]"):
+        analyzer.analyze(x, output="logit")
+
+
+@pytest.mark.parametrize("samples", [1, 2, 5])
+def test_a_number_of_samples_that_a_model_was_built_for_does_not_bind(samples):
+    x, fixed = keras.Input((6, 6, 2)), keras.Input(batch_shape=(2, 6, 6, 2))
+    layers = [L.Conv2D(3, 3, activation="relu"), L.Flatten(), L.Dense(3)]
+    model, bound = (shake(keras.Model(i, layers[2](layers[1](layers[0](i))))) for i in (x, fixed))
+    data = array(samples, 6, 6, 2)
+    ours = innspect.create_analyzer("lrp.epsilon", bound).analyze(data, 1)
+    np.testing.assert_allclose(ours, innspect.create_analyzer("lrp.epsilon", model).analyze(data, 1), rtol=1e-5, atol=1e-7)
+
+
 def test_a_deep_stack_of_models():
     x = keras.Input((3,))
     model = keras.Model(x, L.Dense(3, activation="relu", name="core")(x), name="core_model")

@@ -330,6 +330,28 @@ def test_a_fourier_transform_is_the_linear_map_that_it_is(method):
         assert analyzer.conservation(data, 1).error < 1e-5
 
 
+def test_preprocessing_that_computes_with_a_backend_of_its_own_opens():
+    """A crop is a copy, and a spectrogram is made of linear maps and elementwise functions."""
+    x = keras.Input((6, 6, 2))
+    head = L.Dense(3)
+    model = shake(keras.Model(x, head(L.Flatten()(L.CenterCrop(4, 4)(x)))))
+    known = keras.Model(x, head(L.Flatten()(L.Cropping2D(1)(x))))
+    data = array(2, 6, 6, 2)
+    for method in ("lrp.epsilon", "deep_lift"):
+        expected = innspect.create_analyzer(method, known).analyze(data, 1)
+        np.testing.assert_allclose(innspect.create_analyzer(method, model).analyze(data, 1), expected, rtol=1e-5, atol=1e-7)
+
+    sound = keras.Input((64,))
+    spectrogram = L.MelSpectrogram(
+        fft_length=16, sequence_stride=8, sampling_rate=1000, num_mel_bins=4, min_freq=10, max_freq=500
+    )
+    model = shake(keras.Model(sound, L.Dense(3)(L.Flatten()(spectrogram(sound)))))
+    analyzer = innspect.create_analyzer("lrp.epsilon", model)
+    assert not analyzer._clone.unopened
+    assert np.abs(analyzer.analyze(array(2, 64), 1)).max() > 0
+    assert analyzer.conservation(array(2, 64), 1).error < 1e-4
+
+
 def test_an_id_gets_what_its_vector_gets():
     model, x = text_model()
     vectors = keras.Input((5, 4))

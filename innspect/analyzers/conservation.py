@@ -133,7 +133,7 @@ def _entry(step, arrived, left, saved, batch):
     zero = ops.zeros((batch,), arrived[0].dtype)
 
     def total(tensors):
-        return sum((per_sample(ops.moveaxis(r, axis, 0) if axis else r, batch) for r, axis in tensors), zero)
+        return sum((_of_samples(r, axis, batch) for r, axis in tensors), zero)
 
     row = {
         "received": total(received),
@@ -142,6 +142,13 @@ def _entry(step, arrived, left, saved, batch):
     }
     shares = step.rule.shares(step, saved, arrived)
     return row | {share: total([(r, axes.get(tuple(r.shape), 0)) for r in shares.get(share, ())]) for share in _SHARES}
+
+
+def _of_samples(tensor, axis, batch):
+    """Sums for each sample; what belongs to no sample, such as the largest value of a batch, in equal parts."""
+    if not len(tensor.shape) or tensor.shape[axis] % batch:
+        return ops.broadcast_to(ops.sum(tensor) / batch, (batch,))
+    return per_sample(ops.moveaxis(tensor, axis, 0) if axis else tensor, batch)
 
 
 def _batch_axis(tensor):

@@ -91,6 +91,8 @@ class DeepLift(ReverseAnalyzer):
         return rules.Linear() if self.disable_model_checks else None
 
     def _winner(self, node):
+        if not node.outputs[0].shape:
+            return None  # over all samples: there is no contribution of one
         operands = winner_rule(node) is not None and node.view is None
         if self.maxpool == "gradient" and not operands:
             return rules.Linear()

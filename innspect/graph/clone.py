@@ -30,10 +30,11 @@ class Clone:
         self.structure = input_structure(model)
         self.specs = keras.tree.flatten(self.structure)
         _check_strings(model, self.specs)
-        self.graph, self.unopened = replay(model, self.structure)
+        specs = self.structure if self.batch else keras.tree.map_structure(_of_any_batch, self.structure)
+        self.graph, self.unopened, returned = replay(model, specs)
         if not self.graph.outputs:
             raise NotAnalyzeableModelError(f"The model {model.name!r} returns no tensors, so there is nothing to explain.")
-        self.output_names = _output_names(model, len(self.graph.outputs))
+        self.output_names = _output_names(model, returned)
         self.verified, self.hidden_softmax = False, None
 
     @property
@@ -172,9 +173,14 @@ def _specs_of(shape):
     return [_specs_of(s) for s in shape]
 
 
-def _output_names(model, count):
-    names = getattr(model, "output_names", None)
-    structure = getattr(model, "output", None) if not isinstance(model, keras.Sequential) and hasattr(model, "inputs") else None
-    if isinstance(structure, dict):
-        return keras.tree.flatten({name: name for name in structure})  # in the order in which values are flattened
+def _of_any_batch(spec):
+    """A specification for as many samples as there are, though the model may have been built for a number of them."""
+    return keras.KerasTensor((None, *spec.shape[1:]), dtype=spec.dtype)
+
+
+def _output_names(model, returned):
+    """Names of the outputs, in the order in which their values are flattened."""
+    if isinstance(returned, dict) and all(isinstance(y, keras.KerasTensor) for y in returned.values()):
+        return keras.tree.flatten({name: name for name in returned})
+    names, count = getattr(model, "output_names", None), len(keras.tree.flatten(returned))
     return list(names) if names and len(names) == count else [f"output_{i}" for i in range(count)]

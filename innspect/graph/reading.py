@@ -1,7 +1,8 @@
 """A stand-in for a layer whose `call` reads variables by themselves, such as `ops.cast(self.scale, x.dtype)` or `1 + self.w`.
 
 The value of a variable must not be baked into the graph. While the layer's own methods run on the stand-in, its
-variables are symbolic tensors instead: nodes that read the live variable. The layer itself is not touched.
+variables are symbolic tensors instead: nodes that read the live variable. Preprocessing layers compute with the functions
+of a backend, which they hold; on the stand-in these are Keras operations. The layer itself is not touched.
 """
 
 import types
@@ -9,6 +10,16 @@ import types
 import keras
 
 from innspect.graph.ir import is_float
+
+
+class _Operations:
+    """Keras operations, in the modules that a backend has them in."""
+
+    numpy = nn = math = linalg = core = keras.ops
+    image = keras.ops.image
+
+    def __getattr__(self, name):
+        return getattr(keras.ops, name)
 
 
 def reading(trace, layer):
@@ -33,6 +44,8 @@ def reading(trace, layer):
             value = getattr(layer, name)
             if isinstance(value, keras.Variable):
                 return symbol_of(value)
+            if type(value).__name__ == "DynamicBackend":
+                return _Operations()
             if isinstance(value, types.MethodType) and value.__self__ is layer:
                 return types.MethodType(value.__func__, self)
             return value

@@ -280,7 +280,8 @@ def replay(model, input_specs):
             a `dtype`) for every input.
 
     Returns:
-        A `Graph`, and a dict from the path of every layer that could not be opened to the reason.
+        A `Graph`, a dict from the path of every layer that could not be opened to the reason, and the structure that the
+        model's `call` returns, of symbolic tensors.
     """
     trace, result = Trace(), {}
     policy = keras.config.dtype_policy()
@@ -308,7 +309,7 @@ def replay(model, input_specs):
     _mark_active(graph)
     for node in graph.nodes:
         operations.settle(node)
-    return graph, trace.unopened
+    return graph, trace.unopened, result["outputs"]
 
 
 def _open_model(trace, model, symbols):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph import attention, lowering  # noqa: F401  (fill the table)
+from innspect.graph import attention, lowering, rewriting  # noqa: F401  (fill the tables)
 from innspect.graph.comparison import compare
 from innspect.graph.ir import is_float, widen
 from innspect.graph.replay import replay

@@ -56,6 +56,8 @@ MASK = np.array([[1, 1, 1, 0, 1], [1, 0, 0, 1, 1]])
 def pooled(x, mask, kind, layers):
     if kind == "by attention":
         h = layers[0](x, x, attention_mask=ops.cast(mask, "bool")[:, None, :])
+    elif kind == "by a cell":
+        h = layers[3](x, mask=ops.cast(mask, "bool"))
     else:
         h = ops.where(mask[..., None] > 0 if mask.dtype != "bool" else mask[..., None], layers[1](x), 0.0)
     return layers[2](L.GlobalAveragePooling1D()(h))
@@ -69,12 +71,14 @@ def pooled(x, mask, kind, layers):
         ("by attention", "smoothgrad", {"num_samples": 3, "seed": 1}),
         ("by a condition", "simple_taylor", {"root": "newton", "iterations": 2}),
         ("by a condition", "deep_lift", {}),
+        ("by a cell", "lrp.attention", {}),
+        ("by a cell", "integrated_gradients", {"steps": 5}),
     ],
 )
 @pytest.mark.filterwarnings("ignore:root='newton'")
 def test_a_mask_stays_as_it_is(kind, method, arguments, dtype):
     """As for a model that has each sample's mask built in."""
-    layers = [L.MultiHeadAttention(2, 3), L.Dense(4, activation="relu"), L.Dense(3)]
+    layers = [L.MultiHeadAttention(2, 3), L.Dense(4, activation="relu"), L.Dense(3), L.GRU(4, return_sequences=True)]
     x, mask = keras.Input((5, 4)), keras.Input((5,), dtype=dtype)
     model = shake(keras.Model([x, mask], pooled(x, mask, kind, layers)))
     data = array(2, 5, 4)
@@ -86,6 +90,31 @@ def test_a_mask_stays_as_it_is(kind, method, arguments, dtype):
         if expected.delta is not None:
             np.testing.assert_allclose(ours.delta[i], expected.delta[0], atol=1e-5)
     assert not ours.attributions[1].any()
+
+
+class Native(L.Layer):
+    """What cannot be opened, and takes a mask."""
+
+    def call(self, x, mask):
+        if isinstance(x, keras.KerasTensor):
+            raise TypeError("values are needed here")
+        return x * ops.cast(mask, x.dtype)[..., None]
+
+    def compute_output_spec(self, x, mask):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "bool"])
+@pytest.mark.parametrize("layer", [lambda x, mask: L.LSTM(4)(x, mask=ops.equal(mask, 1)), lambda x, mask: Native()(x, mask)])
+def test_a_layer_without_a_rule_has_none_for_its_mask(layer, dtype):
+    x, mask = keras.Input((5, 4)), keras.Input((5,), dtype=dtype)
+    model = shake(keras.Model([x, mask], L.Dense(3)(L.Flatten()(layer(x, mask)))))
+    data = [array(2, 5, 4), MASK.astype(dtype)]
+    ours = innspect.create_analyzer("gradient", model).analyze(data, 1)
+    assert np.abs(ours[0]).max() > 0
+    assert not ours[1].any()
+    with pytest.raises(innspect.NotAnalyzeableModelError, match=r"has no rule for '(lstm|native)"):
+        innspect.create_analyzer("deep_lift", model)
 
 
 def test_a_mask_may_be_its_own_reference_and_no_other():

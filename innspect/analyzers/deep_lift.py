@@ -74,7 +74,8 @@ class DeepLift(ReverseAnalyzer):
     def rule(self, node):
         active = [node.inputs[p] for p in node.active_inputs]
         ids = isinstance(node.view, Lookup) or any(self._clone.takes_ids(t) for t in active)
-        if (ids or not all(is_float(t.dtype) for t in active)) and node.kind != "embedding":
+        integers = node.kind in ("pass", "reindex") and not all(is_float(t.dtype) for t in active)
+        if isinstance(node.view, Lookup) or integers:
             return rules.Ids(getattr(node.view, "relevance_rule", None) or Reindex(), ids and self.zero_vectors)
         if node.kind in ("affine", "sum"):
             return self._splitting(node) or rules.Linear()

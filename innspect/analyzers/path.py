@@ -107,7 +107,8 @@ class IntegratedGradients(OnPath):
     """Integrated gradients (Sundararajan et al. 2017): (x - x0) times the mean gradient on the path from x0 to x.
 
     The attributions sum to f(x) - f(x0), up to the error of the quadrature, which `explain(...).delta` tells. Several
-    inputs run on one joint path. For ids of an embedding the path runs from zero vectors to the embedding's.
+    inputs run on one joint path. For ids of an embedding the path runs from zero vectors to the embedding's; a mask, and
+    whatever else no signal flows back to, stays as it is.
 
     Args:
         steps: Number of steps; the trapezoid's path has as many intervals, and one point more.

@@ -56,7 +56,7 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
         if node in self._early:
             passing = getattr(node.view, "relevance_rule", None) or _EARLY[node.kind]
             return FromRelevance(passing, tuple(t not in self._relevant for t in node.outputs), outgoing=False)
-        if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
+        if node.kind in ("pass", "reindex") and any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
             return flow.Reindex()
         registered = getattr(node.view, "relevance_rule", None)
         if registered is not None:

@@ -105,7 +105,7 @@ def _sends_back(graph, tensor):
     """Whether a signal flows back to a tensor from an output."""
     reached = {tensor}
     for node in graph.nodes:
-        if node.kind != "constant" and any(t in reached for t in node.inputs):
+        if node.kind != "constant" and any(node.inputs[p] in reached for p in node.active_inputs):
             reached.update(t for t in node.outputs if t.active)
     return any(t in reached for t in graph.outputs)
 

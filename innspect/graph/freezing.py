@@ -52,7 +52,7 @@ def _stopped(node):
 def _mark(graph):
     """Make constant what depends on the inputs through frozen nodes only, or leads to frozen nodes only."""
     for node in graph.nodes:
-        live = node.kind != "constant" and any(t.active for t in node.inputs)
+        live = node.kind != "constant" and bool(node.active_inputs)
         for tensor in node.outputs:
             tensor.active = tensor.active and live
     reached = set(graph.outputs)

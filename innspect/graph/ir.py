@@ -110,8 +110,9 @@ class Node:
 
     @property
     def active_inputs(self):
-        """Positions of the inputs that a signal can flow to."""
-        return [i for i, t in enumerate(self.inputs) if t.active]
+        """Positions of the inputs that a signal can flow to; what is kept whole sends none to integers, such as a mask."""
+        whole = self.kind in ("opaque", "recurrent")
+        return [i for i, t in enumerate(self.inputs) if t.active and not (whole and not is_float(t.dtype))]
 
     def __repr__(self):
         return f"<{self.kind} {self.path}>"

@@ -87,6 +87,16 @@ def _intercepting(trace):
                 vars(keras.ops).update(_intercepting.functions)
 
 
+@contextlib.contextmanager
+def _paused():
+    """Let layers and operations of this thread run by themselves, on a backend's own placeholders."""
+    trace, _active.trace = _active.trace, None
+    try:
+        yield
+    finally:
+        _active.trace = trace
+
+
 class Trace:
     """What a replay writes down."""
 
@@ -250,7 +260,8 @@ class Trace:
         if error is not None:
             self.unopened[path] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         try:
-            spec = layer.compute_output_spec(*call.args, **call.kwargs)
+            with _paused():
+                spec = layer.compute_output_spec(*call.args, **call.kwargs)
         except Exception as reason:
             raise NotAnalyzeableModelError(
                 f"The layer {path!r} (of type {type(layer).__name__}) can neither be opened into Keras operations "
@@ -325,7 +336,7 @@ def _mark_active(graph):
     for tensor in graph.inputs:
         tensor.active = True
     for node in graph.nodes:
-        depends = any(t.active for t in node.inputs) and node.kind != "constant"
+        depends = bool(node.active_inputs) and node.kind != "constant"
         integral = node.kind in ("reindex", "pass")  # ids on their way to an Embedding
         for tensor in node.outputs:
             tensor.active = depends and (is_float(tensor.dtype) or (integral and "int" in tensor.dtype))

@@ -119,7 +119,7 @@ class FromRelevance(Rule):
     def backward(self, layer, saved, signals):
         inputs, outputs, saved = saved
         incoming = self.incoming or (True,) * len(outputs)
-        relevance = [s * y if g else s for s, y, g in zip(signals, outputs, incoming, strict=True)]
+        relevance = [s * ops.cast(y, s.dtype) if g else s for s, y, g in zip(signals, outputs, incoming, strict=True)]
         passed = self.rule.backward(layer, saved, relevance)
         if not self.outgoing:
             return passed

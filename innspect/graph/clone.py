@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import types
 
 import keras
 import numpy as np
@@ -175,7 +176,7 @@ def _specs_of(shape):
 
 def _of_any_batch(spec):
     """A specification for as many samples as there are, though the model may have been built for a number of them."""
-    return keras.KerasTensor((None, *spec.shape[1:]), dtype=spec.dtype)
+    return types.SimpleNamespace(shape=(None, *spec.shape[1:]), dtype=spec.dtype)  # no tensor: they are numbered
 
 
 def _output_names(model, returned):

@@ -54,7 +54,9 @@ def _intercepting(trace):
 
     def call(layer, *args, **kwargs):
         trace = getattr(_active, "trace", None)
-        return layer_call(layer, *args, **kwargs) if trace is None else trace.call(layer, args, kwargs)
+        if trace is None or (trace.asking and not has_symbols((args, kwargs))):
+            return layer_call(layer, *args, **kwargs)
+        return trace.call(layer, args, kwargs)
 
     def operate(operation, *args, **kwargs):
         trace = getattr(_active, "trace", None)
@@ -87,16 +89,6 @@ def _intercepting(trace):
                 vars(keras.ops).update(_intercepting.functions)
 
 
-@contextlib.contextmanager
-def _paused():
-    """Let layers and operations of this thread run by themselves, on a backend's own placeholders."""
-    trace, _active.trace = _active.trace, None
-    try:
-        yield
-    finally:
-        _active.trace = trace
-
-
 class Trace:
     """What a replay writes down."""
 
@@ -105,6 +97,7 @@ class Trace:
         self.unopened = {}  # path of a leaf -> why it could not be opened
         self._tensors = {}  # id of a symbolic tensor -> (that tensor, ours)
         self._stack, self._used = [], set()
+        self.asking = False  # whether a layer is asked for its outputs' shapes, which a backend may find with placeholders
 
     # ------------------------------------------------------------------ tensors
     def input(self, shape, dtype):
@@ -259,15 +252,17 @@ class Trace:
         path = "/".join(self._stack) or "output"
         if error is not None:
             self.unopened[path] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        asking, self.asking = self.asking, True
         try:
-            with _paused():
-                spec = layer.compute_output_spec(*call.args, **call.kwargs)
+            spec = layer.compute_output_spec(*call.args, **call.kwargs)
         except Exception as reason:
             raise NotAnalyzeableModelError(
                 f"The layer {path!r} (of type {type(layer).__name__}) can neither be opened into Keras operations "
                 f"({self.unopened.get(path)}) nor run on a symbolic tensor. Give it a `compute_output_spec` method. "
                 f"Received: {reason}"
             ) from reason
+        finally:
+            self.asking = asking
         return self.emit(
             kind, called(layer), *call.args, spec=spec, layer=layer, view=view, operation=type(layer).__name__, **call.kwargs
         )

@@ -46,13 +46,16 @@ def plain_gradient(model):
     return gradient
 
 
-def ratios(baseline, candidates, repeats):
+def ratios(baseline, candidates, repeats, in_a_row=1):
     """Time of each candidate relative to `baseline`, run in turn so that a busy machine troubles all alike.
+
+    The baseline is run `in_a_row` times at once, to last as long as candidates of many passes: a short run may catch a
+    moment when the machine is fast, a long one never does.
 
     Returns:
         The baseline's seconds, and a dict from name to (wall ratio, CPU time ratio): each from the fastest runs.
     """
-    everyone = {"": baseline, **candidates}
+    everyone = {"": lambda: [baseline() for _ in range(in_a_row)], **candidates}
     for run in everyone.values():
         run()
     wall, cpu = ({name: [] for name in everyone} for _ in range(2))
@@ -63,5 +66,5 @@ def ratios(baseline, candidates, repeats):
             wall[name].append(time.perf_counter() - start)
             cpu[name].append(time.process_time() - started)
     least = {name: (min(wall[name]), min(cpu[name])) for name in everyone}
-    base = least.pop("")
+    base = [seconds / in_a_row for seconds in least.pop("")]
     return base[0], {name: (w / base[0], c / base[1]) for name, (w, c) in least.items()}

@@ -75,7 +75,7 @@ def print_costs(args, model, batch):
         analyzer = innspect.create_analyzer(name, model, **arguments)
         print(f"{label} is built in {time.perf_counter() - start:.2f} s", file=sys.stderr)
         runs[label] = lambda a=analyzer: a.analyze(x, **settings)
-    seconds, table = ratios(lambda: gradient(x), runs, args.repeats)
+    seconds, table = ratios(lambda: gradient(x), runs, args.repeats, in_a_row=STEPS if args.slower else 1)
     print(f"\n{args.model}, {args.size} px, batch {batch}, {keras.backend.backend()}: the plain gradient takes {seconds:.3f} s")
     print(f"{'method':28}{'wall':>8}{'CPU':>8}{'limit':>8}{'goal':>8}")
     for label, *_, (limit, goal) in chosen:

@@ -73,9 +73,9 @@ class DeepLift(ReverseAnalyzer):
 
     def rule(self, node):
         active = [node.inputs[p] for p in node.active_inputs]
-        ids = isinstance(node.view, Lookup) or any(self._clone.takes_ids(t) for t in active)
-        integers = node.kind in ("pass", "reindex") and not all(is_float(t.dtype) for t in active)
-        if isinstance(node.view, Lookup) or integers:
+        looks_up = isinstance(node.view, Lookup)
+        if looks_up or (node.kind in ("pass", "reindex") and not all(is_float(t.dtype) for t in active)):
+            ids = looks_up or any(self._clone.takes_ids(t) for t in active)
             return rules.Ids(getattr(node.view, "relevance_rule", None) or Reindex(), ids and self.zero_vectors)
         if node.kind in ("affine", "sum"):
             return self._splitting(node) or rules.Linear()

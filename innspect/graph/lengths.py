@@ -146,8 +146,8 @@ def with_lengths(operation, args):
         found = filled([1 if name == "repeats" else None for _ in places]).compute_output_spec(*args, **kwargs)
         shape = list(found.shape)
         axis = getattr(operation, "axis", None)  # of what repeats along one
-        for place in places if axis is None else [axis + len(target)]:
-            shape[place - len(target)] = None
+        for unknown in [place - len(target) for place in places] if axis is None else [axis]:
+            shape[unknown] = None
         return keras.KerasTensor(shape, dtype=found.dtype)
 
     def call(*args, lengths, **kwargs):
@@ -159,7 +159,7 @@ def with_lengths(operation, args):
 def _sliced(operation, key):
     """As `with_lengths`, of `x[key]`."""
     parts = [_ends(part) for part in (key if isinstance(key, tuple | list) else (key,))]
-    symbols = [end.symbol for part in parts for end in part or () if isinstance(end, Length)]
+    symbols = [end.symbol for part in parts for end in part if isinstance(end, Length)]
     if not symbols:
         return None
     if Ellipsis in key:
@@ -176,7 +176,7 @@ def _sliced(operation, key):
 
     def call(x, key, lengths):
         supply = iter(lengths)
-        filled = [[next(supply) if isinstance(end, Length) else end for end in part or ()] for part in parts]
+        filled = [[next(supply) if isinstance(end, Length) else end for end in part] for part in parts]
         return operation.call(x, tuple(slice(*ends) if ends else given for ends, given in zip(filled, key, strict=True)))
 
     return spec, call, symbols

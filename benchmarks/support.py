@@ -2,14 +2,18 @@
 
     python benchmarks/support.py            # writes docs/support.md and docs/support.json
     python benchmarks/support.py --only MLP VGG16
+    KERAS_BACKEND=jax python benchmarks/support.py --check --only VGG16 --methods deep_lift smoothgrad
 
 A cell is "works", or the reason why the method does not apply, in the words of the error that innspect raises. Any other
 failure stops the run: it is a fault to mend, not a cell. The numbers in a map are checked elsewhere, by the tests.
+
+With --check nothing is written: what another backend finds is compared with the stored table, method by method.
 """
 
 import argparse
 import json
 import re
+import time
 from itertools import groupby
 from pathlib import Path
 
@@ -90,13 +94,36 @@ def _cell(reason, reasons):
     return str(reasons.setdefault(reason, len(reasons) + 1)) if reason else "✓"
 
 
+def check(name, methods):
+    """Compare this backend with the stored cells of a network, and print each. Returns how many are worse."""
+    stored, worse = json.loads((DOCS / "support.json").read_text(encoding="utf-8"))[name], 0
+    for method in methods or stored:
+        start = time.perf_counter()
+        try:
+            reason = run(name, [method])[method]
+        except AssertionError as fault:
+            reason = str(fault)
+        lost = bool(reason) and not stored[method]
+        worse += lost
+        mark = "WORSE" if lost else "better" if stored[method] and not reason else "as stored"
+        print(f"{name:20}{method:32}{time.perf_counter() - start:7.1f} s  {mark:10}{reason}", flush=True)
+    return worse
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=networks(), default=networks(), metavar="NETWORK")
     parser.add_argument("--eager", action="store_true", help="run step by step: sooner for small networks, not on JAX")
+    parser.add_argument("--check", action="store_true", help="compare with the stored table, write nothing")
+    parser.add_argument(
+        "--methods", nargs="+", choices=innspect.list_analyzers(), metavar="METHOD", help="with --check: only these"
+    )
     arguments = parser.parse_args()
     if arguments.eager:
         backend.compile = lambda function: function
+    if arguments.check:
+        worse = sum(check(name, arguments.methods) for name in arguments.only)
+        raise SystemExit(f"{worse} cells are worse than the stored table says" if worse else 0)
     path = DOCS / "support.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in arguments.only:

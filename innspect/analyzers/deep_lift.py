@@ -9,7 +9,7 @@ from innspect.analyzers.data import on_device
 from innspect.analyzers.references import Background, References, even_chunks
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.selection import explained_value
+from innspect.analyzers.selection import explained_value, few_at_once
 from innspect.analyzers.signal import winner_rule
 from innspect.analyzers.stateless import Compiler
 from innspect.graph.encoding import Lookup
@@ -128,6 +128,7 @@ class DeepLift(ReverseAnalyzer):
             inputs.references = self._references(inputs)
         return super()._batches(inputs, batch_size)
 
+    @few_at_once
     def _explain_batch(self, inputs, rows, chosen, number, at, several):
         xs = on_device([a[rows] for a in inputs.arrays], self._clone)
         values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]

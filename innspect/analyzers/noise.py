@@ -8,6 +8,7 @@ from innspect.analyzers.averaging import Averaging, Batch
 from innspect.analyzers.elsewhere import BatchElsewhere
 from innspect.analyzers.references import even_chunks
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.selection import few_at_once
 
 
 class Noisy(Averaging):
@@ -93,6 +94,7 @@ class Noisy(Averaging):
         return vectors + self._scale(vectors) * ops.cast(given, vectors.dtype)
 
     # ------------------------------------------------------------------ running
+    @few_at_once
     def _explain_batch(self, inputs, rows, chosen, number, at, several):
         batch, total = self._batch(inputs, rows, chosen, number, at, several), None
         batch.look([ops.zeros_like(ops.convert_to_tensor(d)) for d in self._draws(inputs, [0])], here=True)

@@ -8,6 +8,7 @@ from innspect.analyzers.averaging import Averaging, Batch
 from innspect.analyzers.gradient import GradientAnalyzer
 from innspect.analyzers.references import References, even_chunks
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.selection import few_at_once
 from innspect.layers.base import Rule
 
 
@@ -144,6 +145,7 @@ class IntegratedGradients(OnPath):
         """Whether the attributions should sum to the difference of the outputs."""
         return isinstance(self.inner, PathGradient) and self.inner.postprocess is None and self.inner.start == "one"
 
+    @few_at_once
     def _explain_batch(self, inputs, rows, chosen, number, at, several):
         batch = Batch(self.runner, inputs, rows, chosen, number, at, several)
         count, total = len(inputs.references), None

@@ -6,6 +6,7 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
+from innspect.analyzers.selection import few_at_once
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import is_float
@@ -145,6 +146,7 @@ class ReverseAnalyzer(Analyzer):
         return Summary(self, self._program(self._output_number(output)))
 
     # ------------------------------------------------------------------ running
+    @few_at_once
     def _explain_batch(self, inputs, rows, chosen, number, at, several):
         program = self._program(number, at)
         function = self._function(program, number, chosen, at, several)

@@ -11,7 +11,7 @@ Requirements of the design:
   `after(tensor, others)` is the tensor, for a compiled function to go on with when the others have been computed;
   `rectifier(z)` is a function of the signal at a ReLU of z: max(signal, 0), whatever z is;
   `variable_values(variables)` is what a compiled function must be handed to see the live weights;
-  `scan(function, items)` maps over the first axis, one item at a time;
+  `scan(function, items)` maps over the first axis, one item at a time, of `SCANNED` items at most;
   `recur(step, carry, items, reverse)` hands a carry along the first axis (`keras.ops.scan`, whose TensorFlow version
   wants outputs shaped like the carry).
 """
@@ -36,6 +36,7 @@ vjp = _active.vjp
 compile = _active.compile
 once = _active.once
 scan = _active.scan
+SCANNED = getattr(_active, "SCANNED", None)  # None: any number, since nothing is compiled
 recur = _active.recur
 variable_values = _active.variable_values
 inference = _active.inference

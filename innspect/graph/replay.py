@@ -12,7 +12,6 @@ Requirements of the design:
   such reads, and the layer becomes a leaf that is called, with its live variables, at run time.
 """
 
-import contextlib
 import inspect
 import re
 import threading
@@ -24,69 +23,12 @@ from innspect.graph import operations
 from innspect.graph.calls import Bound, Call, call_arguments, called, has_symbols, untouched
 from innspect.graph.encoding import keep_numbers
 from innspect.graph.heads import without_head
+from innspect.graph.intercepting import CannotOpen, intercepting
 from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen
-from innspect.graph.lengths import functions, known_lengths, with_lengths
+from innspect.graph.lengths import known_lengths, with_lengths
 from innspect.graph.reading import reading
 from innspect.graph.registry import find_lowering, find_opening
 from innspect.graph.softmax import put_together, written_softmax
-
-_active = threading.local()
-_patch_lock = threading.Lock()
-_patch_depth = 0
-
-
-class CannotOpen(Exception):
-    """A layer whose `call` does not run on symbolic tensors."""
-
-
-class _NoReads(keras.StatelessScope):
-    """Catches assignments; refuses reads, whose values would be baked into the graph."""
-
-    def get_current_value(self, variable):
-        raise CannotOpen(f"it reads the variable {variable.path!r} outside a Keras operation on its input")
-
-
-@contextlib.contextmanager
-def _intercepting(trace):
-    """Let `trace` answer every layer call and operation of this thread; losses that layers add are left out."""
-    global _patch_depth
-    layer_call, symbolic_call, layer_loss = keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss
-
-    def call(layer, *args, **kwargs):
-        trace = getattr(_active, "trace", None)
-        if trace is None or (trace.asking and not has_symbols((args, kwargs))):
-            return layer_call(layer, *args, **kwargs)
-        return trace.call(layer, args, kwargs)
-
-    def operate(operation, *args, **kwargs):
-        trace = getattr(_active, "trace", None)
-        if trace is None:
-            return symbolic_call(operation, *args, **kwargs)
-        return trace.operate(operation, args, kwargs)
-
-    def add_loss(layer, loss):
-        if getattr(_active, "trace", None) is None:
-            layer_loss(layer, loss)
-
-    with _patch_lock:
-        if _patch_depth == 0:
-            _intercepting.originals = (layer_call, symbolic_call, layer_loss)
-            stand_ins = functions(lambda: getattr(_active, "trace", None))
-            _intercepting.functions = {name: getattr(keras.ops, name) for name in stand_ins}
-            vars(keras.ops).update(stand_ins)
-            keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss = call, operate, add_loss
-        _patch_depth += 1
-    _active.trace = trace
-    try:
-        with _NoReads(initialize_variables=False):
-            yield
-    finally:
-        _active.trace = None
-        with _patch_lock:
-            _patch_depth -= 1
-            if _patch_depth == 0:
-                keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss = _intercepting.originals
-                vars(keras.ops).update(_intercepting.functions)
 
 
 class Trace:
@@ -295,7 +237,7 @@ def replay(model, input_specs):
     def run():
         try:
             keras.config.set_dtype_policy(policy)
-            with untouched(model), _intercepting(trace):
+            with untouched(model), intercepting(trace):
                 symbols = keras.tree.map_structure(lambda s: trace.input(s.shape, s.dtype), input_specs)
                 result["inputs"] = keras.tree.flatten(symbols)
                 result["outputs"] = _open_model(trace, model, symbols)

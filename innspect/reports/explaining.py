@@ -10,7 +10,7 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers import create_analyzer
 from innspect.analyzers.base import Analyzer
-from innspect.graph.replay import untouched
+from innspect.graph.calls import untouched
 
 
 @dataclass

@@ -1,13 +1,14 @@
 """One picture for every family of methods, on digits that the networks have not seen: those of the documentation.
 
-    python examples/gallery.py [FOLDER]
+    python examples/gallery.py [FOLDER] [--quick]
 
 Trains four small networks on scikit-learn's digits (convolutions; convolutions with global average pooling, for class
 activation maps; attention over patches; an LSTM that reads row by row) and writes one PNG a family to FOLDER
-(default: pictures). Needs scikit-learn and matplotlib; takes about a minute. Choose the backend with KERAS_BACKEND.
+(default: pictures). Needs scikit-learn and matplotlib; takes about a minute, with --quick, which trains for one pass over
+the digits only, half of that. Choose the backend with KERAS_BACKEND.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import keras
@@ -17,7 +18,11 @@ from keras import layers as L
 import innspect
 from innspect import demo, visualize
 
-FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else "pictures")
+_parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+_parser.add_argument("folder", nargs="?", type=Path, default="pictures")
+_parser.add_argument("--quick", action="store_true", help="train for one epoch only: to see that everything runs")
+GIVEN = _parser.parse_args()
+FOLDER = GIVEN.folder
 DIGITS = [0, 2, 3, 4, 7, 8]
 BOX = {"low": 0.0, "high": 1.0}  # pixels are between 0 and 1
 
@@ -62,7 +67,7 @@ def recurrent():
 
 def trained(model, x, labels, epochs):
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-    model.fit(x, labels, batch_size=64, epochs=epochs, verbose=0)
+    model.fit(x, labels, batch_size=64, epochs=1 if GIVEN.quick else epochs, verbose=0)
     return model
 
 

@@ -10,7 +10,7 @@ from keras import ops
 import innspect
 from innspect.analyzers.resize import interpolation, resized
 
-eager = pytest.mark.usefixtures("eager")
+quick = pytest.mark.usefixtures("quick")
 CHANNELS_FIRST = keras.backend.backend() != "tensorflow"  # whose convolutions on a CPU are channels last
 SIZES = {1: (11,), 2: (8, 10), 3: (5, 6, 7)}
 MAPS = [
@@ -76,7 +76,7 @@ RANKS = [(1, False), (2, False), (3, False)] + ([(2, True)] if CHANNELS_FIRST el
 
 
 # ---------------------------------------------------------------------- laws
-@eager
+@quick
 @pytest.mark.parametrize(("rank", "first"), RANKS)
 def test_the_mean_of_cam_and_the_bias_are_the_logit(rank, first):
     model, x = pooled(rank, first)
@@ -90,7 +90,7 @@ def test_the_mean_of_cam_and_the_bias_are_the_logit(rank, first):
     close(raw("hires_cam", model, x, [0, 1, 2]) * positions, explanation.attributions)
 
 
-@eager
+@quick
 def test_cam_of_maximum_pooling_and_of_convolutional_classes():
     model, x = pooled(pooling="Max")
     kernel = ops.convert_to_numpy(model.get_layer("out").kernel)
@@ -101,7 +101,7 @@ def test_cam_of_maximum_pooling_and_of_convolutional_classes():
     close(raw("cam", model, x, 2), activations(model, "classes", x)[..., 2])
 
 
-@eager
+@quick
 def test_counterfactual_and_map_are_the_two_sides_of_one_map():
     model, x = flattened()
     arguments = {"layer": "pool", "upsample": False}
@@ -113,7 +113,7 @@ def test_counterfactual_and_map_are_the_two_sides_of_one_map():
     close(positive - negative, raw("grad_cam", model, x, 1, layer="pool"))
 
 
-@eager
+@quick
 @pytest.mark.parametrize("of", ["guided_backprop", "deconvnet"])
 def test_guided_grad_cam_is_the_product_of_both(of):
     model, x = flattened()
@@ -126,7 +126,7 @@ def test_guided_grad_cam_is_the_product_of_both(of):
     close(ours, signal * lens[..., None])
 
 
-@eager
+@quick
 def test_guided_grad_cam_in_a_branch_beside_others():
     """One forward pass serves both signals, whatever lies beside and behind the layer."""
     image = keras.Input((6, 6, 2))
@@ -145,7 +145,7 @@ def test_guided_grad_cam_in_a_branch_beside_others():
     close(found.outputs, lens.outputs)
 
 
-@eager
+@quick
 @pytest.mark.parametrize("layer", ["early", "late"])
 def test_formulas(layer):
     model, x = flattened()
@@ -174,7 +174,7 @@ def test_score_cam_of_an_image_of_one_colour():
     assert np.isfinite(innspect.create_analyzer("score_cam", model).analyze(0 * x, 0)).all()
 
 
-@eager
+@quick
 @pytest.mark.parametrize("batch_size", [32, 2])
 def test_score_cam_and_ablation_cam_ask_the_model(batch_size):
     model, x = pooled()
@@ -196,7 +196,7 @@ def test_score_cam_and_ablation_cam_ask_the_model(batch_size):
 
 
 # ---------------------------------------------------------------------- RSI-Grad-CAM
-@eager
+@quick
 @pytest.mark.parametrize("selection", ["positive", "relu_grad", "none"])
 def test_rsi_grad_cam_is_the_sum_over_its_path(selection):
     model, x = flattened()
@@ -255,7 +255,7 @@ def test_targets_batches_and_neurons(name):
     assert analyzer.analyze(x[:0]).shape == (0, *maps[0].shape[1:])
 
 
-@eager
+@quick
 def test_the_map_of_a_pixel_of_a_segmentation():
     x = keras.Input((8, 8, 1))
     h = L.MaxPooling2D(name="pool")(L.Conv2D(3, 3, padding="same", activation="relu", name="down")(x))
@@ -273,7 +273,7 @@ def test_the_map_of_a_pixel_of_a_segmentation():
     close(analyzer.analyze(data, 1), sum(analyzer.analyze(data, (i, j, 1)) for i in range(8) for j in range(8)), 1e-4)
 
 
-@eager
+@quick
 def test_signals_at_other_layers_come_from_the_same_pass():
     model, x = flattened()
     explanation = innspect.create_analyzer("grad_cam", model, layer="late").explain(x, 1, at=["early", "out"])
@@ -290,7 +290,7 @@ def test_the_gradient_runs_only_down_to_the_layer():
 
 
 # ---------------------------------------------------------------------- where
-@eager
+@quick
 def test_several_inputs_and_calls():
     backbone = keras.Sequential([keras.Input((6, 6, 2)), L.Conv2D(3, 3, activation="relu", name="conv")], name="backbone")
     a, b, c = keras.Input((6, 6, 2)), keras.Input((6, 6, 2)), keras.Input((4,))
@@ -312,7 +312,7 @@ def test_several_inputs_and_calls():
     close(guided[0], plain[0])
 
 
-@eager
+@quick
 def test_the_default_layer():
     def default(model, **kwargs):
         return innspect.create_analyzer("grad_cam", model, **kwargs).place().path
@@ -338,7 +338,7 @@ def test_the_default_layer():
     assert innspect.create_analyzer("grad_cam", bare).analyze(np.ones((2, 12, 12, 3), "float32"), 0).shape == (2, 12, 12)
 
 
-@eager
+@quick
 def test_inputs_without_a_channel_axis():
     grey = keras.Input((6, 6))
     model = models.shake(keras.Model(grey, L.Dense(2)(L.Flatten()(L.Conv2D(3, 3)(L.Reshape((6, 6, 1))(grey))))))
@@ -358,7 +358,7 @@ def test_inputs_without_a_channel_axis():
     assert innspect.create_analyzer("grad_cam", model, upsample=False).analyze(models.array(2, 36)).shape == (2, 4, 4)
 
 
-@eager
+@quick
 def test_class_specific_units():
     model, _ = pooled()
     kernel = ops.convert_to_numpy(model.get_layer("out").kernel)
@@ -371,7 +371,7 @@ def test_class_specific_units():
 
 
 # ---------------------------------------------------------------------- refusals
-@eager
+@quick
 def test_refusals():
     model, x = flattened()
     cases = [

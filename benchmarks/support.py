@@ -48,6 +48,16 @@ def _of_any_network(reason):
 def _tried(name, methods):
     if name in zoo.SMALL:
         return support(*zoo.small(name), methods)
+    methods = list(innspect.list_analyzers() if methods is None else methods)
+    # From the smallest images the maps before global pooling are single numbers, of which CAM can tell nothing.
+    wide = support(*zoo.application(name, times=2), ["cam"]) if "cam" in methods else {}
+    others = _tried_on_smallest(name, [m for m in methods if m not in wide])
+    return {method: {**wide, **others}[method] for method in methods}
+
+
+def _tried_on_smallest(name, methods):
+    if not methods:
+        return {}
     model, x = zoo.application(name)
     # Methods that run the network once for every channel are tried at its first convolution, which has few.
     first = next(p for p, layer in Clone(model).graph.layers.items() if isinstance(layer, keras.layers.Conv2D))
@@ -115,9 +125,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=networks(), default=networks(), metavar="NETWORK")
     parser.add_argument("--eager", action="store_true", help="run step by step: sooner for small networks, not on JAX")
     parser.add_argument("--check", action="store_true", help="compare with the stored table, write nothing")
-    parser.add_argument(
-        "--methods", nargs="+", choices=innspect.list_analyzers(), metavar="METHOD", help="with --check: only these"
-    )
+    parser.add_argument("--methods", nargs="+", choices=innspect.list_analyzers(), metavar="METHOD", help="only these")
     arguments = parser.parse_args()
     if arguments.eager:
         backend.compile = lambda function: function
@@ -128,7 +136,7 @@ def main():
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in arguments.only:
         print(name, flush=True)
-        known[name] = run(name)
+        known[name] = known.get(name, {}) | run(name, arguments.methods)
         table = {name: known[name] for name in networks() if name in known}
         path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (DOCS / "support.md").write_text(page(table), encoding="utf-8")

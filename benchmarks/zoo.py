@@ -32,13 +32,14 @@ APPLICATIONS = {
 _PIXELS = ("ConvNeXt", "EfficientNet", "MobileNetV3")  # these rescale what they are given
 
 
-def application(name, classes=5, seed=0):
-    """A network of keras.applications and two images for it.
+def application(name, classes=5, seed=0, times=1):
+    """A network of keras.applications and two images for it, `times` as wide and high as the smallest.
 
     Returns:
         The model, and images (2, size, size, 3) in the range that it expects: 0 to 255 where it rescales, else 0 to 1.
     """
     size, arguments = APPLICATIONS.get(name, (32, {}))
+    size *= times
     make = getattr(keras.applications, name)
     keras.utils.set_random_seed(seed)
     model = make(weights=None, input_shape=(size, size, 3), classes=classes, **arguments)

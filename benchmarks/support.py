@@ -11,6 +11,7 @@ With --check nothing is written: what another backend finds is compared with the
 """
 
 import argparse
+import functools
 import json
 import re
 import time
@@ -48,21 +49,22 @@ def _of_any_network(reason):
 def _tried(name, methods):
     if name in zoo.SMALL:
         return support(*zoo.small(name), methods)
-    methods = list(innspect.list_analyzers() if methods is None else methods)
-    # From the smallest images the maps before global pooling are single numbers, of which CAM can tell nothing.
-    wide = support(*zoo.application(name, times=2), ["cam"]) if "cam" in methods else {}
-    others = _tried_on_smallest(name, [m for m in methods if m not in wide])
-    return {method: {**wide, **others}[method] for method in methods}
+    found = {}
+    for method in innspect.list_analyzers() if methods is None else methods:
+        # From the smallest images the maps before global pooling are single numbers, of which CAM can tell nothing.
+        model, x, few = _application(name, 2 if method == "cam" else 1)
+        found |= support(model, x, [method], arguments=few)
+    return found
 
 
-def _tried_on_smallest(name, methods):
-    if not methods:
-        return {}
-    model, x = zoo.application(name)
+@functools.lru_cache(maxsize=2)
+def _application(name, times):
+    """A network, images for it, and arguments for methods that run it many times."""
+    model, x = zoo.application(name, times=times)
     # Methods that run the network once for every channel are tried at its first convolution, which has few.
     first = next(p for p, layer in Clone(model).graph.layers.items() if isinstance(layer, keras.layers.Conv2D))
     few = {"score_cam": {"layer": first}, "ablation_cam": {"layer": first}, "occlusion": {"window": 16, "stride": 16}}
-    return support(model, x, methods, arguments=few)
+    return model, x, few
 
 
 # ---------------------------------------------------------------------- the page

@@ -4,9 +4,22 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
+from keras import ops
 
 import innspect
-from innspect.layers import AlphaBeta, Bounded, Epsilon, Flat, Gamma, ScaledEpsilon, WSquare, ZPlus, ZPlusFast
+from innspect.layers import (
+    AffineRule,
+    AlphaBeta,
+    Bounded,
+    Epsilon,
+    Flat,
+    Gamma,
+    ScaledEpsilon,
+    WSquare,
+    ZPlus,
+    ZPlusFast,
+    make_term,
+)
 from innspect.testing import check_rule
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -95,6 +108,18 @@ def bounded_formula(low, high):
     return formula
 
 
+class Magnitude(AffineRule):
+    """A rule of one's own: relevance in proportion to |x_i w_ij|."""
+
+    def terms(self, layer, x, y):
+        return [make_term(layer, [(ops.absolute(x), ops.absolute(layer.view.kernel()))])]
+
+
+def magnitude_formula(x, W, b, R):
+    shares = np.abs(x)[:, None] * np.abs(W)
+    return share(shares, shares.sum(0), R)
+
+
 # Each on every kind of affine layer.
 RULES = {
     "z": (Epsilon(0), epsilon_formula(0)),
@@ -108,6 +133,7 @@ RULES = {
     "w_square": (WSquare(), w_square_formula),
     "flat": (Flat(), flat_formula),
     "bounded": (Bounded(-1.0, 1.5), bounded_formula(-1.0, 1.5)),
+    "one's own": (Magnitude(), magnitude_formula),
 }
 
 # Other settings of the same rules, on a few layers.

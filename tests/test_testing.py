@@ -6,7 +6,7 @@ from keras import ops
 
 import innspect
 from innspect.analyzers import ReverseAnalyzer
-from innspect.layers import AffineRule, Epsilon, make_term
+from innspect.layers import Epsilon
 from innspect.testing import check_analyzer, check_rule, example_models
 
 pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.filterwarnings("ignore:'deep_taylor")]
@@ -80,19 +80,6 @@ def test_no_method_is_forgotten():
 
 
 # ---------------------------------------------------------------------- a method of one's own
-class Magnitude(AffineRule):
-    """Relevance in proportion to |x_i w_ij|."""
-
-    def terms(self, layer, x, y):
-        return [make_term(layer, [(ops.absolute(x), ops.absolute(layer.view.kernel()))])]
-
-
-def magnitude(x, W, b, R):
-    shares = np.abs(x)[:, None] * np.abs(W)
-    total = shares.sum(0)
-    return shares @ np.divide(R, total, out=np.zeros_like(R), where=total != 0)
-
-
 class SquaredGradient(ReverseAnalyzer):
     def rule(self, node):
         return innspect.layers.Gradient()
@@ -101,8 +88,7 @@ class SquaredGradient(ReverseAnalyzer):
         return ops.square(signal)
 
 
-def test_a_rule_and_an_analyzer_of_ones_own():
-    check_rule(Magnitude(), magnitude)
+def test_an_analyzer_of_ones_own():  # a rule: see test_rules.py
     check_analyzer(SquaredGradient)
 
 
@@ -127,13 +113,17 @@ class Mixing(Epsilon):
         return [r + 0.01 * ops.mean(r, axis=0, keepdims=True) for r in super().backward(layer, saved, signals)]
 
 
+def equal_parts(x, W, b, R):
+    return np.full(len(x), R.sum() / len(x))
+
+
 @pytest.mark.parametrize(
     ("rule", "formula", "message"),
     [
         (Forgetful(), None, "relevance that `shares` does not account for"),
         (OtherOutput(), None, "the output of `forward`"),
         (Mixing(), None, "NaN"),
-        (Epsilon(), magnitude, "formula"),
+        (Epsilon(), equal_parts, "formula"),
     ],
 )
 def test_rules_that_break_the_contract(rule, formula, message):

@@ -2,19 +2,9 @@
 
 from innspect.layers.base import ReverseLayer, Rule
 from innspect.layers.gradient import Gradient, Rectified
-from innspect.layers.relevance import (
-    AffineRule,
-    AlphaBeta,
-    Bounded,
-    Epsilon,
-    Flat,
-    Gamma,
-    WSquare,
-    ZPlus,
-    ZPlusFast,
-    make_term,
-)
+from innspect.layers.relevance import AlphaBeta, Bounded, Epsilon, Flat, Gamma, WSquare, ZPlus, ZPlusFast
 from innspect.layers.scaled import ScaledEpsilon
+from innspect.layers.terms import AffineRule, make_term
 
 __all__ = [
     "AffineRule",

@@ -1,26 +1,10 @@
-"""LRP rules for one affine layer (METHODS 4), in the VJP form that serves every layer kind (METHODS 1.3).
-
-A rule is a few *terms*. A term shares a part of R among products of inputs u and kernels v:
-
-    Z = sum_m linear(u_m, v_m) + b        s = part * R / stab(Z)        R_in += sum_m u_m * J_m^T s
-
-The bias is only ever in the denominator, so its share is lost, and known.
-"""
-
-from dataclasses import dataclass
+"""LRP rules for one affine layer (METHODS 4), as the terms that they are sums of."""
 
 from keras import ops
 
 from innspect import backend
-from innspect.layers.base import Rule, checked_number, safe_divide, stabilised
-
-
-def positive(t):
-    return ops.relu(t)
-
-
-def negative(t):
-    return backend.minimum(t, ops.zeros((), t.dtype))
+from innspect.layers.base import checked_number, safe_divide
+from innspect.layers.terms import AffineRule, Term, make_term, negative, positive, sum_of
 
 
 def _steeper_above(t, slope):
@@ -30,109 +14,6 @@ def _steeper_above(t, slope):
 
 def _steeper_below(t, slope):
     return backend.minimum(t, t * slope)
-
-
-@dataclass
-class Term:
-    """One term of a rule, ready for its signal."""
-
-    factors: list  # u_m
-    z: object  # the sum of linear(u_m, v_m)
-    pullback: object  # from s to the J_m^T s
-    bias: object = None
-    part: float = 1.0
-    where: object = None  # takes only the signal where this holds
-    scale: float = 1.0  # of kernels and bias, and so of the stabiliser
-    complete: bool = False  # z has the bias in it already
-
-    @property
-    def denominator(self):
-        return self.z if self.bias is None or self.complete else self.z + self.bias
-
-    def take_in_bias(self):
-        self.z, self.complete = self.denominator, True
-
-    def offered(self, signal):
-        signal = signal if self.part == 1.0 else signal * self.part
-        return signal if self.where is None else ops.where(self.where, signal, ops.zeros_like(signal))
-
-    def stable(self, epsilon):
-        return stabilised(self.denominator, epsilon * self.scale)
-
-    def ratio(self, signal, epsilon):
-        return safe_divide(self.offered(signal), self.stable(epsilon))
-
-    def messages(self, signal, epsilon):
-        """Pairs of a factor and what it is to be multiplied with."""
-        return zip(self.factors, self.pullback(self.ratio(signal, epsilon)), strict=True)
-
-
-def sum_of(tensors):
-    total = None
-    for tensor in tensors:
-        total = tensor if total is None else total + tensor
-    return total
-
-
-def sum_of_products(pairs):
-    """The sum of u * m, where each u is multiplied once."""
-    grouped: dict = {}
-    for u, m in pairs:
-        grouped.setdefault(id(u), (u, []))[1].append(m)
-    return sum_of(u * sum_of(ms) for u, ms in grouped.values())
-
-
-def make_term(layer, pieces, bias=None, **settings):
-    """The term of (factor, kernel) pairs."""
-
-    def total(*us):
-        return sum_of(layer.view.linear(u, v) for u, (_, v) in zip(us, pieces, strict=True))
-
-    factors = [u for u, _ in pieces]
-    z, pullback = layer.vjp(total, *factors)
-    return Term(factors, z, pullback, bias, **settings)
-
-
-class AffineRule(Rule):
-    """Base of the rules for affine layers: a subclass gives `terms(layer, x, y)`.
-
-    Args:
-        epsilon: Stabiliser of the denominators.
-        bias: True: the bias takes its share, which is lost; False: the denominators leave it out.
-    """
-
-    gates = True
-    support: str | None = "input"
-
-    def __init__(self, epsilon=0.0, bias=True):
-        self.epsilon, self.bias = checked_number("epsilon", epsilon), bias
-
-    def forward(self, layer, inputs):
-        (x,) = inputs
-        y = layer.gate(layer(x)[0])
-        return [y], (x, y)
-
-    def backward(self, layer, saved, signals):
-        terms = self.terms(layer, *saved)
-        return [sum_of_products(pair for term in terms for pair in term.messages(signals[0], self.epsilon))]
-
-    def terms(self, layer, x, y):
-        raise NotImplementedError
-
-    def shares(self, layer, saved, signals):
-        result = {"bias": [], "stabiliser": [], "dropped": []}
-        for term in self.terms(layer, *saved):
-            denominator = term.denominator
-            moved = term.stable(self.epsilon)
-            offered, ratio = term.offered(signals[0]), term.ratio(signals[0], self.epsilon)
-            if term.bias is not None:
-                result["bias"].append(ratio * term.bias)
-            result["stabiliser"].append(ratio * (moved - denominator))
-            result["dropped"].append(ops.where(moved == 0, offered, ops.zeros_like(offered)))
-        return result
-
-    def _bias_of(self, layer):
-        return layer.view.bias() if self.bias else None
 
 
 class Epsilon(AffineRule):

@@ -10,7 +10,7 @@ from keras import ops
 
 from innspect.layers.deep_lift import NEAR, MultiplierRule, Pair, Rescale, at_input, at_reference
 from innspect.layers.flow import sum_to
-from innspect.layers.relevance import negative, positive
+from innspect.layers.terms import negative, positive
 
 
 @dataclass

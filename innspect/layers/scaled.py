@@ -4,7 +4,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.layers.base import checked_number, safe_divide, stabilised
-from innspect.layers.relevance import AffineRule
+from innspect.layers.terms import AffineRule
 
 
 class ScaledEpsilon(AffineRule):

@@ -20,7 +20,7 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def weights_from_numpy():
-    """On JAX, which compiles its random numbers anew for every shape: a tenth of the time of all tests went into that."""
+    """On JAX, which otherwise compiles its random numbers anew for every shape of a weight."""
     import keras
     import numpy as np
 

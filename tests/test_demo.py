@@ -183,3 +183,15 @@ def test_the_readme_names_methods_that_exist():
     names = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
     assert len(names) > 10
     assert not set(names) - set(innspect.list_analyzers())
+
+
+def test_the_readme_runs(tmp_path, monkeypatch):
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+    model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3), keras.layers.Flatten(), keras.layers.Dense(4)])
+    given = {"model": model, "x": np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype("float32")}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block, given)
+    assert given["image"].shape == (6, 6, 3)
+    assert np.allclose(given["analyzer"].explain(given["x"]).delta, 0, atol=1e-5)

@@ -1,20 +1,24 @@
-"""What only the JAX backend has: to see from a program, without running it, that two of its outputs are equal."""
+"""What only the JAX backend has: to see that two outputs of a program are equal, and gradients of kernels of its own."""
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keras import layers as L
 from networks import drawn
 
 import innspect
 from innspect import backend
+from innspect.layers import affine
 
 if keras.backend.backend() != "jax":
     pytest.skip("of the JAX backend", allow_module_level=True)
 
 import jax
 import jax.numpy as jnp
+
+from innspect.backend import jax_kernels
 
 X = np.arange(1, 10, dtype="float32").reshape(3, 3)
 Y = X[::-1] - 2.5
@@ -112,3 +116,64 @@ def test_clones_of_convolutional_networks_and_transformers_are_proved_equal(monk
     monkeypatch.setattr(backend, "once", refuse)
     for model in networks():
         innspect.create_analyzer("gradient", model)
+
+
+# ------------------------------------------------------------------ gradients of kernels
+FIRST = {"data_format": "channels_first"}
+LAYERS = {
+    "dense": (affine.Dense, lambda: L.Dense(3), (5,)),
+    "dense, a sequence": (affine.Dense, lambda: L.Dense(3), (4, 5)),
+    "valid, with a rest": (affine.Conv, lambda: L.Conv2D(3, (2, 3), strides=(3, 2)), (8, 9, 2)),
+    "strides as long as the window": (affine.Conv, lambda: L.Conv2D(3, 2, strides=2, padding="same"), (5, 6, 2)),
+    "strides longer than the window": (affine.Conv, lambda: L.Conv2D(3, 1, strides=2, padding="same"), (5, 6, 2)),
+    "same, dilated": (affine.Conv, lambda: L.Conv2D(3, (3, 4), dilation_rate=(2, 1), padding="same"), (6, 5, 2)),
+    "a large window": (affine.Conv, lambda: L.Conv2D(2, 9, strides=2, padding="same"), (7, 6, 2)),
+    "groups": (affine.Conv, lambda: L.Conv2D(6, 2, groups=2, padding="same"), (4, 4, 4)),
+    "channels first": (affine.Conv, lambda: L.Conv2D(3, 3, padding="same", **FIRST), (2, 5, 6)),
+    "causal": (affine.Conv, lambda: L.Conv1D(3, 3, padding="causal", dilation_rate=2), (7, 2)),
+    "causal, strided": (affine.Conv, lambda: L.Conv1D(3, 4, padding="causal", strides=3), (9, 2)),
+    "3 axes": (affine.Conv, lambda: L.Conv3D(2, 2, strides=(1, 2, 1), padding="same"), (3, 4, 3, 2)),
+    "pointwise": (affine.PointwiseConv, lambda: L.SeparableConv2D(3, 2, strides=2, padding="same"), (4, 5, 2)),
+    "depthwise": (affine.DepthwiseConv, lambda: L.DepthwiseConv2D(2, strides=2, depth_multiplier=3, padding="same"), (5, 4, 3)),
+    "depthwise, 1 axis": (affine.DepthwiseConv, lambda: L.DepthwiseConv1D(3, dilation_rate=2), (9, 2)),
+    "depthwise, channels first": (affine.DepthwiseConv, lambda: L.DepthwiseConv2D(3, depth_multiplier=2, **FIRST), (3, 5, 4)),
+    "transposed": (affine.ConvTranspose, lambda: L.Conv2DTranspose(3, 3, strides=2), (3, 4, 2)),
+    "transposed, same": (affine.ConvTranspose, lambda: L.Conv2DTranspose(3, (4, 2), strides=(3, 2), padding="same"), (3, 4, 2)),
+    "transposed, dilated": (affine.ConvTranspose, lambda: L.Conv2DTranspose(3, 3, dilation_rate=2, padding="same"), (3, 4, 2)),
+    "transposed, strides longer than the window": (affine.ConvTranspose, lambda: L.Conv1DTranspose(3, 2, strides=4), (5, 2)),
+    "transposed, same, with long strides": (
+        affine.ConvTranspose,
+        lambda: L.Conv1DTranspose(3, 2, strides=5, padding="same"),
+        (4, 2),
+    ),
+    "transposed, more output": (affine.ConvTranspose, lambda: L.Conv1DTranspose(3, 3, strides=3, output_padding=2), (4, 2)),
+    "transposed, same, more output": (
+        affine.ConvTranspose,
+        lambda: L.Conv1DTranspose(3, 4, strides=3, padding="same", output_padding=1),
+        (4, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_of_kernels_are_those_of_jax(name, double, monkeypatch):
+    kind, make, shape = LAYERS[name]
+    layer, rng = make(), np.random.default_rng(0)
+    x = rng.normal(size=(4, *shape))
+    layer.build((None, *shape))
+    view = kind(layer, x.ndim)
+    signal = rng.normal(size=view(x).shape)
+
+    def run(x, signal):
+        found = []
+        for at_once in (1, 2**20):
+            monkeypatch.setattr(jax_kernels, "_NUMBERS_AT_ONCE", at_once)
+            y, pullback = view.kernel_vjp(x, view.kernel())
+            found.append((y, pullback(signal)))
+        y, pullback = affine.Affine.kernel_vjp(view, x, view.kernel())
+        return [*found, (y, pullback(signal))]
+
+    *found, (y, expected) = backend.once(run, x, signal)
+    for ours, gradient in found:
+        np.testing.assert_array_equal(ours, y)
+        np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-12)

@@ -59,6 +59,8 @@ leaky_relu = getattr(_active, "leaky_relu", keras.ops.leaky_relu)
 divide_no_nan = getattr(_active, "divide_no_nan", keras.ops.divide_no_nan)
 # Torch's copies a channels-last input twice.
 conv = getattr(_active, "conv", keras.ops.conv)
+# The module of gradients of kernels where the framework's own are slow, which are JAX's on a CPU; else None.
+kernel_gradients = getattr(_active, "kernel_gradients", lambda: None)
 # Of a tensor that is not needed any more: an array that may share its memory, not to be written to.
 view = getattr(_active, "view", np.asarray)
 

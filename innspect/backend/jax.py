@@ -5,7 +5,7 @@ import contextlib
 import jax
 import jax.numpy as jnp
 
-from innspect.backend import jax_values
+from innspect.backend import jax_kernels, jax_values
 
 mean = jnp.mean
 
@@ -91,3 +91,7 @@ def inference():
 def accelerated():
     """Whether tensors live on a device that is not the CPU."""
     return jax.default_backend() != "cpu"
+
+
+def kernel_gradients():
+    return None if accelerated() else jax_kernels

@@ -30,6 +30,11 @@ class Affine:
         """The layer without its bias, run with another kernel."""
         raise NotImplementedError
 
+    def kernel_vjp(self, x, kernel):
+        """linear(x, kernel), and a function from a signal at it to the kernel's."""
+        (y,), pullback = backend.vjp(lambda k: [self.linear(x, k)], [kernel])
+        return y, lambda signal: pullback([signal])[0]
+
     def __call__(self, x):
         return self.apply(x, self.kernel(), self.bias())
 
@@ -86,6 +91,10 @@ class Dense(LayerAffine):
     def linear(self, x, kernel):
         return backend.matmul(x, kernel)
 
+    def kernel_vjp(self, x, kernel):
+        gradients = backend.kernel_gradients()
+        return super().kernel_vjp(x, kernel) if gradients is None else (self.linear(x, kernel), gradients.dense(x))
+
     def scale_outputs(self, kernel, scale):
         return kernel * scale
 
@@ -126,6 +135,26 @@ class _Spatial(LayerAffine):
     def bias(self):
         bias = super().bias()
         return bias if bias is None or self.channels_last else ops.reshape(bias, (1, -1) + (1,) * (self.input_rank - 2))
+
+    def kernel_vjp(self, x, kernel):
+        gradients = backend.kernel_gradients()
+        if gradients is None:
+            return super().kernel_vjp(x, kernel)
+
+        def pullback(signal):
+            seen, at = (t if self.channels_last else ops.moveaxis(t, 1, -1) for t in (x, signal))
+            return self._kernel_signal(gradients.convolution, seen, at, kernel.shape)
+
+        return self.linear(x, kernel), pullback
+
+    def _kernel_signal(self, gradient, x, signal, shape):
+        return gradient(x, signal, shape, **self._geometry(len(shape) - 2))
+
+    def _geometry(self, axes):
+        """How the window moves over some axes."""
+        layer = self.layer
+        strides, dilation = ([n] * axes if isinstance(n, int) else n for n in (layer.strides, layer.dilation_rate))
+        return {"strides": strides, "dilation": dilation, "padding": layer.padding}
 
 
 class Conv(_Spatial):
@@ -194,6 +223,10 @@ class DepthwiseConv(Conv):
             data_format=layer.data_format,
         )
 
+    def _kernel_signal(self, gradient, x, signal, shape):
+        *window, channels, multiplier = shape
+        return ops.reshape(super()._kernel_signal(gradient, x, signal, (*window, 1, channels * multiplier)), shape)
+
     def scale_outputs(self, kernel, scale):
         return kernel * ops.reshape(scale, kernel.shape[-2:])
 
@@ -209,6 +242,9 @@ class PointwiseConv(_Spatial):
 
     def linear(self, x, kernel):
         return backend.conv(x, kernel, strides=1, padding="valid", data_format=self.layer.data_format)
+
+    def _geometry(self, axes):
+        return {"strides": [1] * axes, "dilation": [1] * axes, "padding": "valid"}
 
     def scale_outputs(self, kernel, scale):
         return kernel * scale
@@ -233,6 +269,9 @@ class ConvTranspose(Conv):
             dilation_rate=layer.dilation_rate,
             data_format=layer.data_format,
         )
+
+    def _kernel_signal(self, gradient, x, signal, shape):
+        return super()._kernel_signal(gradient, signal, x, shape)  # that of a convolution from the output to the input
 
     def scale_outputs(self, kernel, scale):
         return kernel * scale[:, None]

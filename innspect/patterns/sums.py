@@ -64,16 +64,13 @@ class Call:
         if self._middle is not None:
             middle = layout.over_input(self._middle, len(x.shape))
             self._x, self._constant = self._x - middle, ops.broadcast_to(middle, (1, *x.shape[1:]))
-        (z,), self._weights = self._run(self._x, self._kernel)
+        z, self._weights = view.kernel_vjp(self._x, self._kernel)
         if self._middle is not None:
-            (base,), self._weights_of_centre = self._run(self._constant, self._kernel)
+            base, self._weights_of_centre = view.kernel_vjp(self._constant, self._kernel)
             z = z + base
         self.y = z if bias is None else z + bias
         self._v = self.y - layout.over_output(centre["y"], len(self.y.shape))
         self._opened = opened(z if gate == "bias_free" else self.y, unit.norms[number], gate)
-
-    def _run(self, x, kernel):
-        return backend.vjp(lambda k: [self._view.linear(x, k)], [kernel])
 
     # ------------------------------------------------------------------ sums
     def sums(self, regimes, as_rows=False):
@@ -104,11 +101,11 @@ class Call:
         return {**found, "rows": {"x": _rows(self._x), "times": rows}} if as_rows else found
 
     def _sum_of_x_times(self, t):
-        total = self._weights([t])[0]
+        total = self._weights(t)
         if self._middle is None or not self._layout.padded:
             return total
         # Beyond the border x is 0, not the centre: the centre counts only where there is input.
-        inside = self._weights_of_centre([ops.sum(t, axis=0, keepdims=True)])[0]
+        inside = self._weights_of_centre(ops.sum(t, axis=0, keepdims=True))
         everywhere = self._layout.over_kernel(self._layout.sum_output(t), ops)
         return total + inside - self._layout.inputs_over_kernel(self._middle, ops) * everywhere
 
@@ -123,8 +120,8 @@ class Call:
         return total + inside * x.shape[0] - layout.small(middle) * positions(self._v, layout)
 
     def _weights_of_ones(self, x, kernel):
-        (y,), weights = self._run(x, kernel)
-        return weights([ops.ones_like(y)])[0]
+        y, weights = self._view.kernel_vjp(x, kernel)
+        return weights(ops.ones_like(y))
 
     @property
     def _samples_first(self):

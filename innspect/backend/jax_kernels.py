@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 _NUMBERS_AT_ONCE = 2**20  # of the samples, on both sides of the layer
-_UNROLLED = 64  # offsets of a window: of more than these the program would grow long
 
 
 def dense(x):
@@ -49,9 +48,7 @@ def convolution(large, small, shape, *, strides, dilation, padding):
                 return seen[:, 0].T @ small[:, 0]
             return jnp.einsum("pga,pgb->agb", seen, small).reshape(a, -1)
 
-        if len(offsets) > _UNROLLED:
-            return jax.lax.map(product, jnp.asarray(offsets)).reshape(shape)
-        return jnp.stack([product(offset) for offset in offsets.tolist()]).reshape(shape)
+        return jax.lax.map(product, jnp.asarray(offsets)).reshape(shape)  # unrolled it is no faster, but long to compile
 
     samples, each = len(large), (large.size + small.size) // max(1, len(large))
     at_once = max((n for n in range(1, samples + 1) if samples % n == 0 and n * each <= _NUMBERS_AT_ONCE), default=1)

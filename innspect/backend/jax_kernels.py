@@ -1,6 +1,6 @@
 """Gradients of kernels as products of matrices, for a CPU.
 
-There XLA's own of a convolution, which is another one with a window as large as the image, take up to fifty times as
+There XLA's own of a convolution, which is another one with a window as large as the image, take up to 35 times as
 long as the forward pass. Here each offset of the window costs one product, samples by samples, so that what is copied
 stays in the cache. The gradients of a dense layer share its transposed input, which XLA otherwise makes for each.
 """

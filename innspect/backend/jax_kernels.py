@@ -35,7 +35,7 @@ def convolution(large, small, shape, *, strides, dilation, padding):
     groups, positions = large.shape[-1] // a, small.shape[1:-1]
     pads = _pads(window, large.shape[1:-1], positions, strides, dilation, padding)
     reach = [(p - 1) * s + 1 for p, s in zip(positions, strides, strict=True)]
-    offsets = np.stack(np.meshgrid(*map(np.arange, window), indexing="ij"), -1).reshape(-1, len(window)) * dilation
+    offsets = np.array(list(np.ndindex(*window))) * dilation
 
     def gradient(large, small):
         large = jax.lax.pad(large, jnp.zeros((), dtype), [(0, 0, 0), *pads, (0, 0, 0)])

@@ -24,7 +24,7 @@ import zoo
 import innspect
 from innspect import backend
 from innspect.analyzers.catalogue import describe
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 from innspect.testing import support
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -62,7 +62,7 @@ def _application(name, times):
     """A network, images for it, and arguments for methods that run it many times."""
     model, x = zoo.application(name, times=times)
     # Methods that run the network once for every channel are tried at its first convolution, which has few.
-    first = next(p for p, layer in Clone(model).graph.layers.items() if isinstance(layer, keras.layers.Conv2D))
+    first = next(p for p, layer in open_model(model).graph.layers.items() if isinstance(layer, keras.layers.Conv2D))
     few = {"score_cam": {"layer": first}, "ablation_cam": {"layer": first}, "occlusion": {"window": 16, "stride": 16}}
     return model, x, few
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers.cam_pooled import class_specific_units
     from innspect.analyzers.storage import load_analyzer
     from innspect.errors import NotAnalyzeableModelError
+    from innspect.graph.clone import open_model
     from innspect.graph.logits import model_wo_softmax
     from innspect.graph.registry import register_reverse_mapping
     from innspect.reports import report
@@ -24,6 +25,7 @@ _PUBLIC = {
     "list_analyzers": "innspect.analyzers",
     "load_analyzer": "innspect.analyzers.storage",
     "model_wo_softmax": "innspect.graph.logits",
+    "open_model": "innspect.graph.clone",
     "register_analyzer": "innspect.analyzers",
     "register_reverse_mapping": "innspect.graph.registry",
     "report": "innspect.reports",

@@ -137,7 +137,7 @@ class ExplanationImages(keras.callbacks.Callback):
                 maps[label] = signal(explanation.attributions, channel_axis=channel_axis)
             else:
                 maps[label] = _as_maps(explanation.attributions, self.x)
-        palettes = {label: palette_of(analyzer.name) for label, analyzer in self._analyzers.items()}
+        palettes = {label: palette_of(analyzer) for label, analyzer in self._analyzers.items()}
         look = {"palette": palettes, "captions": _captions(outputs), "captions_label": f"epoch {self._epoch}", **self._look}
         return grid(maps, **({"images": self.x} if is_image else {}), **look)
 

@@ -140,11 +140,11 @@ def explain(model, x, x_train):
 
     known = set(innspect.list_analyzers())
     families = {family: [m for m in methods if m[0] in known] for family, methods in METHODS.items()}
-    attributions = {}
+    attributions, opened = {}, innspect.open_model(model)
     with Progress("Explaining", sum(map(len, families.values()))) as progress:
         for name, arguments in (method for methods in families.values() for method in methods):
             progress.say(name)
-            analyzer = innspect.create_analyzer(name, model, **arguments)
+            analyzer = innspect.create_analyzer(name, opened, **arguments)
             if name.startswith("pattern."):
                 analyzer.fit(x_train)
             attributions[name] = analyzer.analyze(x)

@@ -10,7 +10,7 @@ from keras import ops
 from models import array, ids, shake
 
 import innspect
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -353,7 +353,7 @@ def test_what_is_no_softmax_is_not_taken_for_one():
         lambda h: ops.exp(h) / ops.mean(ops.exp(h), -1, keepdims=True) * h,
         lambda h: ops.exp(h - ops.logsumexp(2 * h, -1, keepdims=True)),
     ):
-        graph = Clone(keras.Model(x, L.Dense(2)(wrong(L.Dense(3)(x))))).graph
+        graph = open_model(keras.Model(x, L.Dense(2)(wrong(L.Dense(3)(x))))).graph
         assert not any(n.kind == "softmax" for n in graph.nodes)
 
 
@@ -447,7 +447,7 @@ def test_every_attention_opens_and_agrees_with_the_relevance_form(kind, double):
     """LRP-0 is written in relevance form, AttnLRP as a modified gradient: two ways to the same numbers."""
     x = keras.Input((5, 6))
     model = shake(keras.Model(x, read_out(L.Add()([x, ATTENTION[kind](L.Dense(6)(x))]))))
-    clone = Clone(model)
+    clone = open_model(model)
     assert not clone.unopened
     assert not any(n.kind == "opaque" for n in clone.graph.nodes)
     data = array(2, 5, 6).astype("float64")
@@ -463,7 +463,7 @@ def test_attention_is_the_same_graph_whatever_the_backend_would_run():
     x = keras.Input((5, 6))
     made = [keras.Model(x, L.MultiHeadAttention(2, 3, name="mha", flash_attention=flash)(x, x)) for flash in (None, False)]
     for model in made:
-        kinds = [n.kind for n in Clone(model).graph.nodes if n.kind not in ("pass", "reindex", "sum")]
+        kinds = [n.kind for n in open_model(model).graph.nodes if n.kind not in ("pass", "reindex", "sum")]
         assert kinds == ["affine"] * 3 + ["bilinear", "softmax", "bilinear", "affine"]
 
 
@@ -544,7 +544,7 @@ def test_lengths_that_are_known_at_run_time_only(double):
 
     model = shake(make(x))
     analyzer = innspect.create_analyzer("lrp.attention", model)
-    assert not analyzer._clone.unopened
+    assert not analyzer.opened.unopened
     for length in (3, 5):
         data = array(2, length, 6).astype("float64")
         expected = attributions("lrp.attention", make(keras.Input((length, 6))), data)
@@ -572,11 +572,11 @@ def test_shapes_repeats_and_slices_of_lengths_known_at_run_time_only(double):
 
     model = shake(make(x))
     analyzer = innspect.create_analyzer("lrp.z", model)
-    assert not analyzer._clone.unopened
+    assert not analyzer.opened.unopened
     for length in (3, 5):
         data = array(2, length, 6).astype("float64")
         known = innspect.create_analyzer("lrp.z", make(keras.Input((length, 6))))
-        assert not known._clone.unopened
+        assert not known.opened.unopened
         np.testing.assert_allclose(analyzer.analyze(data, 1), known.analyze(data, 1), rtol=1e-6, atol=1e-9)
 
 
@@ -753,7 +753,7 @@ def test_keras_hub(name):
     output = {"output": "sequence_output"} if isinstance(model.output, dict) else {}
     for method in ("lrp.attention", "lrp.cp", "lrp.epsilon"):
         analyzer = innspect.create_analyzer(method, model)
-        assert not analyzer._clone.unopened
+        assert not analyzer.opened.unopened
         ours = analyzer.explain(x, (2, 1), **output)
         R = ours.attributions["token_ids"] if isinstance(x, dict) else ours.attributions
         assert np.isfinite(R).all()

@@ -8,7 +8,7 @@ from keras import ops
 from models import ZOO, Attention, Native, OfArguments, array, shake
 
 import innspect
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 
 _HALF = {"mixed_precision"}
 
@@ -113,7 +113,7 @@ def test_gradients_of_every_output(number):
 
 # ---------------------------------------------------------------------- the graph
 def paths(model):
-    return set(Clone(model).graph.paths)
+    return set(open_model(model).graph.paths)
 
 
 def test_layers_are_named_by_their_path():
@@ -123,13 +123,13 @@ def test_layers_are_named_by_their_path():
 
 
 def test_a_layer_used_three_times_is_three_nodes():
-    graph = Clone(ZOO["shared_layer"]()[0]).graph
+    graph = open_model(ZOO["shared_layer"]()[0]).graph
     assert [n.path for n in graph.nodes if n.kind == "affine"] == ["dense", "dense[1]", "dense[2]", "out"]
     assert len(graph.paths["dense"]) == 3
 
 
 def test_attention_of_ones_own_opens_into_operations():
-    kinds = {n.path: n.kind for n in Clone(ZOO["own_attention"]()[0]).graph.nodes}
+    kinds = {n.path: n.kind for n in open_model(ZOO["own_attention"]()[0]).graph.nodes}
     assert kinds["attention/qkv"] == "affine"
     assert kinds["attention/matmul"] == "bilinear"
     assert "softmax" in kinds.values()
@@ -137,7 +137,7 @@ def test_attention_of_ones_own_opens_into_operations():
 
 
 def test_native_code_stays_a_leaf():
-    clone = Clone(ZOO["native_leaf"]()[0])
+    clone = open_model(ZOO["native_leaf"]()[0])
     assert [n.path for n in clone.graph.nodes if n.kind == "opaque"] == ["native"]
     assert "native" in clone.unopened
 

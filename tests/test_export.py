@@ -130,8 +130,7 @@ def test_each_batch_size_is_traced_once(tmp_path):
         def backward(self, layer, pullback, signals):
             return pullback(signals)
 
-    analyzer = innspect.create_analyzer("gradient", model)
-    analyzer.rule = lambda node: Counted()
+    analyzer = innspect.create_analyzer("gradient", model, rules=[("Dense", Counted())])
     analyzer.export(tmp_path / "served", batch_size=8)
     assert sorted(traced) == [1, 8]
 

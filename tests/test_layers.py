@@ -347,7 +347,7 @@ def test_preprocessing_that_computes_with_a_backend_of_its_own_opens():
     )
     model = shake(keras.Model(sound, L.Dense(3)(L.Flatten()(spectrogram(sound)))))
     analyzer = innspect.create_analyzer("lrp.epsilon", model)
-    assert not analyzer._clone.unopened
+    assert not analyzer.opened.unopened
     assert np.abs(analyzer.analyze(array(2, 64), 1)).max() > 0
     assert analyzer.conservation(array(2, 64), 1).error < 1e-4
 

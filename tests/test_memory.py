@@ -26,7 +26,7 @@ def test_a_dropped_analyzer_is_gone_with_its_graph_and_so_is_its_model(method):
     model = network()
     analyzer = innspect.create_analyzer(method, model)
     analyzer.explain(DATA, 1)
-    gone = [weakref.ref(t) for t in (analyzer, analyzer._clone, analyzer._clone.graph)]
+    gone = [weakref.ref(t) for t in (analyzer, analyzer.opened, analyzer.opened.graph)]
     del analyzer
     gc.collect()
     assert not any(r() for r in gone)

@@ -8,7 +8,7 @@ from models import ids, shake
 from networks import SMOOTH, convolutional_networks, dense_networks, drawn, normal, outputs
 
 import innspect
-from innspect.analyzers.averaging import Batch
+from innspect.analyzers.averaging import Points
 from innspect.analyzers.path import QUADRATURES
 from innspect.layers.program import Program
 
@@ -189,8 +189,8 @@ def test_memory_is_bounded_by_the_batch_size(cnn, monkeypatch):
 
 
 def test_the_reference_is_looked_at_only_where_the_error_is_wanted(cnn, monkeypatch):
-    looks, look = [], Batch.look
-    monkeypatch.setattr(Batch, "look", lambda *args, **kwargs: looks.append(args) or look(*args, **kwargs))
+    looks, look = [], Points.look
+    monkeypatch.setattr(Points, "look", lambda *args, **kwargs: looks.append(args) or look(*args, **kwargs))
     analyzer, x = innspect.create_analyzer("integrated_gradients", cnn, steps=3, quadrature="midpoint"), normal(2, 6, 6, 2)
     attributions = analyzer.analyze(x)
     assert len(looks) == 1  # at the input, which settles what is explained

@@ -8,7 +8,7 @@ from keras import ops
 from models import array, ids, shake
 
 import innspect
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 
 pytestmark = [pytest.mark.usefixtures("double", "quick"), pytest.mark.filterwarnings("ignore:.*destroy the mask")]
 
@@ -408,7 +408,7 @@ def test_cells_of_the_users_own_are_opened_step_by_step(every_step):
     x = sequences()
     x[1, 3:] = 0
     model = network(L.Masking(), L.RNN(LeakyCell(UNITS), return_sequences=every_step, go_backwards=True, name="own"))
-    assert {"own/cell/write"} <= {p.replace("leaky_cell", "cell") for p in _steady(Clone(model).graph.paths)}
+    assert {"own/cell/write"} <= {p.replace("leaky_cell", "cell") for p in _steady(open_model(model).graph.paths)}
     result = explained(model, x, bias=False, epsilon=1e-9)
     close(result.attributions.sum((1, 2)), result.targets, 1e-4)
     assert (result.attributions[1, 3:] == 0).all()

@@ -11,8 +11,10 @@ from models import array, shake
 from networks import drawn
 
 import innspect
-from innspect.analyzers import relevance
-from innspect.graph.clone import Clone
+from innspect.analyzers import relevance, reverse
+from innspect.analyzers.request import Request
+from innspect.graph.clone import open_model
+from innspect.graph.ir import Rewritten
 from innspect.graph.signs import nonnegative
 from innspect.layers import AffineRule
 
@@ -34,7 +36,7 @@ def values(graph, x):
 
 
 def check_proofs(model, x):
-    graph = Clone(model).graph
+    graph = open_model(model).graph
     computed, proven = values(graph, x), nonnegative(graph)
     for tensor in proven:
         assert np.all(ops.convert_to_numpy(computed[tensor]) >= 0), f"{tensor} was proven to be >= 0"
@@ -85,9 +87,9 @@ def test_proofs_of_single_operations(name):
     x = keras.Input((4, 3))
     model = shake(keras.Model(x, function(x)))
     proven = check_proofs(model, 3 * array(8, 4, 3))
-    assert bool(Clone(model).graph.outputs)
+    assert bool(open_model(model).graph.outputs)
     assert (len(proven) > 0) >= positive
-    graph = Clone(model).graph
+    graph = open_model(model).graph
     assert (graph.outputs[0] in nonnegative(graph)) == positive
 
 
@@ -95,15 +97,15 @@ def without_proofs(name, model, monkeypatch):
     """The analyzer in its general forms: nothing is known of signs, no ReLU is merged into the layer before it."""
     with monkeypatch.context() as patch:
         patch.setattr(AffineRule, "gates", False)
+        patch.setattr(reverse, "nonnegative", lambda graph: ())
         analyzer = innspect.create_analyzer(name, model)
-        analyzer._nonnegative = set()
-        analyzer._programs.clear()
-        analyzer._program(0)
+        forms(analyzer)
     return analyzer
 
 
 def forms(analyzer):
-    return [(step.nonnegative, step.gated) for step in analyzer._program(0).steps if hasattr(step, "gated")]
+    steps = analyzer.way(Request(None, ())).program.steps
+    return [(step.nonnegative, step.gated) for step in steps if hasattr(step, "gated")]
 
 
 @drawn
@@ -127,13 +129,13 @@ def test_a_folded_network_is_explained_as_the_unfolded_one(monkeypatch, build):
     x = some_inputs(model)
     folded = innspect.create_analyzer("lrp.z", model)
     with monkeypatch.context() as patch:
-        patch.setattr(relevance, "fold", lambda graph, **_: (graph, {}))
+        patch.setattr(relevance, "fold", lambda graph, **_: Rewritten(graph))
         unfolded = innspect.create_analyzer("lrp.z", model)
-    count = len([n for n in unfolded._graph.nodes if n.operation == "BatchNormalization"])
-    assert len(unfolded._graph.nodes) - len(folded._graph.nodes) == count - _left(folded)
+    count = len([n for n in unfolded.plan.graph.nodes if n.operation == "BatchNormalization"])
+    assert len(unfolded.plan.graph.nodes) - len(folded.plan.graph.nodes) == count - _left(folded)
     ours, theirs = folded.analyze(x, 1), unfolded.analyze(x, 1)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
 
 
 def _left(analyzer):
-    return len([n for n in analyzer._graph.nodes if n.operation == "BatchNormalization"])
+    return len([n for n in analyzer.plan.graph.nodes if n.operation == "BatchNormalization"])

@@ -25,5 +25,6 @@ from innspect.analyzers.base import Analyzer
 from innspect.analyzers.explanation import Explanation
 from innspect.analyzers.registry import create_analyzer, list_analyzers, register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.rule_table import RuleTable
 
-__all__ = ["Analyzer", "Explanation", "ReverseAnalyzer", "create_analyzer", "list_analyzers", "register_analyzer"]
+__all__ = ["Analyzer", "Explanation", "ReverseAnalyzer", "RuleTable", "create_analyzer", "list_analyzers", "register_analyzer"]

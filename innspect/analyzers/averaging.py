@@ -9,22 +9,18 @@ Requirements of the design:
   are moved.
 """
 
-import copy
+import functools
 from dataclasses import replace
 
 import keras
 import numpy as np
 from keras import ops
 
-from innspect import backend
-from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
+from innspect.analyzers.config import parameters
 from innspect.analyzers.data import on_device
-from innspect.analyzers.registry import accepted_arguments, create_analyzer
-from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.selection import explained_value
-from innspect.analyzers.stateless import Compiler
-from innspect.graph.ir import Node, Ref, Tensor
+from innspect.analyzers.registry import accepted_arguments, create_analyzer, is_signed
+from innspect.graph.ir import Ref, Rewritten, Tensor
 
 
 class Averaging(Analyzer):
@@ -34,14 +30,30 @@ class Averaging(Analyzer):
         model: A built Keras model.
         of: The method that is averaged: its name, with its arguments among `arguments`, or an analyzer of `model`.
         **arguments: Of that method.
+
+    Attributes:
+        inner: The analyzer that is averaged.
     """
 
-    def __init__(self, model, *, of="gradient", neuron_selection_mode=None, disable_model_checks=False, **arguments):
-        selection.check_mode(neuron_selection_mode)
-        self.neuron_selection_mode, self.disable_model_checks = neuron_selection_mode, disable_model_checks
-        self.of = of
-        self.inner = self._make_inner(model, of, dict(arguments, disable_model_checks=disable_model_checks))
-        self._clone = self.inner._clone
+    family = "averaged gradient"
+
+    def __init__(self, model, *, of="gradient", name=None, neuron_selection_mode=None, disable_model_checks=False, **arguments):
+        super().__init__(
+            model, name=name, neuron_selection_mode=neuron_selection_mode, disable_model_checks=disable_model_checks
+        )
+        self.of, self._of_inner = of, {**arguments, "disable_model_checks": disable_model_checks}
+
+    @functools.cached_property
+    def inner(self):
+        return self.make_inner(self._of_inner)
+
+    def make_inner(self, arguments):
+        """The analyzer that is averaged, from the arguments that this method does not take itself."""
+        if isinstance(self.of, str):
+            return create_analyzer(self.of, self.opened, **arguments)
+        if not isinstance(self.of, Analyzer) or self.of.model is not self.model:
+            raise ValueError(f"`of` must be the name of an analyzer, or an analyzer of the same model. Received: {self.of!r}")
+        return self.of
 
     @classmethod
     def more_arguments(cls, given):
@@ -49,17 +61,27 @@ class Averaging(Analyzer):
         of = given.get("of", "gradient")
         return accepted_arguments(of) if isinstance(of, str) else set()
 
-    def _make_inner(self, model, of, arguments):
-        if isinstance(of, str):
-            return create_analyzer(of, model, **arguments)
-        if not isinstance(of, Analyzer) or of.model is not model:
-            raise ValueError(f"`of` must be the name of an analyzer, or an analyzer of the same model. Received: {of!r}")
-        return of
+    # ------------------------------------------------------------------ configuration
+    @property
+    def learned(self):
+        return self.inner.learned if isinstance(self.of, str) else ()
+
+    def get_config(self):
+        return {**self._beside(self.inner.get_config()), **super().get_config()}
+
+    def arguments(self):
+        own = parameters(type(self))
+        return {**self._beside(self.inner.arguments()), **{k: v for k, v in super().arguments().items() if k in own}}
+
+    def _beside(self, of_inner):
+        """Those arguments of the averaged method that are given beside this method's own."""
+        own = parameters(type(self))
+        return {k: v for k, v in of_inner.items() if k not in own} if isinstance(self.of, str) else {}
 
     def fit(self, *args, **kwargs):
         """Fit the averaged method, where it learns from data."""
         self.inner.fit(*args, **kwargs)
-        vars(self).pop("_runner", None)
+        vars(self).pop("runner", None)
         return self
 
     def state(self):
@@ -67,13 +89,23 @@ class Averaging(Analyzer):
 
     def set_state(self, state):
         self.inner.set_state(state)
-        vars(self).pop("_runner", None)
+        vars(self).pop("runner", None)
+
+    # ------------------------------------------------------------------ what the averaged method knows
+    @property
+    def signed(self):
+        return self.inner.signed
+
+    @classmethod
+    def signed_with(cls, **arguments):
+        return is_signed(arguments["of"]) if isinstance(cls.signed, property) else cls.signed
+
+    @property
+    def one_graph(self):
+        return self.runner is not None
 
     def _explained(self, number):
         return self.inner._explained(number)
-
-    def _output_number(self, output):
-        return self.inner._output_number(output)
 
     def _restore(self, inputs, arrays):
         return self.inner._restore(inputs, arrays)
@@ -81,14 +113,10 @@ class Averaging(Analyzer):
     def _attribution_shapes(self, shapes):
         return self.inner._attribution_shapes(shapes)
 
-    @property
+    @functools.cached_property
     def runner(self):
-        """The averaged method, ready to run at points; None where it has no backward pass of the usual kind."""
-        if "_runner" not in vars(self):
-            cls, own = type(self.inner), ("analyze", "_run", "_program", "_explain_batch", "_function", "_back")
-            plain = isinstance(self.inner, ReverseAnalyzer) and all(getattr(cls, n) is getattr(ReverseAnalyzer, n) for n in own)
-            self._runner = Runner(self.inner, self) if plain else None
-        return self._runner
+        """The averaged method at points, in one compiled call; None where it has no backward pass of the usual kind."""
+        return Runner(self) if getattr(self.inner, "composable", False) else None
 
     # ------------------------------------------------------------------ what a method decides
     def place(self, xs, moves, count):
@@ -96,7 +124,7 @@ class Averaging(Analyzer):
 
         Args:
             xs: The inputs, (batch, ...) each.
-            moves: What `Batch.step` was given.
+            moves: What `Points.step` was given.
             count: Points of each sample.
 
         Returns:
@@ -118,46 +146,48 @@ class Runner:
     """Another analyzer's forward and backward passes at many points, in one compiled call.
 
     Args:
-        inner: The analyzer; it is left as it is.
         owner: The `Averaging` method, which places the points and reduces what is found there.
+
+    Attributes:
+        embeddings: One more input of the model for every embedding, by which its vectors are moved.
+        sources: For each of them the number of the input that its ids come from.
     """
 
-    def __init__(self, inner, owner):
-        self.owner, self.analyzer = owner, copy.copy(inner)
-        self.analyzer._programs, self.analyzer._compiled = {}, {}
-        self.analyzer._graph, self.embeddings, self.sources = _with_moved_embeddings(inner._graph, owner.move)
-        self.compiled = Compiler(inner._variables)
+    def __init__(self, owner):
+        self.owner, self.inner, self._passes = owner, owner.inner, {}
+        graph = self.inner.plan.graph
+        moved = [
+            (node, Tensor(node.outputs[0].shape, node.outputs[0].dtype)) for node in graph.nodes if node.kind == "embedding"
+        ]
+        self.embeddings = [given for _, given in moved]
+        self.sources = [_source(graph, node) for node, _ in moved]
+        self._plan = self.inner.plan.rewritten(_with_moved_embeddings, dict(moved), owner.move)
 
-    def run(self, batch, moves, ws, backward):
-        """One compiled call; see `Batch`."""
-        key = (backward, batch.number, batch.at, batch.several, *[s.key for s in batch.chosen])
-        program = self.analyzer._program(batch.number, batch.at)
-        chosen, several, number = batch.chosen, batch.several, batch.number
-        layers = {path: self.analyzer._tensors_at(path) for path in batch.at}
+    def run(self, points, moves, ws, backward):
+        """One compiled call; see `Points`."""
+        request = points.request
+        key = request.output, request.at
+        if key not in self._passes:
+            self._passes[key] = self.inner.make_pass(*key, self._plan)
+        way = self._passes[key]
 
         def function(xs, moves, values, ws):
-            points = self.owner.place(xs, moves, ws.shape[0])
-            y, tape = program.forward(points)
-            values = [ops.repeat(v, ws.shape[0], axis=0) for v in values]
-            weights = [s.weights(v, y) for s, v in zip(chosen, values, strict=True)]
-            at_points = ops.stack([explained_value(s, w, y) for s, w in zip(chosen, weights, strict=True)])
-            at_points = ops.reshape(at_points, (len(chosen), -1, ws.shape[0]))
-            found = {
-                "outputs": self.analyzer._with_head(number, y),
-                "values": at_points if several else at_points[0],
-                "settled": [s.settled(v, y) for s, v in zip(chosen, values, strict=True)],
-            }
+            count = ws.shape[0]
+            placed = self.owner.place(xs, moves, count)
+            passage = way.forward(placed, request, [ops.repeat(v, count, axis=0) for v in values])
+            at_points = ops.reshape(passage.targets, (*passage.targets.shape[:-1], -1, count))
+            found = {"outputs": passage.outputs, "values": at_points, "settled": passage.settled}
             if not backward:
                 return found
 
-            def back(w):
-                result = self.analyzer._back(program, tape, w, points, y, layers, keep_tape=several)
-                maps = {"attributions": result["attributions"][: len(xs)], "signals": result.get("signals", {})}
+            def back(weights):
+                result = self.inner.attributed(passage, weights)
+                maps = {k: v for k, v in result.items() if k in ("attributions", "signals")}
                 return keras.tree.map_structure(lambda t: self._reduced(t, ws, xs), maps)
 
-            return found | {"maps": backend.scan(back, ops.stack(weights)) if several else back(weights[0])}
+            return found | {"maps": {"signals": {}, **passage.each(back)}}
 
-        return self.compiled(key, function, batch.xs, moves, batch.values, ops.convert_to_tensor(ws))
+        return way((backward, request.key), function, points.xs, moves, points.values, ops.convert_to_tensor(ws))
 
     def _reduced(self, maps, ws, xs):
         count, batch = ws.shape[0], xs[0].shape[0]
@@ -165,21 +195,20 @@ class Runner:
         return self.owner.reduce(maps, ops.cast(ops.reshape(ws, (1, count, *[1] * (len(maps.shape) - 2))), maps.dtype))
 
 
-class Batch:
+class Points:
     """One batch of an analysis on the device, ready to be explained at points.
 
     Attributes:
+        request: The `Request`.
+        xs: The inputs, numbers among them in floating point.
+        room: How many points of each sample may be computed at once.
         outputs: The model's outputs at the input, known from `look` or `step` with `here` on.
         targets: The explained values there, (batch,), with a neuron axis first for several neurons.
-        room: How many points of each sample may be computed at once.
     """
 
-    def __init__(self, runner, inputs, rows, chosen, number, at, several):
-        self.runner, self.number, self.at, self.several = runner, number, at, several
-        self.xs = on_device([a[rows] for a in inputs.arrays], runner.analyzer._clone)
-        self.room = max(1, inputs.batch_size // len(rows))
-        self.chosen = chosen
-        self.values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]
+    def __init__(self, runner, batch):
+        self._runner, self.request, self.room = runner, batch.request, batch.room
+        self.xs, self.values = on_device(batch.xs, runner.inner.opened), batch.values
 
     def step(self, moves, ws, here=False):
         """Reduced maps at a chunk of points, and the explained values there, (batch, points).
@@ -189,14 +218,14 @@ class Batch:
             ws: (points,), the weight of each.
             here: True where the one point is the input itself, which settles what is explained.
         """
-        found = self.runner.run(self, moves, ws, backward=True)
+        found = self._runner.run(self, moves, ws, backward=True)
         if here:
             self._settle(found)
         return found["maps"], found["values"]
 
     def look(self, moves, here=False):
         """The explained values at one point of each sample, (batch,), without a backward pass."""
-        found = self.runner.run(self, moves, np.ones(1, "float32"), backward=False)
+        found = self._runner.run(self, moves, np.ones(1, "float32"), backward=False)
         if here:
             self._settle(found)
         return found["values"][..., 0]
@@ -207,30 +236,24 @@ class Batch:
         self.values = found["settled"]
 
 
-def _with_moved_embeddings(graph, move):
-    """A graph with one more input for every embedding, by which its vectors are moved.
-
-    Returns:
-        The graph, the tensors of those inputs, and for each the number of the input that its ids come from.
-    """
-    nodes, more, sources = [], [], []
-    for node in graph.nodes:
-        if node.kind == "embedding":
-            given = Tensor(node.outputs[0].shape, node.outputs[0].dtype)
-            more.append(given)
-            sources.append(_source(graph, node))
-            moved = _moved(node.function, move)
-            args = (*node.args, Ref(given))
-            node = Node(node.path, node.kind, moved, args, node.kwargs, node.outputs, node.layer, node.view, node.operation)
-        nodes.append(node)
-    return replace(graph, nodes=nodes, inputs=[*graph.inputs, *more]), more, sources
-
-
 def _source(graph, node):
     """The number of the input that a node's signal goes to first."""
-    wanted = {t for n in graph.ancestors(node.outputs) for t in n.inputs if t.active}
+    wanted = {t for n in graph.ancestors(node.outputs) for t in n.inputs if t in graph.active}
     return next(i for i, t in enumerate(graph.inputs) if t in wanted)
 
 
-def _moved(look_up, move):
-    return lambda *args, **kwargs: move(look_up(*args[:-1], **kwargs), args[-1])
+def _with_moved_embeddings(graph, given, move):
+    """A graph with one more input for every embedding, by which its vectors are moved.
+
+    Args:
+        graph: The graph.
+        given: Dict from the nodes of the embeddings to the tensors of those inputs.
+        move: A function from vectors and such an input to the vectors.
+    """
+
+    def moved(node):
+        args, look_up = (*node.args, Ref(given[node])), node.function
+        return replace(node, function=lambda *a, **k: move(look_up(*a[:-1], **k), a[-1]), args=args)
+
+    nodes = [moved(node) if node in given else node for node in graph.nodes]
+    return Rewritten(replace(graph, nodes=nodes, inputs=[*graph.inputs, *given.values()]))

@@ -1,29 +1,50 @@
 """The analyzer: one flow for every method.
 
-    inputs -> batches -> clone forward -> seed at the output -> signals back -> attributions
+    inputs -> request -> batches -> what the method finds -> Explanation
 
-A method says what rule each node gets, what the seed is, and what is made of the signal at the inputs.
+A method that is no backward pass through the model overrides `attribute`, or `explain_batch`; one that is derives from
+`ReverseAnalyzer` and says what rule each node gets. Constructors keep arguments; what depends on the model is made from
+them when all constructors have run (`ready`), so their order does not matter.
 """
 
+import functools
 import warnings
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from innspect import backend
 from innspect.analyzers import selection
+from innspect.analyzers.black_box import Network
+from innspect.analyzers.config import Configured
 from innspect.analyzers.data import Inputs, batches_of, is_stream
 from innspect.analyzers.explanation import Explanation
+from innspect.analyzers.facts import Facts
 from innspect.analyzers.migration import Migrated
+from innspect.analyzers.question import ask
+from innspect.analyzers.registry import name_of
+from innspect.analyzers.request import Request
 from innspect.errors import PlainKeyError
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 
 
-class Analyzer(Migrated):
+class _Made(type):
+    """Checks the arguments of an instance, and calls its `ready`, once every constructor has run."""
+
+    def __call__(cls, *args, **kwargs):
+        made = super().__call__(*args, **kwargs)
+        made.check_arguments()
+        made.ready()
+        return made
+
+
+class Analyzer(Facts, Configured, Migrated, metaclass=_Made):
     """Base of all methods.
 
     Args:
-        model: A built Keras model. It is only read.
+        model: A built Keras model, or what `innspect.open_model` made of it. It is only read.
+        name: What the analyzer is called in errors, pictures and files; default the name it is registered by.
         neuron_selection_mode: None accepts any `neuron_selection`; "max_activation", "index" and "all" fix what it
             is, as in iNNvestigate.
         disable_model_checks: Where a relevance method has no rule for a layer, share in proportion to input times
@@ -34,19 +55,35 @@ class Analyzer(Migrated):
         NotAnalyzeableModelError: The model has a layer that the method has no rule for.
     """
 
-    name = ""
-    paper = ""
+    one_graph = False  # whether `explain_batch` is a single graph of tensors, so that it can be exported
 
-    def __init__(self, model, *, neuron_selection_mode=None, disable_model_checks=False):
+    def __init__(self, model, *, name=None, neuron_selection_mode=None, disable_model_checks=False):
         selection.check_mode(neuron_selection_mode)
+        self._name = name
         self.neuron_selection_mode = neuron_selection_mode
         self.disable_model_checks = disable_model_checks
-        self._clone = Clone(model)
+        self.opened = self._open(model)
+
+    def _open(self, model):
+        return open_model(model)
+
+    def ready(self):
+        """Called once the constructors have run: raise where the method does not apply to the model."""
+
+    @property
+    def name(self):
+        """The name given, or that of `list_analyzers` under which this class, with these arguments, is registered."""
+        return self._name or name_of(self)
 
     @property
     def model(self):
         """The user's model."""
-        return self._clone.model
+        return self.opened.model
+
+    @functools.cached_property
+    def predictor(self):
+        """The model as a function of its inputs, for methods that ask it about other inputs."""
+        return Network(self.opened, "output")
 
     # ------------------------------------------------------------------ for users
     def analyze(self, x, neuron_selection=None, *, batch_size=32, output=0, verbose=0, neurons=None):
@@ -91,41 +128,85 @@ class Analyzer(Migrated):
         at = (at,) if isinstance(at, str) else tuple(at)
         return self._run(x, neuron_selection, batch_size, output, verbose, neurons, at)
 
-    # ------------------------------------------------------------------ the flow
+    # ------------------------------------------------------------------ what a method decides
     def check(self, inputs):
         """Warn, or raise, where the method cannot be right for these `Inputs`."""
 
+    def begin(self, request):
+        """What serves all batches of a `Request`, such as references; `batch.request.context` has it."""
+        return None
+
+    def attribute(self, question):
+        """The maps of one batch for one target: an array (batch, ...) for each of the model's inputs, in a list.
+
+        Args:
+            question: A `Question`: the samples, and what the model says of others in their place.
+        """
+        raise NotImplementedError
+
+    def explain_batch(self, batch):
+        """All that is found for a `Batch`.
+
+        Returns:
+            Dict of tensors or arrays: "attributions", a list with one for each input; "outputs", the model's (batch, ...);
+            "targets", the explained values (batch,); and as the method has them "signals" at `batch.request.at`, "delta"
+            and "details". Where `batch.request.several` all but the outputs have a neuron axis first.
+        """
+        return ask(self, batch)
+
+    def work(self, request):
+        """How much there is to do for a request, in the steps that `request.advance` is told of; None: samples."""
+        return None
+
+    # ------------------------------------------------------------------ the flow
     def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
-        inputs = Inputs(x, self._clone)
-        inputs.explained, at = at is not None, at or ()  # None: only the attributions are wanted
-        if inputs.samples:
-            self._clone.verify([a[:1] for a in inputs.arrays])
+        inputs, number = self._inputs(x), self._output_number(output)
         self.check(inputs)
-        number = self._output_number(output)
-        chosen = self._selections(neuron, neurons, number, inputs.samples)
+        request = Request(
+            inputs,
+            tuple(self._selections(neuron, neurons, number, inputs)),
+            several=neurons is not None,
+            output=number,
+            at=at or (),
+            explained=at is not None,  # None: only the attributions are wanted
+            batch_size=inputs.checked_size(batch_size),
+        )
+        parts = self._parts(request, verbose) if inputs.samples else []
+        return self._assemble(request, parts, self._settings(neuron, output))
+
+    def _parts(self, request, verbose):
+        """What was found for each batch, NumPy arrays, and how many of its samples count."""
+        request = replace(request, context=self.begin(request))
+        steps = self.work(request)
+        progress = keras.utils.Progbar(request.inputs.samples if steps is None else steps) if verbose else None
+        if progress and steps is not None:
+            request = replace(request, advance=progress.add)
         parts = []
-        progress = keras.utils.Progbar(inputs.samples) if verbose else None
-        for rows, count in self._batches(inputs, batch_size):
-            result = self._explain_batch(inputs, rows, chosen, number, at, several=neurons is not None)
-            for selected in chosen:
-                selected.check(result["outputs"].shape[1:])
-            parts.append(keras.tree.map_structure(lambda a, n=count: backend.to_numpy(a), result) | {"count": count})
-            if progress:
+        for batch, count in request.batches():
+            result = self.explain_batch(batch)
+            for target in request.targets:
+                target.check(result["outputs"].shape[1:])
+            parts.append(keras.tree.map_structure(backend.to_numpy, result) | {"count": count})
+            if progress and steps is None:
                 progress.add(count)
-        return self._assemble(inputs, parts, at, 0 if neurons is None else len(neurons), neuron, output)
+        return parts
 
-    def _batches(self, inputs, batch_size):
+    def _inputs(self, x):
+        inputs = Inputs(x, self.opened)
         if inputs.samples:
-            return inputs.batches(batch_size)
-        next(inputs.batches(batch_size), None)  # checks the batch size
-        return []
+            self.opened.verify([a[:1] for a in inputs.arrays])
+        return inputs
 
-    def _selections(self, neuron, neurons, number, samples):
-        shape = tuple(self._explained(number).shape[1:])
-        return selection.resolve_all(neuron, neurons, self.neuron_selection_mode, shape, samples)
+    def _selections(self, neuron, neurons, number, inputs):
+        shape = self._output_shape(number, inputs)
+        return selection.resolve_all(neuron, neurons, self.neuron_selection_mode, shape, inputs.samples)
+
+    def _output_shape(self, number, inputs):
+        """The shape of one sample's explained tensor; None where an axis is not known."""
+        return tuple(self._explained(number).shape[1:])
 
     def _output_number(self, output):
-        names = self._clone.output_names
+        names = self.opened.output_names
         if isinstance(output, str):
             if output not in names:
                 raise PlainKeyError(f"`output` must be one of the model's outputs {names}. Received: {output!r}")
@@ -136,26 +217,26 @@ class Analyzer(Migrated):
 
     def _explained(self, number):
         """The tensor of the graph that is explained for an output."""
-        return self._clone.graph.outputs[number]
+        return self.opened.graph.outputs[number]
 
-    def _assemble(self, inputs, parts, at, several, neuron, output):
-        axis = 1 if several else 0
+    def _assemble(self, request, parts, settings):
+        axis = 1 if request.several else 0
 
         def joined(key, axis):
             trimmed = [_trimmed(p[key], p["count"], axis) for p in parts]
             return keras.tree.map_structure(lambda *a: np.concatenate(a, axis), *trimmed)
 
         if not parts:
-            return self._empty(inputs, several, self._settings(neuron, output))
+            return self._empty(request, settings)
         attributions, outputs = joined("attributions", axis), joined("outputs", 0)
         self._warn_of_overflow(attributions, outputs, axis)
         return Explanation(
-            attributions=self._restore(inputs, attributions),
+            attributions=self._restore(request.inputs, attributions),
             outputs=outputs,
             targets=joined("targets", axis),
-            signals=joined("signals", axis) if at else {},
+            signals=joined("signals", axis) if request.at else {},
             delta=joined("delta", axis) if "delta" in parts[0] else None,
-            settings=self._settings(neuron, output),
+            settings=settings,
             details=joined("details", axis) if "details" in parts[0] else {},
         )
 
@@ -172,12 +253,13 @@ class Analyzer(Migrated):
                 stacklevel=5,
             )
 
-    def _empty(self, inputs, several, settings):
-        shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in inputs.arrays])
-        lead = (several,) if several else ()
+    def _empty(self, request, settings):
+        shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
+        lead = (len(request.targets),) if request.several else ()
         arrays = [np.zeros((*lead, *s), "float32") for s in shapes]
         nothing = np.zeros((0,), "float32")
-        return Explanation(self._restore(inputs, arrays), nothing, np.zeros((*lead, 0), "float32"), settings=settings)
+        restored = self._restore(request.inputs, arrays)
+        return Explanation(restored, nothing, np.zeros((*lead, 0), "float32"), settings=settings)
 
     def _attribution_shapes(self, shapes):
         return shapes
@@ -192,6 +274,7 @@ class Analyzer(Migrated):
         return {
             "method": self.name,
             "arguments": {k: _plain(v) for k, v in self.arguments().items()},
+            "signed": self.signed,
             "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
             "neuron_selection": _plain(neuron),
             "output": output,
@@ -200,17 +283,13 @@ class Analyzer(Migrated):
             "backend": keras.backend.backend(),
         }
 
-    def arguments(self):
-        """The arguments this analyzer was created with, by name."""
-        return dict(getattr(self, "_arguments", {}))
-
     def save(self, path=None):
         """Write name, arguments, model and state to one file, which `innspect.load_analyzer` reads.
 
         Without a path nothing is written, and (name, state) returned for `Analyzer.load`, as in iNNvestigate.
         """
         if path is None:
-            return self._saved()
+            return self.name, self.to_bytes()
         from innspect.analyzers.storage import save_analyzer
 
         return save_analyzer(self, path)
@@ -248,9 +327,6 @@ class Analyzer(Migrated):
 
     def set_state(self, state):
         """Take back what `state` returned."""
-
-    def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        raise NotImplementedError
 
 
 def _trimmed(tree, count, axis):

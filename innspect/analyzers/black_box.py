@@ -11,12 +11,12 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.data import Inputs
 from innspect.analyzers.locate import find_layer, reads_channels_first
-from innspect.analyzers.stateless import Compiler
+from innspect.analyzers.stateless import Compiler, values_of
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
 from innspect.graph.calls import untouched
-from innspect.graph.clone import Clone
+from innspect.graph.clone import OpenedModel, open_model
 from innspect.graph.heads import without_head
-from innspect.layers.cut import Evaluation
+from innspect.graph.interpreter import Interpreter
 
 
 def black_box(model, head=None):
@@ -28,13 +28,13 @@ def black_box(model, head=None):
     """
     if head not in (None, "logit", "output"):
         raise ValueError(f"`head` must be 'logit' or 'output'. Received: {head!r}")
-    if isinstance(model, keras.Layer):
+    if isinstance(model, keras.Layer | OpenedModel):
         try:
             return Network(model, head or "output")
         except NotAnalyzeableModelError:  # it can still be called
             if head == "logit":
                 raise
-            return PlainFunction(model, lambda x: _call_model(model, x))
+            return PlainFunction(model, lambda x: _call_model(model, x))  # an opened model cannot fail
     if not callable(model):
         raise TypeError(
             "`model` must be a built Keras model, or a function from a batch of inputs to a batch of outputs, such as the "
@@ -51,22 +51,27 @@ def _call_model(model, x):
 
 
 class Network:
-    """A Keras model, compiled."""
+    """A Keras model, or an opened one, compiled."""
 
     def __init__(self, model, head):
-        self.model, self.clone, self._head = model, Clone(model), head
-        self.clone.verify()
-        self.call = Compiler(self.clone.variables())
+        self.opened, self._head = open_model(model), head
+        self.opened.verify()
+        self.call = Compiler(self.opened.variables())
+
+    @property
+    def model(self):
+        """The user's model."""
+        return self.opened.model
 
     def inputs(self, x):
-        inputs = Inputs(x, self.clone)
+        inputs = Inputs(x, self.opened)
         if inputs.samples:
-            self.clone.verify([a[:1] for a in inputs.arrays])
+            self.opened.verify([a[:1] for a in inputs.arrays])
         return inputs
 
     def number(self, output):
         """The number of an output given by number or name."""
-        names = list(self.clone.output_names)
+        names = list(self.opened.output_names)
         if isinstance(output, str) and output not in names:
             raise PlainKeyError(f"`output` must be one of the model's outputs {names}. Received: {output!r}")
         number = names.index(output) if isinstance(output, str) else output
@@ -80,23 +85,23 @@ class Network:
 
     def explained(self, number):
         """The explained tensor of the graph."""
-        tensor = self.clone.graph.outputs[number]
-        return without_head(tensor) if self._head == "logit" else tensor
+        tensor = self.opened.graph.outputs[number]
+        return without_head(self.opened.graph, tensor) if self._head == "logit" else tensor
 
     def is_ids(self, number):
-        return self.clone.takes_ids(self.clone.graph.inputs[number])
+        return self.opened.takes_ids(self.opened.graph.inputs[number])
 
     def reads_channels_first(self, number):
-        return reads_channels_first(self.clone.graph, number)
+        return reads_channels_first(self.opened.graph, number)
 
     def place(self, number, layer):
         """The layer whose feature maps are looked at."""
-        return find_layer(self.clone.graph, self.explained(number), self.clone.graph.outputs[number], layer)
+        return find_layer(self.opened.graph, self.explained(number), self.opened.graph.outputs[number], layer)
 
     def evaluator(self, number, inputs, place=None):
         """A function from input tensors to the explained values, and the activations of a place, channels last, or None."""
         tensors = [self.explained(number), *([] if place is None else [place.tensor])]
-        evaluation = Evaluation.of(self.clone.graph, *tensors)
+        evaluation = Interpreter.of(self.opened.graph, *tensors)
 
         def evaluate(xs):
             y, *activations = evaluation(xs)
@@ -108,8 +113,8 @@ class Network:
 
     def with_head(self, number, y):
         """The model's own output."""
-        output = self.clone.graph.outputs[number]
-        return y if output is self.explained(number) else output.producer(y)[0]
+        output = self.opened.graph.outputs[number]
+        return y if output is self.explained(number) else self.opened.graph.producer(output)(y)[0]
 
 
 class Samples(Inputs):
@@ -133,6 +138,8 @@ class Samples(Inputs):
 
 class PlainFunction:
     """Any function from a batch of inputs to a batch of outputs."""
+
+    opened = None
 
     def __init__(self, model, function):
         self.model, self._function = model, function
@@ -191,3 +198,25 @@ def _chosen(y, number):
     if number >= len(outputs):
         raise ValueError(f"`output` must be between 0 and {len(outputs) - 1}. Received: {number}")
     return outputs[number]
+
+
+def as_it_is(predictor, number, evaluate, targets):
+    """A function of inputs, and of what tells the targets, to look at samples as they are.
+
+    It gives a dict with "weights" (targets, batch, ...) and "targets" (targets, batch) of the explained tensor, the model's
+    "outputs", and the feature maps' totals as "responses" where the evaluator looks at a layer.
+    """
+
+    def look(xs, values):
+        y, activations = evaluate(xs)
+        weights = [t.weights(v, y) for t, v in zip(targets, values, strict=True)]
+        explained = ops.stack([values_of(t, w, y)[0] for t, w in zip(targets, weights, strict=True)])
+        seen = {"weights": ops.stack(weights), "targets": explained, "outputs": predictor.with_head(number, y)}
+        return seen if activations is None else seen | {"responses": totals(activations)}
+
+    return look
+
+
+def totals(activations):
+    """The sum of each feature map over its positions, (batch, maps)."""
+    return ops.sum(ops.reshape(activations, (activations.shape[0], -1, activations.shape[-1])), axis=1)

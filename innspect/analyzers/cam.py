@@ -7,11 +7,11 @@ gradient runs only from the output back to the layer.
 
 from keras import ops
 
+from innspect.analyzers.facts import OneOf
 from innspect.analyzers.gradient import GradientRules
 from innspect.analyzers.locate import find_layer, reads_channels_first
 from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.resize import check_convention, no_input_to_cover, resized, spatial_size
-from innspect.analyzers.stateless import Compiler
+from innspect.analyzers.resize import CONVENTIONS, no_input_to_cover, resized, spatial_size
 from innspect.layers.base import safe_divide
 from innspect.layers.cut import CutProgram
 
@@ -34,16 +34,33 @@ class LayerMap(GradientRules):
         ValueError: The layer has no spatial axes, or the output does not depend on it.
     """
 
+    family = "class activation"
+    needs = "a layer with spatial axes"
     default_relu = True
+    composable = False
+    ranges = {"resize": OneOf(*CONVENTIONS)}
 
     def __init__(self, model, *, layer=None, upsample=True, relu=None, resize="half_pixel", **arguments):
-        check_convention(resize)
         super().__init__(model, **arguments)
         self.layer, self.upsample, self.resize = layer, upsample, resize
         self.relu = self.default_relu if relu is None else relu
-        self._call = Compiler(self._variables)
         self._places = {}
-        self._check_places()
+
+    @property
+    def signed(self):
+        return not self.relu
+
+    def ready(self):
+        """Raise where no output has a map; with several outputs, some may have none."""
+        super().ready()
+        problems = []
+        for number in range(len(self.opened.graph.outputs)):
+            try:
+                self.place(number)
+            except (KeyError, ValueError) as problem:
+                problems.append(problem)
+        if len(problems) == len(self.opened.graph.outputs):
+            raise problems[0]
 
     # ------------------------------------------------------------------ where
     def place(self, output=0):
@@ -54,27 +71,12 @@ class LayerMap(GradientRules):
         return self._places[number]
 
     def _find(self, number):
-        graph = self._clone.graph
+        graph = self.opened.graph
         return find_layer(graph, self._explained(number), graph.outputs[number], self.layer)
 
-    def _check_places(self):
-        """Raise now where no output has a map; with several outputs, some may have none."""
-        problems = []
-        for number in range(len(self._clone.graph.outputs)):
-            try:
-                self.place(number)
-            except (KeyError, ValueError) as problem:
-                problems.append(problem)
-        if len(problems) == len(self._clone.graph.outputs):
-            raise problems[0]
-
-    def _program(self, number, at=()):
-        if (number, at) not in self._programs:
-            stops = dict.fromkeys([*self._stops(number), *(t for path in at for t in self._tensors_at(path))])
-            self._programs[number, at] = CutProgram(
-                self._graph, self._explained(number), stops, self._rules_for(number), number
-            )
-        return self._programs[number, at]
+    def make_program(self, number, stops, plan):
+        every = dict.fromkeys([*self._stops(number), *stops])
+        return CutProgram(plan.graph, self._explained(number), every, self.rules_for(number, plan))
 
     def _stops(self, number):
         """The tensors whose values and signals the map is made of."""
@@ -98,7 +100,7 @@ class LayerMap(GradientRules):
     def _covered(self, number, axes, input_shapes):
         """Number and spatial size of the input that a map with so many axes lies on; None, None where there is none."""
         for i in self.place(number).inputs:
-            size = spatial_size(input_shapes[i], axes, reads_channels_first(self._clone.graph, i))
+            size = spatial_size(input_shapes[i], axes, reads_channels_first(self.opened.graph, i))
             if size is not None:
                 return i, size
         return None, None
@@ -136,15 +138,15 @@ class GradientMap(LayerMap):
         tensor = self.place(number).tensor
         return self.formula(self._aligned(values[tensor], number, batch), self._aligned(signals[tensor], number, batch))
 
-    def _back(self, program, tape, weights, xs, y, layers, keep_tape):
-        number, batch = program.number, y.shape[0]
-        wanted = [t for ts in layers.values() for t in ts]
-        signals = program.backward(tape, self.slope(weights, y), wanted, keep_tape=keep_tape)
-        shown = self._shown(self._map(number, tape.values, signals, batch), number, [x.shape for x in xs])
-        result = {"attributions": [shown], "targets": ops.sum(ops.reshape(weights * y, (batch, -1)), axis=1)}
-        if layers:
-            result["signals"] = {p: signals[ts[0]] if len(ts) == 1 else [signals[t] for t in ts] for p, ts in layers.items()}
-        return result
+    def attributed(self, passage, weights):
+        return self._attributed(passage, weights, passage.tape.values)
+
+    def _attributed(self, passage, weights, values):
+        """As `attributed`, from the values of the tensors where signals stop."""
+        number, batch = passage.request.output, passage.y.shape[0]
+        signals = passage.back(self.slope(weights, passage.y))
+        shown = self._shown(self._map(number, values, signals, batch), number, [x.shape for x in passage.xs])
+        return {"attributions": [shown], **({"signals": passage.at_layers(signals)} if passage.request.at else {})}
 
 
 def spatial_axes(a):

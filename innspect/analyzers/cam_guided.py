@@ -3,14 +3,16 @@
 from keras import ops
 
 from innspect.analyzers.cam import GradCam
+from innspect.analyzers.facts import OneOf
 from innspect.analyzers.locate import reads_channels_first
 from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.signal import Deconvnet, GuidedBackprop
+from innspect.analyzers.rule_table import RuleTable
+from innspect.analyzers.signal import rectified_rows
 from innspect.layers.base import Rule
 from innspect.layers.cut import CutTape
 from innspect.layers.program import Program
 
-_SIGNALS = {"guided_backprop": GuidedBackprop, "deconvnet": Deconvnet}
+_SIGNALS = {"guided_backprop": True, "deconvnet": False}  # whether the rectified signal is guided by the forward pass
 
 
 class _Twofold(Rule):
@@ -47,8 +49,8 @@ class _TwoPasses:
 
     def __init__(self, whole, cut):
         self.whole, self.tensors = whole, cut.tensors
-        self.inputs, self.steps, self.computes, self.number = whole.inputs, whole.steps, whole.computes, cut.number
-        after = {t for node in cut.tail.nodes for t in node.outputs}
+        self.inputs, self.steps, self.computes, self.value = whole.inputs, whole.steps, whole.computes, whole.value
+        after = {t for node in cut.tail.graph.nodes for t in node.outputs}
         self._tail = {step for step in whole.steps if any(t in after for t in step.outputs)}
 
     def forward(self, values):
@@ -60,7 +62,12 @@ class _TwoPasses:
 
     def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False):
         """The plain pass; see `CutProgram.backward`."""
-        return self.whole.backward(tape.steps, seed, [*self.tensors, *wanted], ledger, keep_tape)
+        _, plain = tape
+        return self.whole.backward(plain.steps, seed, [*self.tensors, *wanted], ledger, keep_tape)
+
+    def rectified(self, tape, seed, keep_tape=False):
+        """The rectified pass, down to the input."""
+        return self.whole.backward(tape[0], seed, keep_tape=keep_tape)
 
 
 def _one(entry, which):
@@ -82,12 +89,15 @@ class GuidedGradCam(GradCam):
     """
 
     default_start = "value"
+    signed = True
+    ranges = {"of": OneOf(*_SIGNALS)}
 
     def __init__(self, model, *, of="guided_backprop", **arguments):
-        if of not in _SIGNALS:
-            raise ValueError(f"`of` must be 'guided_backprop' or 'deconvnet'. Received: {of!r}")
-        self.of, self.guided = of, _SIGNALS[of].guided
         super().__init__(model, **arguments)
+        self.of = of
+
+    def ready(self):
+        super().ready()
         if not self.upsample:
             raise ValueError(
                 "'guided_grad_cam' multiplies the map with the input's signal, so it needs upsample=True. Received: False"
@@ -96,34 +106,31 @@ class GuidedGradCam(GradCam):
     def slope(self, weights, y):
         return weights  # the seed is that of the rectified signal alone
 
-    def _program(self, number, at=()):
-        if (number, at) not in self._programs:
-            cut = super()._program(number, at)
-            nodes = [n for n in self._graph.ancestors([self._explained(number)]) if n.kind != "constant"]
-            rules = {n: _SIGNALS[self.of].rule(self, n) for n in nodes}
-            tail = set(cut.tail.nodes)
-            for node, plain in self._rules_for(number).items():
-                if node in tail and type(plain) is not type(rules[node]):
-                    rules[node] = _Twofold(rules[node], plain)
-            whole = Program(self._graph, self._explained(number), rules, keep=[*cut.tail.inputs, *cut.tensors])
-            self._programs[number, at] = _TwoPasses(whole, cut)
-        return self._programs[number, at]
+    def make_program(self, number, stops, plan):
+        cut, explained = super().make_program(number, stops, plan), self._explained(number)
+        rectified, tail = RuleTable(rectified_rows(_SIGNALS[self.of])), {n.path for n in cut.tail.graph.nodes}
+        rules = {}
+        for node, plain in self.rules_for(number, plan).items():
+            rule = rectified.rule_of(node)
+            rules[node] = _Twofold(rule, plain) if node.path in tail and type(plain) is not type(rule) else rule
+        whole = Program(plan.graph, explained, rules, keep=[*cut.tail.inputs, *cut.tensors])
+        return _TwoPasses(whole, cut)
 
-    def _back(self, program, tape, weights, xs, y, layers, keep_tape):
-        rectified, plain = tape
-        result = super()._back(program, plain, weights, xs, y, layers, keep_tape)
-        ((lens,), shapes) = result["attributions"], [x.shape for x in xs]
-        covered, _ = self._covered(program.number, len(lens.shape) - 1, shapes)
-        signals = program.whole.backward(rectified, self.seed(weights, y), keep_tape=keep_tape)
-        arrived = [self._signal_at(signals, t, x) for t, x in zip(program.inputs, xs, strict=True)]
+    def attributed(self, passage, weights):
+        found = self._attributed(passage, weights, passage.tape[1].values)
+        ((lens,), shapes) = found["attributions"], [x.shape for x in passage.xs]
+        covered, _ = self._covered(passage.request.output, len(lens.shape) - 1, shapes)
+        seed = self.seed(weights, passage.y)
+        signals = passage.program.rectified(passage.tape, seed, keep_tape=passage.request.several)
+        arrived = passage.at_inputs(signals)
         arrived[covered] = arrived[covered] * self._spread(lens, arrived[covered], covered)
-        return {**result, "attributions": arrived}
+        return {**found, "attributions": arrived}
 
     def _spread(self, lens, signal, number):
         """The map with the input's channel axis, if it has one."""
         if len(lens.shape) == len(signal.shape):
             return lens
-        return ops.expand_dims(lens, 1 if reads_channels_first(self._clone.graph, number) else -1)
+        return ops.expand_dims(lens, 1 if reads_channels_first(self.opened.graph, number) else -1)
 
     def _restore(self, inputs, arrays):
         return inputs.restore(arrays)

@@ -10,6 +10,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.cam import LayerMap, spatial_axes, weighted
+from innspect.analyzers.facts import Integer, OneOf
 from innspect.analyzers.references import References
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.stateless import repeated, values_of
@@ -41,7 +42,7 @@ class _Straight:
 class _Given:
     """The points of a path that the user gave."""
 
-    def __init__(self, given, x, inputs, clone):
+    def __init__(self, given, x, inputs, opened):
         given = given(x) if callable(given) else given
         arrays = list(given) if len(inputs.arrays) > 1 else [given]
         arrays = [backend.to_numpy(a) if backend.is_tensor(a) else np.asarray(a) for a in arrays]
@@ -90,24 +91,25 @@ class RsiGradCam(LayerMap):
     """
 
     paper = "Lucas et al. 2022"
+    default_head = "output"
+    ranges = {"steps": Integer(1), "selection": OneOf(*SELECTIONS)}
+    small = {"steps": 2}
 
     def __init__(self, model, *, steps=50, reference_inputs=0, selection="positive", path=None, head="output", **arguments):
-        if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
-            raise ValueError(f"`steps` must be a positive integer. Received: {steps!r}")
-        if selection not in SELECTIONS:
-            raise ValueError(f"`selection` must be 'positive', 'relu_grad' or 'none'. Received: {selection!r}")
         super().__init__(model, head=head, **arguments)
-        self.steps, self.reference_inputs, self.selection, self.path = int(steps), reference_inputs, selection, path
+        self.steps, self.reference_inputs, self.selection, self.path = steps, reference_inputs, selection, path
 
-    def _batches(self, inputs, batch_size):
-        if inputs.samples:
-            inputs.walk = self._walk(inputs)
-        return super()._batches(inputs, batch_size)
+    def begin(self, request):
+        if request.at:
+            raise ValueError(
+                f"{self.name!r} sums signals over a path, so there is no one signal at a layer. Received: at={list(request.at)}"
+            )
+        return self._walk(request.inputs)
 
     def _walk(self, inputs):
         if self.path is not None:
-            return _Given(self.path, inputs.restore(inputs.arrays), inputs, self._clone)
-        references = References(self.reference_inputs, inputs, self._clone)
+            return _Given(self.path, inputs.restore(inputs.arrays), inputs, self.opened)
+        references = References(self.reference_inputs, inputs, self.opened)
         if len(references) > 1:
             raise ValueError(
                 f"'{self.name}' walks from one reference, or from one for each sample. Received: {len(references)} references"
@@ -115,12 +117,9 @@ class RsiGradCam(LayerMap):
         return _Straight(self.steps, references, inputs)
 
     # ------------------------------------------------------------------ walking
-    def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        if at:
-            raise ValueError(
-                f"{self.name!r} sums signals over a path, so there is no one signal at a layer. Received: at={list(at)}"
-            )
-        walk, key = inputs.walk, (number, *(s.key for s in chosen))
+    def explain_batch(self, batch):
+        request, walk, rows = batch.request, batch.request.context, batch.rows
+        number, key, way = request.output, request.key, self.way(request)
         if isinstance(walk, _Straight) and all(walk.fixed[i] for i in self.place(number).inputs):
             raise ValueError(
                 f"'{self.name}' has no straight path between ids or masks, which are all that the layer "
@@ -128,21 +127,23 @@ class RsiGradCam(LayerMap):
             )
         last = np.full(1, len(walk) - 1)
         xs = self._tensors(walk.points(last, rows))
-        end = self._call(("end", *key), self._end(number, chosen), xs, [ops.convert_to_tensor(s.rows(rows)) for s in chosen])
-        chunk, step = max(1, inputs.batch_size // len(rows)), self._step(number, chosen)
-        a, g, total, start = end["a"], ops.zeros((len(chosen), *end["a"].shape), end["a"].dtype), 0, None
+        end = way(("end", key), self._end(way, request), xs, batch.values)
+        chunk, step = batch.room, self._step(way, request)
+        a, g, total, start = end["a"], ops.zeros((len(request.targets), *end["a"].shape), end["a"].dtype), 0, None
         for first in range(0, len(walk), chunk):
             points = self._tensors(walk.points(np.minimum(np.arange(first, first + chunk), len(walk) - 1), rows))
             live = ops.convert_to_tensor(np.asarray(float(first > 0), "float32"))  # the first point has none before it
-            part = self._call(("step", *key), step, points, end["weights"], a, g, live)
+            part = way(("step", key), step, points, end["weights"], a, g, live)
             a, g, total = part["a"], part["g"], total + part["sum"]
             start = part["start"] if start is None else start
-        maps = [self._finish(number, end["a"], total[n], start["a"], [x.shape for x in xs]) for n in range(len(chosen))]
+        shapes = [x.shape for x in xs]
+        maps = [self._finish(way, number, end["a"], each, start["a"], shapes) for each in total]
         targets = end["targets"]
         missing = targets - start["targets"] - ops.sum(ops.reshape(total, (*targets.shape, -1)), axis=2)
         result = {"attributions": [ops.stack(maps)], "targets": targets}
         if self.selection != "relu_grad":
             result["delta"] = missing
+        several = request.several
         result = result if several else {k: [v[0][0]] if k == "attributions" else v[0] for k, v in result.items()}
         return {**result, "outputs": end["outputs"]}
 
@@ -150,25 +151,25 @@ class RsiGradCam(LayerMap):
     def _tensors(arrays):
         return [ops.convert_to_tensor(a) for a in arrays]
 
-    def _end(self, number, chosen):
+    def _end(self, way, request):
         """The walk's last point: what is explained there."""
-        program, place = self._program(number), self.place(number)
+        place = self.place(request.output)
 
         def end(xs, values):
-            y, tape = program.forward(xs)
-            weights = [s.weights(v, y) for s, v in zip(chosen, values, strict=True)]
+            passage = way.forward(xs, request, values)
+            pairs = zip(request.targets, passage.weights, strict=True)
             return {
-                "a": self._aligned(tape.values[place.tensor], number, xs[0].shape[0]),
-                "weights": ops.stack(weights),
-                "targets": ops.stack([values_of(s, w, y)[0] for s, w in zip(chosen, weights, strict=True)]),
-                "outputs": self._with_head(number, y),
+                "a": self._aligned(passage.tape.values[place.tensor], request.output, xs[0].shape[0]),
+                "weights": ops.stack(passage.weights),
+                "targets": ops.stack([values_of(target, w, passage.y)[0] for target, w in pairs]),
+                "outputs": passage.outputs,
             }
 
         return end
 
-    def _step(self, number, chosen):
+    def _step(self, way, request):
         """A chunk of the walk: its share of the sum, and its ends."""
-        program, place = self._program(number), self.place(number)
+        program, number, place = way.program, request.output, self.place(request.output)
 
         def gradient(tape, selection, weights, y):
             batch = weights.shape[0]
@@ -186,7 +187,7 @@ class RsiGradCam(LayerMap):
             moved = a - ops.concatenate([a_before[None], a[:-1]])
             moved = ops.concatenate([moved[:1] * ops.cast(live, a.dtype), moved[1:]])
             sums, ends, targets = [], [], []
-            for n, selection in enumerate(chosen):
+            for n, selection in enumerate(request.targets):
                 g = gradient(tape, selection, weights[n], y)
                 before = ops.concatenate([g_before[n][None], g[:-1]])
                 sums.append(ops.sum((before + g) / 2 * moved, axis=0))
@@ -197,11 +198,11 @@ class RsiGradCam(LayerMap):
 
         return step
 
-    def _finish(self, number, a, total, a_start, input_shapes):
+    def _finish(self, way, number, a, total, a_start, input_shapes):
         def finish(a, total, a_start):
             if self.selection == "positive":
                 chosen = ops.logical_and(ops.logical_and(a > 0, total > 0), a > a_start)
                 total = ops.where(chosen, total, ops.zeros_like(total))
             return self._shown(weighted(a, ops.mean(total, axis=spatial_axes(a), keepdims=True)), number, input_shapes)
 
-        return self._call(("map", number), finish, a, total, a_start)
+        return way(("map", number), finish, a, total, a_start)

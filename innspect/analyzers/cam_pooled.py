@@ -11,9 +11,9 @@ from innspect.analyzers.cam import GradientMap, weighted
 from innspect.analyzers.locate import place_of
 from innspect.analyzers.registry import register_analyzer
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 from innspect.graph.heads import without_head
-from innspect.layers.cut import Evaluation
+from innspect.graph.interpreter import Interpreter
 
 _CHAIN = ("affine", "reindex", "sum")
 
@@ -35,7 +35,7 @@ def find_pooling(graph, explained):
     """
     tensor, nodes = explained, []
     while True:
-        node = tensor.producer
+        node = graph.producer(tensor)
         active = [] if node is None else [node.inputs[i] for i in node.active_inputs]
         if len(active) != 1:
             what = "there is no pooling before it" if node is None else f"{node.path!r} joins several branches"
@@ -64,7 +64,8 @@ def _unfit(reason):
 def _path_of(graph, tensor):
     """The shortest path of a layer that returns the tensor."""
     paths = [p for p, calls in graph.paths.items() if any(tensor in tensors for tensors in calls)]
-    return min(paths, key=len) if paths else (tensor.producer.path if tensor.producer else "input")
+    node = graph.producer(tensor)
+    return min(paths, key=len) if paths else (node.path if node else "input")
 
 
 def _axes(place):
@@ -101,13 +102,14 @@ class Cam(GradientMap):
 
     paper = "Zhou et al. 2016"
     default_relu = False
+    needs = "global average pooling before a dense layer"
 
     def __init__(self, model, **arguments):
-        self._poolings = {}
         super().__init__(model, **arguments)
+        self._poolings = {}
 
     def _find(self, number):
-        pooling = self._poolings[number] = find_pooling(self._clone.graph, self._explained(number))
+        pooling = self._poolings[number] = find_pooling(self.opened.graph, self._explained(number))
         if self.layer is not None and super()._find(number).tensor is not pooling.place.tensor:
             raise ValueError(
                 f"`layer` must be the one that global pooling reads, {pooling.place.path!r}; the weights of the last layer "
@@ -154,10 +156,10 @@ def class_specific_units(model, class_index, *, output=0):
         NotAnalyzeableModelError: The model is not built so; the message says why.
         ValueError: There is no such class.
     """
-    clone = Clone(model)
-    explained = without_head(clone.graph.outputs[output])
-    pooling = find_pooling(clone.graph, explained)
-    affine = Evaluation(pooling.nodes, [pooling.pooled], [explained])
+    graph = open_model(model).graph
+    explained = without_head(graph, graph.outputs[output])
+    pooling = find_pooling(graph, explained)
+    affine = Interpreter(pooling.nodes, [pooling.pooled], [explained])
     width = int(np.prod([d for d in pooling.pooled.shape[1:] if d]))
     probes = np.concatenate([np.zeros((1, width)), np.eye(width)]).reshape(-1, *pooling.pooled.shape[1:])
     with backend.inference():

@@ -11,7 +11,7 @@ from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.resize import resized
 from innspect.analyzers.stateless import repeated, values_of
 from innspect.errors import NotAnalyzeableModelError
-from innspect.layers.cut import Evaluation
+from innspect.graph.interpreter import Interpreter
 
 
 class ChannelScores(LayerMap):
@@ -20,10 +20,11 @@ class ChannelScores(LayerMap):
     Channels and samples share batches of at most `batch_size`.
     """
 
-    def probe(self, number, xs, handed, a, channels):
+    def probe(self, way, number, xs, handed, a, channels):
         """The explained tensor for some channels of every sample, (channels * batch, ...), channels first.
 
         Args:
+            way: The `Pass` from the layer on.
             number: Of the output.
             xs: The inputs.
             handed: Values of the tail's inputs.
@@ -36,55 +37,58 @@ class ChannelScores(LayerMap):
         """The weights (neurons, channels, batch), from the explained values with, and without, the probing."""
         raise NotImplementedError
 
-    def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        if at:
-            raise ValueError(f"{self.name!r} sends no signal, so there is none at a layer. Received: at={list(at)}")
-        xs = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
-        values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]
-        key = (number, *(s.key for s in chosen))
-        first = self._call(("start", *key), self._start(number, chosen), xs, values)
-        scores, probe = [], self._probing(number, chosen)
-        for numbers, counts in even_chunks(first["a"].shape[-1], inputs.batch_size // len(rows)):
+    def explain_batch(self, batch):
+        request, way, xs = batch.request, self.way(batch.request), batch.xs
+        if request.at:
+            raise ValueError(f"{self.name!r} sends no signal, so there is none at a layer. Received: at={list(request.at)}")
+        number, key = request.output, request.key
+        first = way(("start", key), self._start(way, request), xs, batch.values)
+        scores, probe = [], self._probing(way, request)
+        for numbers, counts in even_chunks(first["a"].shape[-1], batch.room):
             channels = ops.convert_to_tensor(numbers.astype("int32"))
-            part = self._call(("probe", *key), probe, xs, first["handed"], first["a"], channels, first["weights"])
+            part = way(("probe", key), probe, xs, first["handed"], first["a"], channels, first["weights"])
             scores.append(backend.to_numpy(part)[:, : int(counts.sum())])
         targets = backend.to_numpy(first["targets"])
         weights = self.channel_weights(np.concatenate(scores, axis=1).astype("float64"), targets.astype("float64"))
-        maps = self._maps(first["a"], weights, number, [x.shape for x in xs])
+        maps = self._maps(way, first["a"], weights, number, [x.shape for x in xs])
         return {
-            "attributions": [maps if several else maps[0]],
+            "attributions": [maps if request.several else maps[0]],
             "outputs": first["outputs"],
-            "targets": targets if several else targets[0],
+            "targets": targets if request.several else targets[0],
         }
 
-    def _start(self, number, chosen):
-        program, place = self._program(number), self.place(number)
+    def _start(self, way, request):
+        program, place, run = way.program, self.place(request.output), _run_tail(way.program)
 
         def start(xs, values):
             handed = program.stem(xs)
-            a = self._aligned(handed[program.tail.inputs.index(place.tensor)], number, xs[0].shape[0])
-            (y,) = Evaluation(program.tail.nodes, program.tail.inputs, [program.output])(handed)
-            weights = [s.weights(v, y) for s, v in zip(chosen, values, strict=True)]
-            targets = ops.stack([values_of(s, w, y)[0] for s, w in zip(chosen, weights, strict=True)])
-            outputs = self._with_head(number, y)
-            return {"handed": handed, "a": a, "weights": ops.stack(weights), "targets": targets, "outputs": outputs}
+            a = self._aligned(handed[program.tail.inputs.index(place.tensor)], request.output, xs[0].shape[0])
+            (y,) = run(handed)
+            weights = [t.weights(v, y) for t, v in zip(request.targets, values, strict=True)]
+            targets = ops.stack([values_of(t, w, y)[0] for t, w in zip(request.targets, weights, strict=True)])
+            return {"handed": handed, "a": a, "weights": ops.stack(weights), "targets": targets, "outputs": way.output(y)}
 
         return start
 
-    def _probing(self, number, chosen):
+    def _probing(self, way, request):
         def probing(xs, handed, a, channels, weights):
-            y = self.probe(number, xs, handed, a, channels)
-            return ops.stack([values_of(s, weights[n], y) for n, s in enumerate(chosen)])
+            y = self.probe(way, request.output, xs, handed, a, channels)
+            return ops.stack([values_of(t, weights[n], y) for n, t in enumerate(request.targets)])
 
         return probing
 
-    def _maps(self, a, weights, number, input_shapes):
+    def _maps(self, way, a, weights, number, input_shapes):
         def shown(a, weights):
             w = ops.reshape(ops.transpose(weights), (a.shape[0], *[1] * (len(a.shape) - 2), a.shape[-1]))
             return self._shown(weighted(a, w), number, input_shapes)
 
         weights = [ops.convert_to_tensor(w.astype("float32")) for w in weights]
-        return np.stack([backend.to_numpy(self._call(("map", number), shown, a, ops.cast(w, a.dtype))) for w in weights])
+        return np.stack([backend.to_numpy(way(("map", number), shown, a, ops.cast(w, a.dtype))) for w in weights])
+
+
+def _run_tail(program):
+    """From the values of the tail's inputs to that of the explained tensor."""
+    return Interpreter(program.tail.graph.nodes, program.tail.inputs, [program.output])
 
 
 @register_analyzer("score_cam")
@@ -97,7 +101,7 @@ class ScoreCam(ChannelScores):
 
     paper = "Wang et al. 2020"
 
-    def probe(self, number, xs, handed, a, channels):
+    def probe(self, way, number, xs, handed, a, channels):
         covered, size = self._covered(number, len(a.shape) - 2, [x.shape for x in xs])
         if size is None:
             raise NotAnalyzeableModelError(
@@ -105,7 +109,7 @@ class ScoreCam(ChannelScores):
                 f"as many spatial axes. Received: maps of shape {tuple(a.shape[1:-1])} and inputs of shapes "
                 f"{[tuple(x.shape) for x in xs]}"
             )
-        if not self._clone.moves(self._clone.graph.inputs[covered]):
+        if not self.opened.moves(self.opened.graph.inputs[covered]):
             raise ValueError(
                 "'score_cam' multiplies the input with maps, so it needs an input of numbers. Received: ids or a mask"
             )
@@ -117,10 +121,10 @@ class ScoreCam(ChannelScores):
         masks = ops.moveaxis(masks, -1, 0)  # (channels, batch, *spatial axes)
         count, x = channels.shape[0], ops.cast(xs[covered], masks.dtype)
         if len(masks.shape) == len(x.shape):
-            masks = ops.expand_dims(masks, 2 if reads_channels_first(self._graph, covered) else -1)
+            masks = ops.expand_dims(masks, 2 if reads_channels_first(self.opened.graph, covered) else -1)
         masked = ops.reshape(masks * x[None], (count * x.shape[0], *x.shape[1:]))
         inputs = [masked if i == covered else repeated(other, count) for i, other in enumerate(xs)]
-        return Evaluation.of(self._graph, self._explained(number))(inputs)[0]
+        return Interpreter.of(self.opened.graph, self._explained(number))(inputs)[0]
 
     def channel_weights(self, scores, targets):
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -133,8 +137,8 @@ class AblationCam(ChannelScores):
 
     paper = "Desai and Ramaswamy 2020"
 
-    def probe(self, number, xs, handed, a, channels):
-        program, place = self._program(number), self.place(number)
+    def probe(self, way, number, xs, handed, a, channels):
+        program, place = way.program, self.place(number)
         count = channels.shape[0]
         kept = 1 - ops.one_hot(channels, a.shape[-1], dtype=a.dtype)  # (channels probed, channels)
         ablated = a[None] * ops.reshape(kept, (count, *[1] * (len(a.shape) - 1), a.shape[-1]))
@@ -143,7 +147,7 @@ class AblationCam(ChannelScores):
         inputs = [
             ablated if t is place.tensor else repeated(v, count) for t, v in zip(program.tail.inputs, handed, strict=True)
         ]
-        return Evaluation(program.tail.nodes, program.tail.inputs, [program.output])(inputs)[0]
+        return _run_tail(program)(inputs)[0]
 
     def channel_weights(self, scores, targets):
         lost, whole = targets[:, None] - scores, np.broadcast_to(targets[:, None], scores.shape)

@@ -2,7 +2,8 @@
 
 import inspect
 
-from innspect.analyzers.composites import Composite, layer_key, layer_order, names_of, until_layer
+from innspect.analyzers.composites import Composite, layer_key, layer_order, until_layer
+from innspect.analyzers.rule_table import names_of
 from innspect.analyzers.rules import make_rule, rule_beside
 from innspect.layers.base import Rule
 

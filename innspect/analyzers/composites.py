@@ -1,16 +1,21 @@
-"""Which LRP rule each kernel layer gets."""
+"""Which LRP rule each kernel layer gets: the rows of a table."""
 
+from dataclasses import dataclass, field
+
+from innspect.analyzers.rule_table import Made, When, names_of
 from innspect.analyzers.rules import rule_beside
 from innspect.errors import PlainKeyError, suggest
 from innspect.graph.ir import is_float
 from innspect.layers import relevance as R
+from innspect.layers.base import Rule
 from innspect.layers.recurrent import RecurrentView, recurrent_rule
 
 
+@dataclass(frozen=True)
 class Composite:
     """The rule of every affine node: by path, else for the first layers, else by kind, else the default.
 
-    Args:
+    Attributes:
         default: Rule of affine layers.
         convolution, dense: Rules by the layer's family.
         first: Rule of the kernel layers with no kernel layer or embedding before them.
@@ -20,68 +25,76 @@ class Composite:
         listed: Before these by kind: `InOrder` or `ByCondition` of `innspect.analyzers.choosing`.
     """
 
-    def __init__(
-        self,
-        default,
-        convolution=None,
-        dense=None,
-        first=None,
-        first_convolution=None,
-        named=None,
-        until=None,
-        listed=None,
-    ):
-        self.default, self.by_family, self.listed = default, {"convolution": convolution, "dense": dense}, listed
-        self.first, self.first_convolution = first, first_convolution
-        self.named, self.until = named or {}, until
+    default: Rule
+    convolution: Rule | None = None
+    dense: Rule | None = None
+    first: Rule | None = None
+    first_convolution: Rule | None = None
+    named: dict = field(default_factory=dict)
+    until: tuple | None = None
+    listed: object = None
 
-    def assign(self, graph):
-        """Dict from every affine node, and every recurrent one that there is a rule for, to its rule."""
+    def rows(self, graph):
+        """The rows for the kernel layers of a graph, and its recurrent layers where there is a rule for them."""
         nodes = [n for n in graph.nodes if n.kind == "affine"]
-        first, order = first_kernel_nodes(graph), layer_order(nodes)
-        early = set(list(order)[: self.until[0]]) if self.until else set()
-        convolutions = [n for n in nodes if n.view.family == "convolution"]
-        boxed = {n for n in convolutions if layer_key(n) == layer_key(convolutions[0]) and n in first}
-        recurrent = [n for n in graph.nodes if n.kind == "recurrent"]
-        known = {name for node in [*nodes, *recurrent] for name in names_of(node)}
+        self._check_names(graph)
+        first, rows = first_kernel_nodes(graph), []
+        rows += [(_kernel(repr(name), lambda n, name=name: self._name(n) == name), rule) for name, rule in self.named.items()]
+        if self.until:
+            count, rule = self.until
+            early = set(list(layer_order(nodes))[:count])
+            rows.append((_kernel(f"the first {count} kernel layers", lambda n: layer_key(n) in early), rule))
+        if self.first is not None:
+            rows.append((_kernel("the first kernel layers", lambda n: _fits(self.first, n), first), self.first))
+        if self.first_convolution is not None:
+            boxed = _first_convolution(nodes, first)
+            fits = _kernel("the first convolution", lambda n: _fits(self.first_convolution, n), boxed)
+            rows.append((fits, self.first_convolution))
+        if self.listed is not None:
+            served = {layer_key(n) for n in first} if self.first is not None else set()
+            given = self.listed.assign(nodes, served)
+            rows.append((_kernel("kernel layers", lambda n: True), Made("of a list", lambda n: given.get(layer_key(n)))))
+        for family, rule in (("convolution", self.convolution), ("dense", self.dense)):
+            if rule is not None:
+                rows.append((_kernel(family, lambda n, family=family: n.view.family == family), rule))
+        rows.append((_kernel("kernel layers", lambda n: True), self.default))
+        return [*rows, (When("recurrent", lambda n: n.kind == "recurrent"), Made("epsilon of dense layers", self._recurrent))]
+
+    def _recurrent(self, node):
+        """Where dense layers have the epsilon rule, the sums of a recurrent layer have it too."""
+        rule = self.named.get(self._name(node)) or self.dense or self.default
+        return recurrent_rule(rule, node) if isinstance(node.view, RecurrentView) and isinstance(rule, R.Epsilon) else None
+
+    def _name(self, node):
+        """The name that a rule is given by for a node, of several the most precise, or None."""
+        return next((name for name in names_of(node) if name in self.named), None)
+
+    def _check_names(self, graph):
+        known = {name for node in graph.nodes if node.kind in ("affine", "recurrent") for name in names_of(node)}
         unknown = [name for name in self.named if name not in known]
         if unknown:
             raise PlainKeyError(f"No kernel layer is named {unknown[0]!r}. {suggest(unknown[0], known)}")
-        served = {layer_key(n) for n in first} if self.first is not None else set()
-        listed, rules = self.listed.assign(nodes, served) if self.listed else {}, {}
-        for node in nodes:
-            by_name = next((self.named[name] for name in names_of(node) if name in self.named), None)
-            rules[node] = (
-                by_name
-                or (self.until[1] if self.until and layer_key(node) in early else None)
-                or (self.first if node in first and self._fits(self.first, node) else None)
-                or (self.first_convolution if node in boxed and self._fits(self.first_convolution, node) else None)
-                or listed.get(layer_key(node))
-                or self.by_family.get(node.view.family)
-                or self.default
-            )
-        for node in recurrent:  # where dense layers have the epsilon rule, the sums of a recurrent layer have it too
-            by_name = next((self.named[name] for name in names_of(node) if name in self.named), None)
-            rule = by_name or self.by_family["dense"] or self.default
-            if isinstance(node.view, RecurrentView) and isinstance(rule, R.Epsilon):
-                rules[node] = recurrent_rule(rule, node)
-        return rules
-
-    @staticmethod
-    def _fits(rule, node):
-        """The bounds of the input hold for what reads the input, not for the second half of a separable layer."""
-        return rule is not None and not (rule.needs_bounds and node.path.endswith("/pointwise"))
 
 
-def names_of(node):
-    """What a mapping may call a node: its path, its layer's path, its layer's name."""
-    parts = node.path.split("/")
-    layer = getattr(node.layer, "name", None)
-    return [node.path, "/".join(parts[:-1]), parts[-1]] + ([layer] if layer else [])
+def _kernel(text, holds, among=None):
+    """A condition on affine nodes, perhaps only on some, which a node with another one folded in stands for by its path."""
+    paths = None if among is None else {n.path for n in among}
+    return When(text, lambda node: node.kind == "affine" and (paths is None or node.path in paths) and holds(node))
+
+
+def _fits(rule, node):
+    """The bounds of the input hold for what reads the input, not for the second half of a separable layer."""
+    return not (rule.needs_bounds and node.path.endswith("/pointwise"))
+
+
+def _first_convolution(nodes, first):
+    convolutions = [n for n in nodes if n.view.family == "convolution"]
+    return [n for n in convolutions if layer_key(n) == layer_key(convolutions[0]) and n in first]
 
 
 def layer_key(node):
-    return id(node.layer) if node.layer is not None else id(node)
+    """What tells the layers of nodes apart; a node without a layer by its path."""
+    return id(node.layer) if node.layer is not None else node.path
 
 
 def layer_order(nodes):
@@ -95,7 +108,7 @@ def first_kernel_nodes(graph):
     for node in graph.nodes:
         behind = any(t in after for t in node.inputs)
         if node.kind == "affine" and any(is_float(t.dtype) for t in node.inputs):
-            source = node.inputs[0].producer
+            source = graph.producer(node.inputs[0])
             if not behind or (source in first and source.layer is node.layer and node.path.endswith("/pointwise")):
                 first.add(node)
         if behind or node.kind in ("affine", "embedding", "recurrent"):
@@ -105,8 +118,4 @@ def first_kernel_nodes(graph):
 
 def until_layer(index, rule, settings):
     """What a `Composite` takes as `until`, or None."""
-    if index is None:
-        return None
-    if not isinstance(index, int) or index < 0:
-        raise ValueError(f"`until_layer_idx` must be an integer that is not negative. Received: {index!r}")
-    return index + 1, rule_beside(rule or "Flat", settings)
+    return None if index is None else (index + 1, rule_beside(rule or "Flat", settings))

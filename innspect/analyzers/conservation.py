@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field
 
-import keras
 import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.analyzers.data import Inputs
+from innspect.analyzers.request import Request
 from innspect.analyzers.tables import Table
 from innspect.layers.program import per_sample
 
@@ -76,20 +75,17 @@ class Conserving:
         Returns:
             A `ConservationTable`; printing it shows means over the samples.
         """
-        inputs = Inputs(x, self._clone)
+        inputs, number = self._inputs(x), self._output_number(output)
         if not inputs.samples:
             raise ValueError("`x` must hold at least one sample. Received: none")
-        number = self._output_number(output)
-        (chosen,) = self._selections(neuron_selection, None, number, inputs.samples)
-        program = self._books_program(number)
-        function = self._books(program, number, chosen)
-        steps = [s for s in reversed(program.steps) if hasattr(s, "rule")]
+        chosen = self._selections(neuron_selection, None, number, inputs)
+        request = Request(inputs, tuple(chosen), output=number, batch_size=inputs.checked_size(batch_size))
+        way = self._books_pass(number)
         parts = []
-        for rows, count in inputs.batches(batch_size):
-            arrays = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
-            books = function(backend.variable_values(self._variables), arrays, [ops.convert_to_tensor(chosen.rows(rows))])
+        for batch, count in request.batches():
+            books = way(("books", request.key), self._books(way, request), batch.xs, batch.values)
             parts.append({p: {k: backend.to_numpy(v)[:count] for k, v in book.items()} for p, book in books.items()})
-        seen = [s for s in steps if s.path in parts[0]]
+        seen = [s for s in reversed(way.program.steps) if hasattr(s, "rule") and s.path in parts[0]]
         table = {
             key: np.array([np.concatenate([p[s.path][key] for p in parts]) for s in seen])
             for key in ("received", "passed_on", *_SHARES, "magnitude")
@@ -104,31 +100,30 @@ class Conserving:
             self._settings(neuron_selection, output),
         )
 
-    def _books_program(self, number):
-        """The program whose steps are the lines of the books."""
-        return self._program(number)
+    def _books_pass(self, number):
+        """The `Pass` whose steps are the lines of the books."""
+        key = "books", number
+        if key not in self._passes:
+            self._passes[key] = self.make_books(number)
+        return self._passes[key]
 
-    def _books(self, program, number, chosen):
-        key = ("books", number, chosen.key)
-        if key not in self._compiled:
+    def make_books(self, number):
+        """The `Pass` of which every step has a line."""
+        return self.make_pass(number)
 
-            def run(variables, xs, values):
-                mapping = zip(self._variables, variables, strict=True) if variables else []
-                with keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False):
-                    y, tape = program.forward(xs)
-                    seed = self.seed(chosen.weights(values[0], y), y)
-                    ledger = []
-                    program.backward(tape, seed, ledger=ledger)
-                    return {entry[0].path: _entry(*entry, y.shape[0]) for entry in ledger}
+    def _books(self, way, request):
+        def books(xs, values):
+            passage, ledger = way.forward(xs, request, values), []
+            passage.back(self.seed(passage.weights[0], passage.y), ledger)
+            return {entry[0].path: _entry(*entry, passage.y.shape[0]) for entry in ledger}
 
-            self._compiled[key] = backend.compile(run)
-        return self._compiled[key]
+        return books
 
 
 def _entry(step, arrived, left, saved, batch):
     """One row of the books."""
     received = [(r, _batch_axis(t)) for r, t in zip(arrived, step.outputs, strict=True)]
-    passed = [(r, _batch_axis(t)) for r, t in zip(left, step.inputs, strict=True) if r is not None and t.active]
+    passed = [(r, _batch_axis(t)) for r, t in zip(left, step.inputs, strict=True) if r is not None]
     axes = {tuple(r.shape): axis for r, axis in [*passed, *received]}
     zero = ops.zeros((batch,), arrived[0].dtype)
 

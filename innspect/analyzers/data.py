@@ -1,5 +1,6 @@
 """What users hand to `analyze`: arrays, nested arrays, tensors, datasets; and batches of few shapes made of it."""
 
+import copy
 import inspect
 
 import keras
@@ -41,45 +42,51 @@ class Inputs:
         arrays: One NumPy array for each input of the model.
         samples: Number of samples.
         restore: From a flat list of arrays to the structure the user's inputs had.
-        batch_size: How many samples may be computed at once, known from the first batch on.
-        explained: Whether more than attributions is wanted, such as the error of completeness where it costs a pass.
     """
 
-    explained = True
-
-    def __init__(self, x, clone):
-        flat, self.restore = _flatten(x, clone)
-        expected = zip(flat, clone.specs, clone.graph.inputs, strict=True)
-        self.arrays = [_check(array, spec, tensor, clone) for array, spec, tensor in expected]
+    def __init__(self, x, opened):
+        flat, self.restore = _flatten(x, opened)
+        expected = zip(flat, opened.specs, opened.graph.inputs, strict=True)
+        self.arrays = [_check(array, spec, tensor, opened) for array, spec, tensor in expected]
         counts = {len(a) for a in self.arrays}
         if len(counts) > 1:
             raise ValueError(
                 f"All inputs must hold the same number of samples. Received: {[len(a) for a in self.arrays]} samples"
             )
         self.samples = counts.pop()
-        self._fixed = clone.batch
+        self._fixed = opened.batch
+
+    def holding(self, arrays):
+        """These inputs with other samples in their place, flat arrays."""
+        other = copy.copy(self)
+        other.arrays, other.samples = list(arrays), len(arrays[0])
+        return other
+
+    def checked_size(self, batch_size):
+        """How many samples may be computed at once, from the argument of that name."""
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
+        return self._fixed or int(batch_size)
 
     def batches(self, batch_size):
         """Index arrays of each batch, padded to a power of two by repeating the last sample, and their real length."""
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
-        self.batch_size = batch_size = self._fixed or int(batch_size)
+        batch_size = self.checked_size(batch_size)
         for start in range(0, self.samples, batch_size):
             rows = np.arange(start, min(start + batch_size, self.samples))
             size = self._fixed or min(1 << (len(rows) - 1).bit_length(), batch_size)
             yield np.concatenate([rows, np.full(size - len(rows), rows[-1])]), len(rows)
 
 
-def _flatten(x, clone):
-    count, structure, names = len(clone.specs), clone.structure, clone.names
+def _flatten(x, opened):
+    count, structure, names = len(opened.specs), opened.structure, opened.names
     if isinstance(structure, dict) or (isinstance(x, dict) and count >= 1):
-        return _flatten_dict(x, clone)
+        return _flatten_dict(x, opened)
     if count == 1:
         if (
             isinstance(x, list | tuple)
             and len(x) == 1
             and hasattr(x[0], "shape")
-            and len(x[0].shape) == len(clone.specs[0].shape)
+            and len(x[0].shape) == len(opened.specs[0].shape)
         ):
             kind = type(x)
             return [x[0]], lambda arrays: kind(arrays)
@@ -93,9 +100,9 @@ def _flatten(x, clone):
     return keras.tree.flatten(x), lambda arrays: keras.tree.pack_sequence_as(structure, arrays)
 
 
-def _flatten_dict(x, clone):
-    structure = clone.structure
-    names = list(structure) if isinstance(structure, dict) else clone.names
+def _flatten_dict(x, opened):
+    structure = opened.structure
+    names = list(structure) if isinstance(structure, dict) else opened.names
     if isinstance(x, dict):
         missing, unknown = [n for n in names if n not in x], [k for k in x if k not in names]
         if missing or unknown:
@@ -109,7 +116,7 @@ def _flatten_dict(x, clone):
     return [values[names.index(n)] for n in order], lambda arrays: [arrays[order.index(n)] for n in names]
 
 
-def _check(x, spec, tensor, clone):
+def _check(x, spec, tensor, opened):
     name = getattr(spec, "name", "x")
     array = backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
     if array.dtype.kind not in "fiub" and not (array.dtype.kind in "OSU" and spec.dtype == "string"):
@@ -127,7 +134,7 @@ def _check(x, spec, tensor, clone):
             f"Received: shape {array.shape}"
         )
     target = widen(spec.dtype)
-    if is_float(target) and clone.takes_ids(tensor):
+    if is_float(target) and opened.takes_ids(tensor):
         target = "int32" if array.dtype.kind in "iub" else target
     whole = is_float(target) or target == "string" or array.dtype.kind != "f" or np.array_equal(array, np.round(array))
     if not whole:
@@ -135,8 +142,8 @@ def _check(x, spec, tensor, clone):
     return array if target == "string" else array.astype(target)
 
 
-def on_device(arrays, clone):
+def on_device(arrays, opened):
     """A model's inputs as tensors; numbers that can be moved, such as pixels, in floating point."""
     tensors = [ops.convert_to_tensor(a) for a in arrays]
-    counted = [clone.moves(t) and not is_float(x.dtype) for t, x in zip(clone.graph.inputs, tensors, strict=True)]
+    counted = [opened.moves(t) and not is_float(x.dtype) for t, x in zip(opened.graph.inputs, tensors, strict=True)]
     return [ops.cast(x, "float32") if c else x for x, c in zip(tensors, counted, strict=True)]

@@ -1,20 +1,23 @@
 """DeepLIFT and DeepSHAP: how the change from a reference to the input makes the change of the output."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
-from innspect import backend
 from innspect.analyzers.data import on_device
+from innspect.analyzers.facts import OneOf
+from innspect.analyzers.gradient import carries_ids
 from innspect.analyzers.references import Background, References, even_chunks
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.request import few_at_once
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.selection import explained_value, few_at_once
+from innspect.analyzers.rule_table import Made, When, anything, kind
 from innspect.analyzers.signal import winner_rule
-from innspect.analyzers.stateless import Compiler
 from innspect.graph.encoding import Lookup
 from innspect.graph.folding import fold
-from innspect.graph.ir import Ref, is_float
+from innspect.graph.ir import Ref, Rewritten, is_float
 from innspect.graph.opening import open_normalizations
 from innspect.layers import deep_lift as rules
 from innspect.layers.flow import Reindex
@@ -47,49 +50,51 @@ class DeepLift(ReverseAnalyzer):
     `explain(...).delta` is what is missing from summation to delta. `signals` at layers are multipliers.
     """
 
+    family = "difference to a reference"
     paper = "Shrikumar et al. 2017"
-    program_class = rules.PairProgram
     zero_vectors = True
+    one_graph = True
+    takes = rules.MultiplierRule
+    ranges = {"maxpool": OneOf("cross_max", "gradient")}
 
     def __init__(self, model, *, reference_inputs=0, rule="rescale", maxpool="cross_max", normalize_logits=False, **arguments):
-        self._rule_of = _families(rule)
-        if maxpool not in ("cross_max", "gradient"):
-            raise ValueError(f"`maxpool` must be 'cross_max' or 'gradient'. Received: {maxpool!r}")
-        self.reference_inputs, self.maxpool, self.normalize_logits = reference_inputs, maxpool, normalize_logits
         super().__init__(model, **arguments)
-        self._compiler = Compiler(self._variables)
+        self.reference_inputs, self.rule = reference_inputs, rule
+        self.maxpool, self.normalize_logits = maxpool, normalize_logits
 
     # ------------------------------------------------------------------ rules
-    def prepare(self, graph):
-        graph = open_normalizations(graph)
-        if "reveal_cancel" in self._rule_of.values():  # a normalization must not stand between a layer and its activation
-            graph, gone = fold(graph, keep=graph.outputs)
-        else:
-            gone = {}
-        self._readers = graph.consumers()
-        # References may be fewer than rows only where every tensor has its rows along the first axis.
-        self._grouped = all(t.shape[:1] == (None,) for n in graph.nodes for t in n.outputs if t.active)
-        return graph, gone
+    def rewrite(self, graph):
+        written = Rewritten(graph).then(open_normalizations)
+        if "reveal_cancel" in _families(self.rule).values():  # no normalization between a layer and its activation
+            written = written.then(fold, keep=graph.outputs)
+        return written
 
-    def rule(self, node):
-        active = [node.inputs[p] for p in node.active_inputs]
-        looks_up = isinstance(node.view, Lookup)
-        if looks_up or (node.kind in ("pass", "reindex") and not all(is_float(t.dtype) for t in active)):
-            ids = looks_up or any(self._clone.takes_ids(t) for t in active)
-            return rules.Ids(getattr(node.view, "relevance_rule", None) or Reindex(), ids and self.zero_vectors)
-        if node.kind in ("affine", "sum"):
-            return self._splitting(node) or rules.Linear()
-        if node.kind == "reindex":
-            return rules.Switch() if node.operation in ("Where", "Select") and isinstance(node.args[0], Ref) else rules.Linear()
-        if node.kind == "pass":
-            return self._activation(node)
-        if node.kind == "winner":
-            return self._winner(node)
-        if node.kind in ("product", "bilinear"):
-            return rules.Multilinear()
-        if node.kind == "embedding":
-            return rules.Vectors(self.zero_vectors)
-        return rules.Linear() if self.disable_model_checks else None
+    def program(self, graph, output, rules_of, **settings):
+        return rules.PairProgram(graph, output, rules_of, **settings)
+
+    def rows(self, graph):
+        splits = _Splits(graph, _families(self.rule))
+        unknown = [(anything, rules.Linear())] if self.disable_model_checks else []
+        return [
+            (When("ids", _has_ids), Made("Ids()", self._of_ids)),
+            (kind("affine"), Made("SplitAffine(), if an activation asks", splits.rule)),
+            (kind("sum"), Made("SplitSum(), if an activation asks", splits.rule)),
+            (kind("affine"), rules.Linear()),
+            (kind("sum"), rules.Linear()),
+            (When("a choice of two", _chooses), rules.Switch()),
+            (kind("reindex"), rules.Linear()),
+            (When("Cast", lambda node: node.operation == "Cast"), rules.Linear()),
+            (kind("pass"), Made("RevealCancel() or Rescale()", splits.activation)),
+            (kind("winner"), Made("CrossMax()", self._winner)),
+            (kind("product"), rules.Multilinear()),
+            (kind("bilinear"), rules.Multilinear()),
+            (kind("embedding"), rules.Vectors(self.zero_vectors)),
+            *unknown,
+        ]
+
+    def _of_ids(self, node):
+        ids = isinstance(node.view, Lookup) or any(self.opened.takes_ids(node.inputs[p]) for p in node.active_inputs)
+        return rules.Ids(getattr(node.view, "relevance_rule", None) or Reindex(), ids and self.zero_vectors)
 
     def _winner(self, node):
         if not node.outputs[0].shape:
@@ -99,44 +104,17 @@ class DeepLift(ReverseAnalyzer):
             return rules.Linear()
         return rules.CrossMax(winner_rule(node) or Reindex())
 
-    def _activation(self, node):
-        if node.operation == "Cast":
-            return rules.Linear()
-        source = node.inputs[node.active_inputs[0]].producer
-        split = source is not None and source.kind in ("affine", "sum") and self._splitting(source) is not None
-        return RevealCancel() if split else rules.Rescale()
-
-    def _splitting(self, node):
-        """The rule that tells positive from negative contributions, where an activation wants to know them."""
-        family = getattr(node.view, "family", None) if node.kind == "affine" else "dense"
-        if self._rule_of.get(family) != "reveal_cancel":
-            return None
-        if not any(n.kind == "pass" and n.operation != "Cast" for n, _ in self._readers.get(node.outputs[0], ())):
-            return None
-        if node.kind == "affine":
-            return SplitAffine()
-        count = len(node.inputs)
-        signs = {"Add": [1.0] * count, "Subtract": [1.0, -1.0], "Average": [1.0 / count] * count}.get(node.operation)
-        return SplitSum(signs) if signs and count > 1 and len(node.active_inputs) == count == len(node.args) else None
-
     # ------------------------------------------------------------------ running
-    def _references(self, inputs):
-        return References(self.reference_inputs, inputs, self._clone)
-
-    def _batches(self, inputs, batch_size):
-        if inputs.samples:
-            inputs.references = self._references(inputs)
-        return super()._batches(inputs, batch_size)
+    def begin(self, request):
+        return References(self.reference_inputs, request.inputs, self.opened)
 
     @few_at_once
-    def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        xs = on_device([a[rows] for a in inputs.arrays], self._clone)
-        values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]
-        key, function = (number, at, several, *[s.key for s in chosen]), self._averaged(number, chosen, at, several)
-        total = None
-        for references, ws in _chunks(inputs.references, rows, inputs.batch_size):
+    def explain_batch(self, batch):
+        way, request = self.way(batch.request), batch.request
+        xs, total = on_device(batch.xs, self.opened), None
+        for references, ws in _chunks(request.context, batch):
             given = [ops.convert_to_tensor(r) for r in references if r is not None]
-            found = self._compiler(key, function, xs, given, values, ops.convert_to_tensor(ws))
+            found = way(request.key, self._averaged(way, request), xs, given, batch.values, ops.convert_to_tensor(ws))
             if total is None:
                 total, here = found["sums"], found["here"]
             else:
@@ -147,57 +125,55 @@ class DeepLift(ReverseAnalyzer):
             missing = missing - ops.sum(ops.reshape(attribution, (*missing.shape, -1)), axis=lead)
         return total | here | {"delta": missing}
 
-    def _averaged(self, number, chosen, at, several):
+    def _averaged(self, way, request):
         """The function that weighs contributions against a chunk of references, for the compiler."""
-        program = self._program(number, at)
-        layers = {path: self._tensors_at(path) for path in at}
-        for path, tensors in layers.items():
-            if any(not program.computes(t) for t in tensors):
-                raise ValueError(f"`at` must name layers that the explained output depends on. Received: {path!r}")
 
         def function(xs, references, values, ws):
             count = ws.shape[0]
             pairs = self._pairs([ops.repeat(x, count, axis=0) for x in xs], references)
-            y, tape = program.forward(pairs)
-            values = [ops.repeat(v, count, axis=0) for v in values]
-            weights = [s.weights(v, y.x) for s, v in zip(chosen, values, strict=True)]
+            passage = way.forward(pairs, request, [ops.repeat(v, count, axis=0) for v in values])
             if self.normalize_logits:
-                weights = [w - ops.mean(w, axis=-1, keepdims=True) for w in weights]
+                passage.weights = [w - ops.mean(w, axis=-1, keepdims=True) for w in passage.weights]
 
-            def back(w):
-                signals = program.backward(
-                    tape, self.seed(w, y.x), [t for ts in layers.values() for t in ts], keep_tape=several
-                )
-                arrived = [(t, signals.get(t), p) for t, p in zip(program.inputs, pairs, strict=True)]
-                maps = {"attributions": [self._contribution(*each) for each in arrived]}
-                if layers:
-                    maps["signals"] = {
-                        k: _plain(signals[ts[0]]) if len(ts) == 1 else [_plain(signals[t]) for t in ts]
-                        for k, ts in layers.items()
-                    }
+            def back(weights):
+                maps = self.attributed(passage, weights)
                 return keras.tree.map_structure(lambda m: _mean(m, ws, xs), maps)
 
-            sums = backend.scan(back, ops.stack(weights)) if several else back(weights[0])
-            selected = list(zip(chosen, weights, strict=True))
-            targets, starts = ([explained_value(s, w, v) for s, w in selected] for v in (y.x, y.reference))
-            ends = [t[::count] for t in targets], [_mean(v, ws, xs) for v in starts]
-            targets, starts = (ops.stack(v) if several else v[0] for v in ends)
-            here = {"outputs": self._with_head(number, y.x[::count]), "targets": targets}
-            return {"sums": sums | {"start": starts}, "here": here}
+            of_samples = (lambda v: v[:, ::count]) if request.several else (lambda v: v[::count])
+            starts = passage.explained(passage.result.reference)
+            several = [_mean(starts[n], ws, xs) for n in range(len(values))] if request.several else None
+            starts = _mean(starts, ws, xs) if several is None else ops.stack(several)
+            here = {"outputs": way.output(passage.y[::count]), "targets": of_samples(passage.targets)}
+            return {"sums": passage.each(back) | {"start": starts}, "here": here}
 
         return function
+
+    def attributed(self, passage, weights):
+        signals = passage.back(self.seed(weights, passage.y))
+        arrived = [(t, signals.get(t), p) for t, p in zip(self.opened.graph.inputs, passage.xs, strict=True)]
+        maps = {"attributions": [self._contribution(*each) for each in arrived]}
+        if passage.request.at:
+            found = passage.at_layers(signals)
+            maps["signals"] = {k: list(map(_plain, s)) if isinstance(s, list) else _plain(s) for k, s in found.items()}
+        return maps
+
+    @functools.cached_property
+    def _grouped(self):
+        """Whether references may be fewer than rows: only where every tensor has its rows along the first axis."""
+        graph = self.plan.graph
+        return all(t.shape[:1] == (None,) for n in graph.nodes for t in n.outputs if t in graph.active)
 
     def _pairs(self, xs, references):
         """The model's inputs with their references; masks, and ids whose reference is the zero vector, stay as they are."""
         given, pairs = iter(references), []
-        still = [not self._clone.moves(t) and self.zero_vectors for t in self._clone.graph.inputs]
+        still = [not self.opened.moves(t) and self.zero_vectors for t in self.opened.graph.inputs]
         for x, stays in zip(xs, still, strict=True):
             pair = rules.Pair(x, x if stays else next(given))
             pairs.append(pair if self._grouped and not any(still) else rules.Pair(x, pair.reference))
         return pairs
 
     def _contribution(self, tensor, multiplier, pair):
-        if not is_float(pair.x.dtype) or (self._clone.takes_ids(tensor) and multiplier is not None):
+        if not is_float(pair.x.dtype) or (self.opened.takes_ids(tensor) and multiplier is not None):
             return ops.zeros(pair.x.shape, "float32") if multiplier is None else multiplier
         if multiplier is None:
             return ops.zeros_like(pair.x)
@@ -217,16 +193,55 @@ class DeepShap(DeepLift):
     """
 
     paper = "Lundberg and Lee 2017"
+    needs = "background"
     zero_vectors = False
+    without = ("reference_inputs",)
 
     def __init__(self, model, *, background, **arguments):
         if "reference_inputs" in arguments:
             raise TypeError("'deep_shap' takes `background`, not `reference_inputs`.")
-        self.background = background
         super().__init__(model, **arguments)
+        self.background = background
 
-    def _references(self, inputs):
-        return Background(self.background, inputs, self._clone, name="background")
+    def begin(self, request):
+        return Background(self.background, request.inputs, self.opened, name="background")
+
+    @classmethod
+    def example(cls, x, **fixed):
+        return {"background": keras.tree.map_structure(lambda a: a[:2], x), **super().example(x, **fixed)}
+
+
+def _has_ids(node):
+    return isinstance(node.view, Lookup) or (node.kind in ("pass", "reindex") and carries_ids(node))
+
+
+def _chooses(node):
+    return node.kind == "reindex" and node.operation in ("Where", "Select") and isinstance(node.args[0], Ref)
+
+
+class _Splits:
+    """Which layers tell positive from negative contributions, where an activation wants to know them."""
+
+    def __init__(self, graph, rule_of):
+        self._graph, self._rule_of = graph, rule_of
+
+    def rule(self, node):
+        """The rule of an affine layer or a sum, or None where it is linear."""
+        family = getattr(node.view, "family", None) if node.kind == "affine" else "dense"
+        if self._rule_of.get(family) != "reveal_cancel":
+            return None
+        if not any(n.kind == "pass" and n.operation != "Cast" for n, _ in self._graph.readers(node.outputs[0])):
+            return None
+        if node.kind == "affine":
+            return SplitAffine()
+        count = len(node.inputs)
+        signs = {"Add": [1.0] * count, "Subtract": [1.0, -1.0], "Average": [1.0 / count] * count}.get(node.operation)
+        return SplitSum(signs) if signs and count > 1 and len(node.active_inputs) == count == len(node.args) else None
+
+    def activation(self, node):
+        source = self._graph.producer(node.inputs[node.active_inputs[0]])
+        split = source is not None and source.kind in ("affine", "sum") and self.rule(source) is not None
+        return RevealCancel() if split else rules.Rescale()
 
 
 def _families(rule):
@@ -238,15 +253,15 @@ def _families(rule):
     return rules_of
 
 
-def _chunks(references, rows, batch_size):
+def _chunks(references, batch):
     """References for one compiled call each, (references, *shape) for every input, and the weight of each."""
     count = len(references)
     if not references.shared:
         for r in range(count):
-            yield references.take(r, rows), np.array([1 / count])
+            yield references.take(r, batch.rows), np.array([1 / count])
         return
-    for numbers, counts in even_chunks(count, max(1, batch_size // len(rows))):
-        sets = [references.take(r, rows) for r in numbers]
+    for numbers, counts in even_chunks(count, batch.room):
+        sets = [references.take(r, batch.rows) for r in numbers]
         yield [None if a[0] is None else np.concatenate(a) for a in zip(*sets, strict=True)], counts / count
 
 

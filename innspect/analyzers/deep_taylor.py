@@ -1,11 +1,14 @@
 """Deep Taylor decomposition (Montavon et al. 2017): z+ everywhere, another rule where the input's domain asks for it."""
 
+import functools
 import warnings
 
 import numpy as np
 from keras import ops
 
 from innspect.analyzers.composites import Composite
+from innspect.analyzers.facts import OneOf
+from innspect.analyzers.presets import Boxed
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.relevance import RelevanceAnalyzer
 from innspect.analyzers.rules import bounded, make_rule
@@ -22,17 +25,25 @@ class DeepTaylor(RelevanceAnalyzer):
     names the samples.
     """
 
+    family = "Taylor decomposition"
     paper = "Montavon et al. 2017"
     explains_attention = False
+    ranges = {"input_rule": OneOf("z_plus", "w_square")}
 
     def __init__(self, model, *, input_rule="z_plus", **arguments):
-        if input_rule not in ("z_plus", "w_square"):
-            raise ValueError(f"`input_rule` must be 'z_plus' or 'w_square'. Received: {input_rule!r}")
-        self._first = make_rule("WSquare") if input_rule == "w_square" else None
         super().__init__(model, **arguments)
+        self.input_rule = input_rule
+
+    def first(self):
+        """The rule of the first kernel layers, or None."""
+        return make_rule("WSquare") if self.input_rule == "w_square" else None
+
+    @functools.cached_property
+    def _composite(self):
+        return Composite(default=make_rule("ZPlus"), first=self.first())
 
     def composite(self):
-        return Composite(default=make_rule("ZPlus"), first=self._first)
+        return self._composite
 
     def _no_rule(self, node):
         if node.kind not in ("softmax", "normalization"):
@@ -46,21 +57,21 @@ class DeepTaylor(RelevanceAnalyzer):
     def seed(self, weights, y):
         return weights * ops.relu(y) if self.start == "value" else weights * ops.cast(y > 0, y.dtype)
 
-    def _assemble(self, inputs, parts, at, several, neuron, output):
-        explanation = super()._assemble(inputs, parts, at, several, neuron, output)
-        empty = np.flatnonzero(explanation.targets <= 0) if not several else ()
+    def _assemble(self, request, parts, settings):
+        explanation = super()._assemble(request, parts, settings)
+        empty = np.flatnonzero(explanation.targets <= 0) if not request.several else ()
         if len(empty):
             listed = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
             warnings.warn(
                 f"{self.name!r} decomposes positive evidence only: the explained value is not positive, and so the map all "
-                f"zero, for {len(empty)} of {inputs.samples} samples (number {listed}).",
+                f"zero, for {len(empty)} of {request.inputs.samples} samples (number {listed}).",
                 stacklevel=4,
             )
         return explanation
 
 
 @register_analyzer("deep_taylor.bounded")
-class BoundedDeepTaylor(DeepTaylor):
+class BoundedDeepTaylor(Boxed, DeepTaylor):
     """Deep Taylor decomposition with the z-box rule at the first kernel layers.
 
     Args:
@@ -68,8 +79,8 @@ class BoundedDeepTaylor(DeepTaylor):
     """
 
     def __init__(self, model, *, low=None, high=None, **arguments):
-        self._box = bounded(low, high)
         super().__init__(model, **arguments)
+        self.low, self.high = low, high
 
-    def composite(self):
-        return Composite(default=make_rule("ZPlus"), first=self._box)
+    def first(self):
+        return bounded(self.low, self.high)

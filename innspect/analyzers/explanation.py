@@ -1,11 +1,11 @@
 """Everything about one explained pass, in one object that can be kept."""
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from innspect.files import replacing
 
 _FORMAT = "innspect-explanation"
 
@@ -41,15 +41,8 @@ class Explanation:
         described = tree.pack({k: getattr(self, k) for k in named}, arrays)
         header = {"format": _FORMAT, "version": 1, "tree": described, "settings": self.settings}
         arrays["header"] = np.frombuffer(json.dumps(header, default=repr).encode(), "uint8")
-        folder = os.path.dirname(os.path.abspath(path))
-        handle, partial = tempfile.mkstemp(dir=folder, suffix=".npz")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)
-            os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
+        with replacing(path) as partial, open(partial, "wb") as file:
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path):

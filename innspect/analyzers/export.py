@@ -6,8 +6,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from innspect.analyzers.base import Analyzer
 from innspect.analyzers.data import Inputs
+from innspect.analyzers.request import Batch, Request
 from innspect.analyzers.selection import resolve
 
 _TOLERANCE = 1e-3  # of the largest attribution: kernels differ by batch size
@@ -18,7 +18,7 @@ def export(analyzer, path, neuron_selection=None, *, output=0, batch_size=32):
     path = os.fspath(path)
     _check(analyzer, path)
     traced = _Traced(analyzer, neuron_selection, output, batch_size)
-    example = drawn(analyzer._clone, 1)
+    example = drawn(analyzer.opened, 1)
     expected = analyzer.analyze(traced.nest(example), neuron_selection, output=output)
 
     from innspect.backend import saved_model
@@ -44,11 +44,11 @@ def _check(analyzer, path):
             "backend: call `analyzer.save(file)` here, then `innspect.load_analyzer(file).export(folder)` in a process with "
             f"KERAS_BACKEND=tensorflow. Received: the backend {keras.backend.backend()!r}"
         )
-    if type(analyzer)._explain_batch is Analyzer._explain_batch:
+    if not analyzer.one_graph:
         raise NotImplementedError(_no_graph(analyzer))
-    if analyzer._clone.batch is not None:
+    if analyzer.opened.batch is not None:
         raise NotImplementedError("A model with a state for each sample cannot take batches of any size.")
-    unknown = [tuple(s.shape[1:]) for s in analyzer._clone.specs if None in s.shape[1:]]
+    unknown = [tuple(s.shape[1:]) for s in analyzer.opened.specs if None in s.shape[1:]]
     if unknown:
         raise ValueError(f"`export` needs inputs whose shape is known but for the samples. Received: {unknown[0]}")
     if os.path.exists(path) and (not os.path.isdir(path) or os.listdir(path)):
@@ -81,9 +81,9 @@ class _Traced:
             raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
         self._analyzer, self.batch_size = analyzer, int(batch_size)
         self._number = analyzer._output_number(output)
-        shape, mode, clone = tuple(analyzer._explained(self._number).shape[1:]), analyzer.neuron_selection_mode, analyzer._clone
+        shape, mode = tuple(analyzer._explained(self._number).shape[1:]), analyzer.neuron_selection_mode
         self._chosen = [resolve(neuron, mode, shape, samples) for samples in sorted({1, self.batch_size})]
-        self._names = _distinct([_identifier(n) for n in clone.names])
+        self._names = _distinct([_identifier(n) for n in analyzer.opened.names])
         self.takes = dict(zip(self._names, self._inputs(1).arrays, strict=True))
         self.neuron, self.default, self.makes = None, -1, []
         kind = self._chosen[0].kind
@@ -94,11 +94,11 @@ class _Traced:
 
     def _inputs(self, samples):
         """`Inputs` of so many samples of zeros, which fix shapes and dtypes."""
-        return Inputs(self.nest(drawn(self._analyzer._clone, samples, zeros=True)), self._analyzer._clone)
+        return Inputs(self.nest(drawn(self._analyzer.opened, samples, zeros=True)), self._analyzer.opened)
 
     def nest(self, arrays):
         """Flat arrays in the structure that `analyze` takes."""
-        structure = self._analyzer._clone.structure
+        structure = self._analyzer.opened.structure
         return arrays[0] if len(arrays) == 1 and not isinstance(structure, dict) else _packed(structure, arrays)
 
     def run(self, tensors):
@@ -107,39 +107,23 @@ class _Traced:
         chosen = self._chosen[0 if size == 1 else -1]
         if self.neuron:
             *tensors, neuron = tensors
-            chosen = replace(chosen, values=_Whole(neuron))
-        inputs = self._inputs(size)
-        next(iter(self._analyzer._batches(inputs, size)))  # prepares what a method fixes for all batches
-        inputs.arrays = [_Whole(t) for t in tensors]
-        try:
-            result = self._analyzer._explain_batch(inputs, np.arange(size), [chosen], self._number, (), False)
-        except (AttributeError, NotImplementedError, TypeError) as error:  # a tensor without values where NumPy wants some
-            raise NotImplementedError(_no_graph(self._analyzer)) from error
+            values = [neuron]
+        else:
+            values = [keras.ops.convert_to_tensor(chosen.rows(np.arange(size)))]
+        request = Request(self._inputs(size), (chosen,), output=self._number, explained=False, batch_size=self.batch_size)
+        request = replace(request, context=self._analyzer.begin(request))
+        result = self._analyzer.explain_batch(Batch(request, np.arange(size), list(tensors), values))
         found, maps = {"prediction": result["outputs"]}, result["attributions"]
         self.makes = ["attribution"] if len(maps) == 1 else [f"attribution_{name}" for name in self._names]
         return found | dict(zip(self.makes, maps, strict=True))
 
 
-class _Whole:
-    """A symbolic tensor where an array is expected of which all rows are taken."""
-
-    def __init__(self, tensor):
-        self._tensor = tensor
-        self.shape, self.dtype, self.ndim = tuple(tensor.shape), tensor.dtype, len(tensor.shape)
-
-    def __getitem__(self, rows):
-        return self._tensor
-
-    def __len__(self):
-        return self.shape[0]
-
-
-def drawn(clone, samples, zeros=False):
+def drawn(opened, samples, zeros=False):
     """Arrays for every input: uniform between 0.05 and 1, or ids 0 and 1."""
     random, arrays = np.random.default_rng(2), []
-    for spec, tensor in zip(clone.specs, clone.graph.inputs, strict=True):
+    for spec, tensor in zip(opened.specs, opened.graph.inputs, strict=True):
         shape = (samples, *spec.shape[1:])
-        if clone.takes_ids(tensor) or "int" in spec.dtype or spec.dtype == "bool":
+        if opened.takes_ids(tensor) or "int" in spec.dtype or spec.dtype == "bool":
             values = random.integers(0, 2, shape).astype("int32")
         else:
             values = random.uniform(0.05, 1, shape).astype("float32" if "16" in spec.dtype else spec.dtype)

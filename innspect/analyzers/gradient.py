@@ -3,9 +3,10 @@
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.data import Inputs, is_stream
+from innspect.analyzers.facts import Integer, Number, OneOf
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.rule_table import Made, When, anything, kind
 from innspect.graph.ir import channels_first, is_float
 from innspect.layers.flow import Reindex, SumOverEmbedding
 from innspect.layers.gradient import Gradient
@@ -13,25 +14,32 @@ from innspect.layers.gradient import Gradient
 _POSTPROCESS = {None: lambda t: t, "abs": ops.absolute, "square": ops.square}
 
 
-def prescribed(node, embedding="norm"):
-    """The rule of a node that a method in gradient form has no choice about, or None: registered ones, and ids."""
-    registered = getattr(node.view, "gradient_rule", None)
-    if registered is not None:
-        return registered
-    if node.kind == "embedding":
-        return SumOverEmbedding(embedding)
-    if any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
-        return Reindex()
-    return None
+def prescribed(embedding="norm"):
+    """The rows that a method in gradient form has no choice about: registered rules, and ids."""
+    return [
+        (When("a registered layer", _registered), Made("its own rule", _registered)),
+        (kind("embedding"), SumOverEmbedding(embedding)),
+        (When("ids", carries_ids), Reindex()),
+    ]
+
+
+def _registered(node):
+    return getattr(node.view, "gradient_rule", None)
+
+
+def carries_ids(node):
+    """Whether a signal flows from a node to integers, such as ids on their way to an embedding."""
+    return any(not is_float(node.inputs[p].dtype) for p in node.active_inputs)
 
 
 class GradientRules(ReverseAnalyzer):
     """Plain gradients everywhere, down to the embedding where the input is ids."""
 
+    family = "gradient"
     embedding = "norm"
 
-    def rule(self, node):
-        return prescribed(node, self.embedding) or Gradient()
+    def rows(self, graph):
+        return [*prescribed(self.embedding), (anything, Gradient())]
 
 
 @register_analyzer("gradient.baseline")
@@ -46,12 +54,15 @@ class GradientAnalyzer(GradientRules):
     """
 
     paper = "Simonyan et al. 2014"
+    ranges = {"postprocess": OneOf(*_POSTPROCESS)}
 
     def __init__(self, model, *, postprocess=None, **arguments):
-        if postprocess not in _POSTPROCESS:
-            raise ValueError(f"`postprocess` must be None, 'abs' or 'square'. Received: {postprocess!r}")
         super().__init__(model, **arguments)
         self.postprocess = postprocess
+
+    @property
+    def signed(self):
+        return self.postprocess is None
 
     def finish(self, signal, x):
         return _POSTPROCESS[self.postprocess](signal)
@@ -79,13 +90,14 @@ class Saliency(GradientRules):
     """
 
     paper = "Simonyan et al. 2014"
+    signed = False
 
     def finish(self, signal, x):
         signal = ops.absolute(signal)
         return ops.max(signal, axis=self._channel_axis()) if len(x.shape) > 2 and is_float(x.dtype) else signal
 
     def _channel_axis(self):
-        return 1 if channels_first(self._clone.graph) else -1
+        return 1 if channels_first(self.opened.graph) else -1
 
     def _attribution_shapes(self, shapes):
         return [s if len(s) < 3 else tuple(np.delete(s, self._channel_axis())) for s in shapes]
@@ -94,19 +106,25 @@ class Saliency(GradientRules):
 class _Simple(GradientRules):
     """Baselines that send nothing back. `explain` still tells outputs and targets."""
 
-    def analyze(self, x, neuron_selection=None, *, neurons=None, **arguments):
-        if is_stream(x):
-            return super().analyze(x, neuron_selection, neurons=neurons, **arguments)
-        inputs = Inputs(x, self._clone)
-        lead = (len(neurons),) if neurons is not None else ()
-        return inputs.restore([np.broadcast_to(a, (*lead, *a.shape)).copy() for a in self._maps(inputs.arrays)])
+    family = "baseline"
 
-    def explain(self, x, neuron_selection=None, *, at=(), **arguments):
-        if at:
-            raise ValueError(f"`at` has no meaning for {self.name!r}, which sends no signal back. Received: {at!r}")
-        explanation = super().explain(x, neuron_selection, **arguments)
-        explanation.attributions = self.analyze(x, neurons=arguments.get("neurons"))
-        return explanation
+    def begin(self, request):
+        if request.at:
+            raise ValueError(f"`at` has no meaning for {self.name!r}, which sends no signal back. Received: {request.at!r}")
+        return self._maps(request.inputs.arrays)
+
+    def explain_batch(self, batch):
+        request, maps = batch.request, [m[batch.rows] for m in batch.request.context]
+        lead = (len(request.targets),) if request.several else ()
+        nothing = {"outputs": np.zeros((len(batch), 0), "float32"), "targets": np.zeros((*lead, len(batch)), "float32")}
+        found = super().explain_batch(batch) if request.explained else nothing
+        return {**found, "attributions": [np.broadcast_to(m, lead + m.shape) for m in maps]}
+
+    def attributed(self, passage, weights):
+        return {"attributions": [weights]}  # in whose place the maps come: only outputs and targets are wanted
+
+    def _warn_of_overflow(self, attributions, outputs, axis):
+        """What is not finite in the input is nobody's overflow."""
 
     def _maps(self, arrays):
         raise NotImplementedError
@@ -129,11 +147,13 @@ class Random(_Simple):
         seed: Integer; the same seed gives the same noise.
     """
 
+    ranges = {"stddev": Number(), "seed": Integer(or_none=True)}
+    small = {"seed": 1}
+
     def __init__(self, model, *, stddev=1.0, seed=None, **arguments):
         super().__init__(model, **arguments)
-        self.stddev, self._seed = stddev, seed
-        self._random = np.random.default_rng(seed)
+        self.stddev, self.seed = stddev, seed
 
     def _maps(self, arrays):
-        random = self._random if self._seed is None else np.random.default_rng(self._seed)
+        random = np.random.default_rng(self.seed)
         return [random.normal(0, self.stddev, a.shape).astype("float32" if a.dtype.kind in "iub" else a.dtype) for a in arrays]

@@ -83,7 +83,7 @@ def _named(graph, nodes, explained, layer):
             f"`layer` must have spatial axes, (batch, *spatial axes, channels). Received: layer={layer!r}, whose output has "
             f"shape {tensors[0].shape if tensors else None}"
         )
-    if not spatial[0].active or spatial[0] not in {t for n in nodes for t in n.outputs} | {explained}:
+    if spatial[0] not in graph.active or spatial[0] not in {t for n in nodes for t in n.outputs} | {explained}:
         raise ValueError(
             f"`layer` must lie between the model's inputs and the explained output. Received: layer={layer!r}, which the "
             "output does not depend on, or which does not depend on the inputs"
@@ -115,7 +115,7 @@ def _last(graph, nodes, excluded):
     ]
     operations = [(node.path, t) for node in nodes for t in node.outputs]  # for a model of bare operations
     for listed in (layers, operations):
-        known = [(p, t) for p, t in listed if t in order and t not in excluded and t.active and _spatial(t)]
+        known = [(p, t) for p, t in listed if t in order and t not in excluded and t in graph.active and _spatial(t)]
         found = [(p, t) for p, t in sorted(known, key=lambda f: order[f[1]], reverse=True) if _has_positions(graph, t)]
         if found:
             rank = max(len(t.shape) - 2 for t in graph.inputs)

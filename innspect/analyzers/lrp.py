@@ -1,8 +1,12 @@
 """Layer-wise relevance propagation (Bach et al. 2015): the method with one rule, or any rules, for the kernel layers."""
 
+import functools
+
 from innspect.analyzers.choosing import composite_of
+from innspect.analyzers.facts import Integer, OneOf
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.relevance import RelevanceAnalyzer
+from innspect.analyzers.rules import rule_paper
 
 
 @register_analyzer("lrp")
@@ -27,6 +31,7 @@ class LRP(RelevanceAnalyzer):
     """
 
     paper = "Bach et al. 2015"
+    ranges = {"bias": OneOf(True, False, "both", "distribute"), "until_layer_idx": Integer()}
 
     def __init__(
         self,
@@ -45,14 +50,29 @@ class LRP(RelevanceAnalyzer):
         high=None,
         **arguments,
     ):
-        if bias not in (None, True, False, "both", "distribute"):
-            raise ValueError(f"`bias` must be True, False, 'both' or 'distribute'. Received: {bias!r}")
-        settings = {"epsilon": epsilon, "gamma": gamma, "alpha": alpha, "beta": beta, "bias": bias, "low": low, "high": high}
-        self._composite = composite_of(rule, input_layer_rule, until_layer_idx, until_layer_rule, settings)
         super().__init__(model, **arguments)
+        self.rule, self.input_layer_rule = rule, input_layer_rule
+        self.until_layer_idx, self.until_layer_rule = until_layer_idx, until_layer_rule
+        self.epsilon, self.gamma, self.alpha, self.beta, self.bias = epsilon, gamma, alpha, beta, bias
+        self.low, self.high = low, high
+
+    @functools.cached_property
+    def _composite(self):
+        settings = {k: getattr(self, k) for k in ("epsilon", "gamma", "alpha", "beta", "bias", "low", "high")}
+        return composite_of(self.rule, self.input_layer_rule, self.until_layer_idx, self.until_layer_rule, settings)
 
     def composite(self):
         return self._composite
+
+    @classmethod
+    def describe(cls, **fixed):
+        if "rule" not in fixed:
+            return {**super().describe(), "needs": "rule"}
+        return {**super().describe(), "paper": rule_paper(fixed["rule"]) or cls.paper}
+
+    @classmethod
+    def example(cls, x, **fixed):
+        return {**({} if "rule" in fixed else {"rule": "Epsilon"}), **super().example(x, **fixed)}
 
 
 for _name, _fixed in {
@@ -70,6 +90,21 @@ for _name, _fixed in {
     "lrp.alpha_1_beta_0_IB": {"rule": "Alpha1Beta0IgnoreBias"},
     "lrp.z_plus": {"rule": "ZPlus"},
     "lrp.z_plus_fast": {"rule": "ZPlusFast"},
-    "excitation_backprop": {"rule": "ZPlus"},
 }.items():
     register_analyzer(_name, **_fixed)(LRP)
+
+
+@register_analyzer("excitation_backprop", rule="ZPlus")
+class ExcitationBackprop(LRP):
+    """Excitation backpropagation (Zhang et al. 2016): the z+ rule, whose relevance of positive evidence has no sign.
+
+    Args:
+        (as for `LRP`)
+    """
+
+    paper = "Zhang et al. 2016"
+    signed = False
+
+    @classmethod
+    def describe(cls, **fixed):
+        return {**super().describe(**fixed), "paper": cls.paper}

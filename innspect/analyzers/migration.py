@@ -1,7 +1,8 @@
 """What an iNNvestigate script may call on any analyzer, besides what analyzers here have anyway."""
 
 import os
-import tempfile
+
+from innspect.analyzers.config import loaded
 
 
 class Migrated:
@@ -31,11 +32,7 @@ class Migrated:
                 "`state` must be what `analyzer.save()` of innspect returned; create and fit anew what iNNvestigate saved. "
                 f"Received: {type(state).__name__}"
             )
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "analyzer")
-            with open(path, "wb") as file:
-                file.write(state)
-            analyzer = Migrated.load_npz(path)
+        analyzer = loaded(state)
         if analyzer.name != class_name:
             raise ValueError(f"`class_name` must be the state's, {analyzer.name!r}. Received: {class_name!r}")
         return analyzer
@@ -46,14 +43,6 @@ class Migrated:
         from innspect.analyzers.storage import load_analyzer
 
         return load_analyzer(fname if os.path.exists(fname) else _with_ending(fname))
-
-    def _saved(self):
-        """(name, bytes), for `load`."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "analyzer")
-            self.save(path)
-            with open(path, "rb") as file:
-                return self.name, file.read()
 
 
 def _with_ending(fname):

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.averaging import Averaging, Batch
-from innspect.analyzers.elsewhere import BatchElsewhere
+from innspect.analyzers.averaging import Averaging, Points
+from innspect.analyzers.elsewhere import HostPoints
+from innspect.analyzers.facts import Integer, Number
 from innspect.analyzers.references import even_chunks
 from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.selection import few_at_once
+from innspect.analyzers.request import few_at_once
 
 
 class Noisy(Averaging):
@@ -30,6 +31,10 @@ class Noisy(Averaging):
     `batch_size` bounds the noisy copies that are computed at once.
     """
 
+    default_num_samples = 64
+    ranges = {"num_samples": Integer(1), "noise_scale": Number(), "noise_level": Number(), "seed": Integer(or_none=True)}
+    small = {"num_samples": 2, "seed": 1}
+
     def __init__(
         self,
         model,
@@ -44,31 +49,26 @@ class Noisy(Averaging):
     ):
         if num_samples is not None and augment_by_n is not None:
             raise ValueError(f"Give either `num_samples` or `augment_by_n`. Received: {num_samples!r} and {augment_by_n!r}")
-        number = 64 if num_samples is None and augment_by_n is None else num_samples if augment_by_n is None else augment_by_n
-        if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
-            raise ValueError(f"`num_samples` must be a positive integer. Received: {number!r}")
-        for name, value in (("noise_scale", noise_scale), ("noise_level", noise_level)):
-            if value is not None and not (np.ndim(value) == 0 and np.isfinite(value) and value >= 0):
-                raise ValueError(f"`{name}` must be a number that is not negative. Received: {value!r}")
         if noise_scale is None and noise_level is None:
             raise ValueError("`noise_scale` or `noise_level` must be given. Received: None for both")
-        if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
-            raise ValueError(f"`seed` must be None or an integer that is not negative. Received: {seed!r}")
         super().__init__(model, of=of, **arguments)
-        self.num_samples, self.noise_scale, self.noise_level, self.seed = int(number), noise_scale, noise_level, seed
+        given = num_samples if augment_by_n is None else augment_by_n
+        self.num_samples, self.augment_by_n = self.default_num_samples if given is None else given, None
+        self.noise_scale, self.noise_level, self.seed = noise_scale, noise_level, seed
 
     # ------------------------------------------------------------------ points
-    def _batches(self, inputs, batch_size):
-        inputs.entropy = np.random.SeedSequence().entropy if self.seed is None else int(self.seed)
-        return super()._batches(inputs, batch_size)
+    def begin(self, request):
+        """The seed of the draws."""
+        return np.random.SeedSequence().entropy if self.seed is None else int(self.seed)
 
-    def _draws(self, inputs, numbers):
+    def _draws(self, request, numbers):
         """Unit noise for each input that can be moved, then for each embedding, of the draws with these numbers."""
-        shapes = [a.shape[1:] for a, t in zip(inputs.arrays, self._clone.graph.inputs, strict=True) if self._clone.moves(t)]
+        inputs, opened = request.inputs, self.opened
+        shapes = [a.shape[1:] for a, t in zip(inputs.arrays, opened.graph.inputs, strict=True) if opened.moves(t)]
         if self.runner is not None:
             moved = zip(self.runner.embeddings, self.runner.sources, strict=True)
             shapes += [_known(t.shape[1:], inputs.arrays[i]) for t, i in moved]
-        generators = [np.random.default_rng([inputs.entropy, int(k)]) for k in numbers]
+        generators = [np.random.default_rng([request.context, int(k)]) for k in numbers]
         drawn = [[g.standard_normal(s, "float32") for s in shapes] for g in generators]
         return [np.stack(d) for d in zip(*drawn, strict=True)]
 
@@ -81,8 +81,8 @@ class Noisy(Averaging):
 
     def place(self, xs, moves, count):
         given, points = iter(moves), []
-        for x, tensor in zip(xs, self._clone.graph.inputs, strict=True):
-            if not self._clone.moves(tensor):
+        for x, tensor in zip(xs, self.opened.graph.inputs, strict=True):
+            if not self.opened.moves(tensor):
                 points.append(ops.repeat(x, count, axis=0))
             else:
                 noisy = x[:, None] + ops.expand_dims(self._scale(x), 1) * ops.cast(next(given), x.dtype)[None]
@@ -95,26 +95,26 @@ class Noisy(Averaging):
 
     # ------------------------------------------------------------------ running
     @few_at_once
-    def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        batch, total = self._batch(inputs, rows, chosen, number, at, several), None
-        batch.look([ops.zeros_like(ops.convert_to_tensor(d)) for d in self._draws(inputs, [0])], here=True)
-        for numbers, counts in even_chunks(self.num_samples, batch.room):
-            draws = [ops.convert_to_tensor(d) for d in self._draws(inputs, numbers)]
-            maps, _ = batch.step(draws, counts)
+    def explain_batch(self, batch):
+        request, points, total = batch.request, self._points(batch), None
+        points.look([ops.zeros_like(ops.convert_to_tensor(d)) for d in self._draws(request, [0])], here=True)
+        for numbers, counts in even_chunks(self.num_samples, points.room):
+            draws = [ops.convert_to_tensor(d) for d in self._draws(request, numbers)]
+            maps, _ = points.step(draws, counts)
             total = maps if total is None else self.merge(total, maps)
         found = self.conclude(total)
-        result = {"attributions": found["attributions"], "outputs": batch.outputs, "targets": batch.targets}
-        return result | ({"signals": found["signals"]} if at else {})
+        result = {"attributions": found["attributions"], "outputs": points.outputs, "targets": points.targets}
+        return result | ({"signals": found["signals"]} if request.at else {})
 
-    def _batch(self, *arguments):
+    def _points(self, batch):
         if self.runner is not None:
-            return Batch(self.runner, *arguments)
-        if any(self._clone.takes_ids(t) for t in self._clone.graph.inputs):
+            return Points(self.runner, batch)
+        if any(self.opened.takes_ids(t) for t in self.opened.graph.inputs):
             raise ValueError(
                 "Noise can be added to ids of an embedding only for methods that send a signal back to it. "
                 f"Received: of={self.of!r}"
             )
-        return BatchElsewhere(self, *arguments)
+        return HostPoints(self, batch)
 
     def merge(self, a, b):
         """What was reduced of two chunks as one."""
@@ -146,6 +146,7 @@ class SmoothGradSquared(Noisy):
     """SmoothGrad squared (Hooker et al. 2019): the mean of the squared maps. Arguments: see `Noisy`."""
 
     paper = "Hooker et al. 2019"
+    signed = False
 
     def reduce(self, maps, ws):
         return super().reduce(ops.square(maps), ws)
@@ -159,6 +160,7 @@ class VarGrad(Noisy):
     """
 
     paper = "Adebayo et al. 2018"
+    signed = False
 
     def reduce(self, maps, ws):
         """Moments around the chunk's own mean: plain sums of squares would cancel."""

@@ -1,12 +1,15 @@
 """Occlusion: slide a window over the input and see what the model no longer sees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import keras
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.perturbation import Perturbation
+from innspect.analyzers.facts import OneOf
+from innspect.analyzers.perturbation import Perturbation, Seen
 from innspect.analyzers.registry import register_analyzer
+from innspect.analyzers.request import Request
 from innspect.analyzers.windows import Windows
 
 
@@ -48,14 +51,11 @@ class Occlusion(Perturbation):
     """
 
     paper = "Zeiler and Fergus 2014"
+    ranges = {"overlap": OneOf("mean", "sum"), "border": OneOf("clip", "valid")}
 
     def __init__(self, model, *, window=None, stride=None, overlap="mean", border="clip", **arguments):
-        if overlap not in ("mean", "sum"):
-            raise ValueError(f"`overlap` must be 'mean' or 'sum'. Received: {overlap!r}")
-        if border not in ("clip", "valid"):
-            raise ValueError(f"`border` must be 'clip' or 'valid'. Received: {border!r}")
-        self.window, self.stride, self.overlap, self.border = window, stride, overlap, border
         super().__init__(model, **arguments)
+        self.window, self.stride, self.overlap, self.border = window, stride, overlap, border
 
     def plan(self, size):
         return Windows(size, self.window, self.stride, self.border)
@@ -84,24 +84,29 @@ class Occlusion(Perturbation):
         Returns:
             A `Sweep`.
         """
-        inputs, number = self._box.inputs(x), self._box.number(output)
-        (plan,) = plans = self._plans(inputs)[:1]
+        inputs, number = self._inputs(x), self._output_number(output)
         if len(inputs.arrays) > 1:
             raise ValueError(f"`sweep` is for models of one input. Received: {len(inputs.arrays)} inputs")
+        if not inputs.samples:
+            raise ValueError("`x` must hold at least one sample. Received: none")
+        targets, (plan,) = self._selections(neuron_selection, None, number, inputs), self._plans(inputs)
+        progress = keras.utils.Progbar(inputs.samples * len(plan)) if verbose else None
+        size = inputs.checked_size(batch_size)
+        request = Request(inputs, tuple(targets), output=number, batch_size=size)
+        request = replace(request, advance=progress.add) if progress else request
+        place = None if layer is None else self.predictor.place(number, layer)
         parts = []
-        looks = self._looks(inputs, plans, neuron_selection, None, number, batch_size, verbose, layer)
-        for batch, count, (sights,) in looks:
-            seen = [seen for _, seen in sights]
+        for batch, count in request.batches():
+            here = Seen(self.predictor, batch, place)
+            seen = [found for _, found in self._sights(here, 0, plan)]
             scores = np.concatenate([s["scores"][0] for s in seen])
-            part = {"drops": batch.targets - scores, "scores": scores, "classes": np.concatenate([s["classes"] for s in seen])}
+            part = {"drops": here.targets - scores, "scores": scores, "classes": np.concatenate([s["classes"] for s in seen])}
             if layer is not None:
-                watched = batch.responses.argmax(axis=1) if feature_map is None else _map_number(feature_map, batch.responses)
+                watched = here.responses.argmax(axis=1) if feature_map is None else _map_number(feature_map, here.responses)
                 samples = np.arange(len(watched))
                 part["responses"] = np.concatenate([s["responses"][watched, :, samples].T for s in seen])
                 part["feature_map"] = watched[None]
             parts.append({k: v.T[:count] for k, v in part.items()})
-        if not parts:
-            raise ValueError("`x` must hold at least one sample. Received: none")
         whole = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
         watched = whole.pop("feature_map", None)
         grids = {k: v.reshape(len(v), *plan.grid) for k, v in whole.items()}

@@ -4,11 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.averaging import Averaging, Batch
+from innspect.analyzers.averaging import Averaging, Points
+from innspect.analyzers.facts import Integer, OneOf
 from innspect.analyzers.gradient import GradientAnalyzer
 from innspect.analyzers.references import References, even_chunks
 from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.selection import few_at_once
+from innspect.analyzers.request import few_at_once
+from innspect.analyzers.rule_table import kind
 from innspect.layers.base import Rule
 
 
@@ -54,8 +56,8 @@ class PathEmbedding(Rule):
 class PathGradient(GradientAnalyzer):
     """The gradient at points of a path; for ids already times the embedding's vector."""
 
-    def rule(self, node):
-        return PathEmbedding() if node.kind == "embedding" else super().rule(node)
+    def rows(self, graph):
+        return [(kind("embedding"), PathEmbedding()), *super().rows(graph)]
 
 
 class OnPath(Averaging):
@@ -69,20 +71,18 @@ class OnPath(Averaging):
         super().__init__(model, **arguments)
         self.reference_inputs = reference_inputs
 
-    def _make_inner(self, model, of, arguments):
-        return PathGradient(model, **arguments) if of == "gradient" else super()._make_inner(model, of, arguments)
+    def make_inner(self, arguments):
+        return PathGradient(self.opened, **arguments) if self.of == "gradient" else super().make_inner(arguments)
 
-    def _batches(self, inputs, batch_size):
-        if inputs.samples:
-            inputs.references = References(self.reference_inputs, inputs, self._clone)
-        return super()._batches(inputs, batch_size)
+    def begin(self, request):
+        return References(self.reference_inputs, request.inputs, self.opened)
 
     def place(self, xs, moves, count):
         t, given = moves["t"], iter(moves["references"])
         points = []
-        for x, tensor in zip(xs, self._clone.graph.inputs, strict=True):
+        for x, tensor in zip(xs, self.opened.graph.inputs, strict=True):
             x = ops.repeat(x, count, axis=0)
-            if self._clone.moves(tensor):
+            if self.opened.moves(tensor):
                 start = next(given)
                 start = start if start.shape[0] == 1 else ops.repeat(start, count, axis=0)
                 at = ops.cast(ops.reshape(t, (-1, *[1] * (len(x.shape) - 1))), x.dtype)
@@ -93,14 +93,14 @@ class OnPath(Averaging):
     def move(self, vectors, given):
         return vectors * ops.cast(ops.reshape(given, (-1, *[1] * (len(vectors.shape) - 1))), vectors.dtype)
 
-    def moves(self, batch, references, nodes):
+    def moves(self, points, references, nodes):
         """What places the points at `nodes` (points,), or (batch, points) where each sample has its own."""
-        nodes = np.broadcast_to(nodes, (batch.xs[0].shape[0], np.shape(nodes)[-1]))
+        nodes = np.broadcast_to(nodes, (points.xs[0].shape[0], np.shape(nodes)[-1]))
         return {"t": ops.convert_to_tensor(nodes.reshape(-1)), "references": [r for r in references if r is not None]}
 
-    def differences(self, batch, references):
+    def differences(self, points, references):
         """Input minus reference for every input; None for what does not move."""
-        return [None if r is None else x - r for x, r in zip(batch.xs, references, strict=True)]
+        return [None if r is None else x - r for x, r in zip(points.xs, references, strict=True)]
 
 
 @register_analyzer("integrated_gradients")
@@ -124,17 +124,15 @@ class IntegratedGradients(OnPath):
     """
 
     paper = "Sundararajan et al. 2017"
+    signed = True
+    ranges = {"steps": Integer(1), "quadrature": OneOf(*sorted(QUADRATURES))}
+    small = {"steps": 3}
 
     def __init__(self, model, *, steps=64, reference_inputs=0, quadrature="trapezoid", of="gradient", **arguments):
-        if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
-            raise ValueError(f"`steps` must be a positive integer. Received: {steps!r}")
-        if quadrature not in QUADRATURES:
-            raise ValueError(f"`quadrature` must be one of {sorted(QUADRATURES)}. Received: {quadrature!r}")
         super().__init__(model, reference_inputs=reference_inputs, of=of, **arguments)
-        self.steps, self.quadrature = int(steps), quadrature
-        self._check_inner()
+        self.steps, self.quadrature = steps, quadrature
 
-    def _check_inner(self):
+    def ready(self):
         if self.runner is None:
             raise ValueError(f"`of` must be a method that sends a signal back to the input. Received: {self.of!r}")
         if not isinstance(self.inner, PathGradient) and self.runner.embeddings:
@@ -143,51 +141,52 @@ class IntegratedGradients(OnPath):
     @property
     def complete(self):
         """Whether the attributions should sum to the difference of the outputs."""
-        return isinstance(self.inner, PathGradient) and self.inner.postprocess is None and self.inner.start == "one"
+        inner = self.inner
+        return isinstance(inner, PathGradient) and inner.postprocess is None and inner.start == "one" and not inner.rules
 
     @few_at_once
-    def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        batch = Batch(self.runner, inputs, rows, chosen, number, at, several)
-        count, total = len(inputs.references), None
+    def explain_batch(self, batch):
+        request, points = batch.request, Points(self.runner, batch)
+        count, total = len(request.context), None
         for r in range(count):
-            references = [None if a is None else ops.convert_to_tensor(a) for a in inputs.references.take(r, rows)]
-            found = self._integrate(batch, references, told=inputs.explained)
+            references = [None if a is None else ops.convert_to_tensor(a) for a in request.context.take(r, batch.rows)]
+            found = self._integrate(points, references)
             total = found if total is None else _added(total, found)
         attributions = [a / count for a in total["attributions"]]
-        result = {"attributions": attributions, "outputs": batch.outputs, "targets": batch.targets}
-        if at:
+        result = {"attributions": attributions, "outputs": points.outputs, "targets": points.targets}
+        if request.at:
             result["signals"] = {k: _scaled(s, 1 / count) for k, s in total["signals"].items()}
         if "start" in total:
-            axis = 2 if several else 1
+            axis = 2 if request.several else 1
             sums = [ops.sum(ops.reshape(a, (*a.shape[:axis], -1)), axis=axis) for a in attributions]
-            result["delta"] = batch.targets - total["start"] / count - sum(sums[1:], sums[0])
+            result["delta"] = points.targets - total["start"] / count - sum(sums[1:], sums[0])
         return result
 
-    def _integrate(self, batch, references, told):
-        """Attributions against one reference, signals averaged on the path; where it is told, the value at the reference."""
+    def _integrate(self, points, references):
+        """Attributions against one reference, signals averaged on the path; where it matters, the value at the reference."""
         nodes, weights = QUADRATURES[self.quadrature](self.steps)
         ends, start = nodes == 1, None
         if ends.any():  # first, since it settles what is explained
-            total, _ = batch.step(self.moves(batch, references, nodes[ends]), weights[ends], here=True)
+            total, _ = points.step(self.moves(points, references, nodes[ends]), weights[ends], here=True)
         else:
-            total, _ = None, batch.look(self.moves(batch, references, np.ones(1)), here=True)
+            total, _ = None, points.look(self.moves(points, references, np.ones(1)), here=True)
         nodes, weights = nodes[~ends], weights[~ends]
-        for numbers, counts in even_chunks(len(nodes), batch.room):
-            maps, values = batch.step(self.moves(batch, references, nodes[numbers]), weights[numbers] * counts)
+        for numbers, counts in even_chunks(len(nodes), points.room):
+            maps, values = points.step(self.moves(points, references, nodes[numbers]), weights[numbers] * counts)
             total = maps if total is None else _added(total, maps)
             if nodes[numbers[0]] == 0:
                 start = values[..., 0]
-        told = told and self.complete
-        if start is None and told:
-            start = batch.look(self.moves(batch, references, np.zeros(1)))
+        with_delta = points.request.explained and self.complete
+        if start is None and with_delta:
+            start = points.look(self.moves(points, references, np.zeros(1)))
         attributions = []
-        for mean, difference in zip(total["attributions"], self.differences(batch, references), strict=True):
+        for mean, difference in zip(total["attributions"], self.differences(points, references), strict=True):
             if difference is not None and tuple(mean.shape[-len(difference.shape) + 1 :]) != tuple(difference.shape[1:]):
                 raise ValueError(
                     f"`of` must give maps of the input's shape. Received: {self.of!r}, shape {tuple(mean.shape[1:])}"
                 )
             attributions.append(mean if difference is None else mean * difference)
-        return {"attributions": attributions, "signals": total["signals"]} | ({"start": start} if told else {})
+        return {"attributions": attributions, "signals": total["signals"]} | ({"start": start} if with_delta else {})
 
 
 def _added(a, b):

@@ -4,6 +4,7 @@ Kindermans et al. 2017, "Learning how to explain neural networks": a layer's wei
 its input, not what the signal looks like. The patterns (`innspect.patterns`) are estimates of the latter.
 """
 
+import functools
 import os
 
 import keras
@@ -13,6 +14,7 @@ from keras import ops
 from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.rule_table import Made, When
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.heads import is_head
 from innspect.layers.gradient import Gradient
@@ -39,24 +41,30 @@ class PatternAnalyzer(ReverseAnalyzer):
             iNNvestigate 1 does with inputs that have spatial axes.
     """
 
-    default_start = "value"
+    family = "patterns"
     paper = "Kindermans et al. 2017"
+    needs = "patterns"
+    learned = ("patterns",)
+    default_start = "value"
     times_kernel = False
     embedding = "norm"
 
     def __init__(self, model, *, patterns=None, pattern_type=None, reverse_project_bottleneck_layers=False, **arguments):
-        self._chosen_type = pattern_type if pattern_type is None else checked_types([pattern_type])[0]
-        self._project = bool(reverse_project_bottleneck_layers)
-        self._kernels, self._patterns = {}, None  # path -> a variable that holds the pattern
         super().__init__(model, **arguments)
-        if patterns is not None:
-            self._take(self._given(patterns))
+        self._chosen_type = pattern_type if pattern_type is None else checked_types([pattern_type])[0]
+        self.reverse_project_bottleneck_layers = bool(reverse_project_bottleneck_layers)
+        self._kernels, self._patterns = {}, None  # path -> a variable that holds the pattern
+        self._to_take = patterns
 
-    def prepare(self, graph):
-        units = units_of(graph)
-        self._paths = {node: unit.path for unit in units for node in unit.nodes}
-        self._shapes = {unit.path: unit.layout.shape for unit in units}
-        return graph, {}
+    def ready(self):
+        super().ready()
+        if self._to_take is not None:
+            self._take(self._given(self._to_take))
+            self._to_take = None
+
+    @functools.cached_property
+    def _units(self):
+        return units_of(self.opened.graph)
 
     # ------------------------------------------------------------------ patterns
     @property
@@ -69,6 +77,10 @@ class PatternAnalyzer(ReverseAnalyzer):
         """The type of the patterns in use."""
         return self._patterns.pattern_types[0] if self._patterns is not None else self._chosen_type or "auto"
 
+    @classmethod
+    def defaults(cls):
+        return super().defaults() | {"pattern_type": "auto"}
+
     def fit(self, data, **arguments):
         """Learn the patterns.
 
@@ -79,7 +91,7 @@ class PatternAnalyzer(ReverseAnalyzer):
         Returns:
             The analyzer itself.
         """
-        self._take(fit(self._clone, data, self.pattern_type, **arguments))
+        self._take(fit(self.opened, data, self.pattern_type, **arguments))
         return self
 
     def fit_generator(self, generator, steps_per_epoch=None, **arguments):
@@ -96,16 +108,17 @@ class PatternAnalyzer(ReverseAnalyzer):
                 "`patterns` must be a `Patterns` object, a path, or arrays as a dict or list. "
                 f"Received: {type(patterns).__name__}"
             )
-        return fitted_to(patterns, self._clone, strict=patterns.fingerprints is not None)
+        return fitted_to(patterns, self.opened, strict=patterns.fingerprints is not None)
 
     def _of_arrays(self, arrays):
+        shapes = {unit.path: unit.layout.shape for unit in self._units}
         if not isinstance(arrays, dict):
-            if len(arrays) != len(self._shapes):
+            if len(arrays) != len(shapes):
                 raise ValueError(
-                    f"`patterns` as a list must hold an array for each of the {len(self._shapes)} layers "
-                    f"{list(self._shapes)}. Received: {len(arrays)} arrays"
+                    f"`patterns` as a list must hold an array for each of the {len(shapes)} layers "
+                    f"{list(shapes)}. Received: {len(arrays)} arrays"
                 )
-            arrays = dict(zip(self._shapes, arrays, strict=True))
+            arrays = dict(zip(shapes, arrays, strict=True))
         layers = {path: LayerPatterns({"linear": np.asarray(a)}) for path, a in arrays.items()}
         return Patterns(layers, "linear", model_name=self.model.name)
 
@@ -117,27 +130,36 @@ class PatternAnalyzer(ReverseAnalyzer):
             else:
                 dtype = keras.backend.standardize_dtype(self._kernel_dtype(path))
                 self._kernels[path] = keras.Variable(array, trainable=False, dtype=dtype, name="pattern")
-                self._variables = [*self._variables, self._kernels[path]]
-                self._compiled.clear()
+                self._passes.clear()  # which read the variables that there were
         self._patterns = patterns
 
+    @property
+    def variables(self):
+        return [*super().variables, *self._kernels.values()]
+
     def _kernel_dtype(self, path):
-        return next(node.view.kernel().dtype for node, p in self._paths.items() if p == path)
+        return next(unit.nodes[0].view.kernel().dtype for unit in self._units if unit.path == path)
 
     # ------------------------------------------------------------------ what a method decides
-    def rule(self, node):
-        if node in self._paths:
-            return PatternRule(self._kernels, self._paths[node], self.times_kernel)
-        fixed = prescribed(node, self.embedding)
-        if fixed is not None:
-            return fixed
-        if is_diagonal(node):
-            return DiagonalPattern(self.times_kernel)
-        covered = node.kind in _LINEAR_OR_GATING or (is_head(node) and node.outputs[0] in self._clone.graph.outputs)
-        return (winner_rule(node) or Gradient()) if covered or self.disable_model_checks else None
+    def rows(self, graph):
+        paths = {node.path: unit.path for unit in self._units for node in unit.nodes}
+        heads = {t for t in graph.outputs if is_head(graph.producer(t))}
+
+        def pattern(node):
+            return PatternRule(self._kernels, paths[node.path], self.times_kernel)
+
+        def covered(node):
+            return node.kind in _LINEAR_OR_GATING or node.outputs[0] in heads or self.disable_model_checks
+
+        return [
+            (When("kernel layers", lambda node: node.path in paths), Made("PatternRule()", pattern)),
+            *prescribed(self.embedding),
+            (When("diagonal maps", is_diagonal), DiagonalPattern(self.times_kernel)),
+            (When("linear and gating layers", covered), Made("winner takes all, or Gradient()", _gated)),
+        ]
 
     def finish(self, signal, x):
-        if not self._project or len(x.shape) < 3:
+        if not self.reverse_project_bottleneck_layers or len(x.shape) < 3:
             return signal
         largest = ops.max(ops.absolute(signal), axis=tuple(range(1, len(x.shape))), keepdims=True)
         return signal / ops.where(largest == 0, ops.ones_like(largest), largest)
@@ -152,9 +174,6 @@ class PatternAnalyzer(ReverseAnalyzer):
         return super()._run(x, neuron, batch_size, output, verbose, neurons, at)
 
     # ------------------------------------------------------------------ saving
-    def arguments(self):
-        return {k: v for k, v in super().arguments().items() if k != "patterns"}
-
     def state(self):
         p = self._patterns
         return None if p is None else {**vars(p), "layers": {path: vars(layer) for path, layer in p.layers.items()}}
@@ -163,6 +182,10 @@ class PatternAnalyzer(ReverseAnalyzer):
         if state is not None:
             layers = {path: LayerPatterns(**layer) for path, layer in state["layers"].items()}
             self._take(Patterns(**{**state, "layers": layers}))
+
+
+def _gated(node):
+    return winner_rule(node) or Gradient()
 
 
 @register_analyzer("pattern.net")

@@ -4,6 +4,8 @@ A method says which masks the inputs are seen through, and what is made of the e
 samples share batches of at most `batch_size`; every mask serves all samples and all neurons.
 """
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -11,10 +13,13 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
-from innspect.analyzers.black_box import PlainFunction, black_box
+from innspect.analyzers.black_box import as_it_is, black_box, totals
+from innspect.analyzers.facts import OneOf
 from innspect.analyzers.hiding import Axes, fill
 from innspect.analyzers.references import even_chunks
 from innspect.analyzers.stateless import repeated, values_of
+from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.clone import OpenedModel, open_model
 
 
 class Perturbation(Analyzer):
@@ -33,23 +38,37 @@ class Perturbation(Analyzer):
     The result is (samples, *spatial axes), for several inputs one map for each.
     """
 
-    def __init__(self, model, *, value=0.0, channel_axis="auto", head=None, neuron_selection_mode=None):
-        selection.check_mode(neuron_selection_mode)
-        if channel_axis not in ("auto", None, -1, 1):
-            raise ValueError(f"`channel_axis` must be -1, 1, None or 'auto'. Received: {channel_axis!r}")
-        self._box = black_box(model, head)
-        self.neuron_selection_mode = neuron_selection_mode
-        self.value, self.channel_axis, self.head = value, channel_axis, head or "output"
+    family = "perturbation"
+    default_head = "output"
+    ranges = {"channel_axis": OneOf("auto", None, -1, 1), "head": OneOf("logit", "output")}
+
+    def __init__(self, model, *, value=0.0, channel_axis="auto", head=None, **arguments):
+        super().__init__(model, **arguments)
+        self.value, self.channel_axis, self.head = value, channel_axis, head or self.default_head
+
+    def _open(self, model):
+        self._given = model
+        try:
+            return open_model(model) if isinstance(model, keras.Layer | OpenedModel) else None
+        except NotAnalyzeableModelError:
+            return None  # it can still be called
+
+    def ready(self):
+        self.predictor.number(0)
+
+    @functools.cached_property
+    def predictor(self):
+        return black_box(self._given, self.head)
 
     @property
     def model(self):
-        """The user's model."""
-        return self._box.model
+        """The user's model, or function."""
+        return self.predictor.model
 
-    def save(self, path):
-        if isinstance(self._box, PlainFunction) and not isinstance(self.model, keras.Layer):
+    def save(self, path=None):
+        if self.opened is None and not isinstance(self.model, keras.Layer):
             raise TypeError(f"An analyzer of a function cannot be saved; save its arguments. Received: model={self.model!r}")
-        super().save(path)
+        return super().save(path)
 
     # ------------------------------------------------------------------ what a method decides
     def plan(self, size):
@@ -80,57 +99,60 @@ class Perturbation(Analyzer):
         raise NotImplementedError
 
     # ------------------------------------------------------------------ the flow
-    def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
-        if at:
-            raise ValueError(f"{self.name!r} sends no signal, so there is none at a layer. Received: at={list(at)}")
-        inputs, number, several, parts = self._box.inputs(x), self._box.number(output), neurons is not None, []
-        plans = self._plans(inputs)
-        for batch, count, sights in self._looks(inputs, plans, neuron, neurons, number, batch_size, verbose):
-            maps = [self.map(plan, seen, batch.targets).astype("float32") for plan, seen in zip(plans, sights, strict=True)]
-            parts.append(
-                {
-                    "attributions": maps if several else [m[0] for m in maps],
-                    "outputs": batch.outputs,
-                    "targets": batch.targets if several else batch.targets[0],
-                    "count": count,
-                }
-            )
-        return self._assemble(inputs, parts, (), len(neurons) if several else 0, neuron, output)
+    def _inputs(self, x):
+        return self.predictor.inputs(x)
 
-    def _looks(self, inputs, plans, neuron, neurons, number, batch_size, verbose, layer=None):
-        """Batches, how many of their samples count, and for each input an iterator over what masks let be seen."""
-        chosen, place = [], None
+    def _output_number(self, output):
+        return self.predictor.number(output)
+
+    def _output_shape(self, number, inputs):
+        return self.predictor.output_shape(number, inputs) if inputs.samples else ()
+
+    def _selections(self, neuron, neurons, number, inputs):
         if inputs.samples:
-            shape = self._box.output_shape(number, inputs)
-            chosen = selection.resolve_all(neuron, neurons, self.neuron_selection_mode, shape, inputs.samples)
-            place = None if layer is None else self._box.place(number, layer)
-        progress = keras.utils.Progbar(inputs.samples * sum(len(p) for p in plans)) if verbose else None
-        for rows, count in self._batches(inputs, batch_size):
-            batch = Batch(self._box, inputs, rows, chosen, number, place)
-            yield batch, count, [self._sights(batch, i, plan, count, progress) for i, plan in enumerate(plans)]
+            return super()._selections(neuron, neurons, number, inputs)
+        return [selection.Selection("max")] * (1 if neurons is None else len(neurons))
+
+    def begin(self, request):
+        """The plan of each input's masks."""
+        if request.at:
+            raise ValueError(f"{self.name!r} sends no signal, so there is none at a layer. Received: at={list(request.at)}")
+        return self._plans(request.inputs)
+
+    def work(self, request):
+        return request.inputs.samples * sum(len(plan) for plan in request.context)
+
+    def explain_batch(self, batch):
+        seen, several, plans = Seen(self.predictor, batch), batch.request.several, batch.request.context
+        maps = [self.map(plan, self._sights(seen, i, plan), seen.targets).astype("float32") for i, plan in enumerate(plans)]
+        return {
+            "attributions": maps if several else [m[0] for m in maps],
+            "outputs": seen.outputs,
+            "targets": seen.targets if several else seen.targets[0],
+        }
 
     def axes(self, inputs, i):
         """The `Axes` of an input."""
         shape, channel = inputs.arrays[i].shape, self.channel_axis
         if channel == "auto":
-            channel = 1 if self._box.reads_channels_first(i) else -1
-        plain = len(shape) == 2 or self._box.is_ids(i)  # features, or ids: each is a position
+            channel = 1 if self.predictor.reads_channels_first(i) else -1
+        plain = len(shape) == 2 or self.predictor.is_ids(i)  # features, or ids: each is a position
         return Axes.of(shape, None if plain or channel is None else channel % len(shape))
 
     def _plans(self, inputs):
         return [self.plan(self.axes(inputs, i).size) for i in range(len(inputs.arrays))]
 
-    def _sights(self, batch, i, plan, count, progress):
+    def _sights(self, seen, i, plan):
         """Masks, and what is seen through them, in chunks."""
-        axes = self.axes(batch.inputs, i)
-        x = self.prepared(batch.inputs.arrays[i][batch.rows], i)
-        filling = fill(self._value_of(i, batch.inputs), x, axes, plan.extent)
-        for numbers, counts in even_chunks(len(plan), batch.inputs.batch_size // len(x)):
+        batch = seen.batch
+        inputs = batch.request.inputs
+        axes, x = self.axes(inputs, i), self.prepared(inputs.arrays[i][batch.rows], i)
+        filling = fill(self._value_of(i, inputs), x, axes, plan.extent)
+        for numbers, counts in even_chunks(len(plan), batch.room):
             masks, real = plan.take(numbers), int(counts.sum())
-            seen = batch.through(i, x, axes.spread(masks), filling, self.hide)
-            yield masks[:real], {k: v[..., :real, :] for k, v in seen.items()}
-            if progress:
-                progress.add(real * count)
+            found = seen.through(i, x, axes.spread(masks), filling, self.hide)
+            yield masks[:real], {k: v[..., :real, :] for k, v in found.items()}
+            batch.request.advance(real * len(np.unique(batch.rows)))
 
     def _value_of(self, i, inputs):
         if len(inputs.arrays) == 1 or not isinstance(self.value, list | tuple):
@@ -152,23 +174,22 @@ class _Shapes:
         self.arrays = arrays
 
 
-class Batch:
+class Seen:
     """Some samples with their explained values, ready to be looked at through masks.
 
     Attributes:
+        batch: The `Batch`.
         outputs: The model's outputs.
         targets: The explained values, (neurons, batch).
         responses: With a place: the sum of each of its feature maps, (batch, maps).
     """
 
-    def __init__(self, box, inputs, rows, chosen, number, place=None):
-        self.inputs, self.rows = inputs, rows
-        self._box, self._chosen = box, chosen
-        self._key = (number, place, *(s.key for s in chosen))
-        self._evaluate = box.evaluator(number, inputs, place)
-        self._xs = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
-        values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]
-        seen = box.call(("as it is", *self._key), _as_it_is(box, number, self._evaluate, chosen), self._xs, values)
+    def __init__(self, predictor, batch, place=None):
+        request = batch.request
+        self.batch, self._predictor, self._key = batch, predictor, (place, request.key)
+        self._evaluate = predictor.evaluator(request.output, request.inputs, place)
+        look = as_it_is(predictor, request.output, self._evaluate, request.targets)
+        seen = predictor.call(("as it is", self._key), look, batch.xs, batch.values)
         self._weights = seen.pop("weights")
         seen = {k: backend.to_numpy(v) for k, v in seen.items()}
         self.outputs, self.targets, self.responses = seen["outputs"], seen["targets"], seen.get("responses")
@@ -187,40 +208,24 @@ class Batch:
             Dict of arrays: "scores", the explained values (neurons, masks, batch); "classes", the largest element of the
             outputs' last axis (masks, batch); with a place, "responses" (maps, masks, batch).
         """
-        look = _through(self._evaluate, self._chosen, i, hide)
+        look = _through(self._evaluate, self.batch.request.targets, i, hide)
         arguments = [ops.convert_to_tensor(a) for a in (x, masks, filling)]
-        seen = self._box.call(("through", i, *self._key), look, self._xs, *arguments, self._weights)
+        seen = self._predictor.call(("through", i, self._key), look, self.batch.xs, *arguments, self._weights)
         return {k: backend.to_numpy(v) for k, v in seen.items()}
 
 
-# What follows is compiled and kept, so it must not hold on to a batch.
-def _as_it_is(box, number, evaluate, chosen):
-    def look(xs, values):
-        y, activations = evaluate(xs)
-        weights = [s.weights(v, y) for s, v in zip(chosen, values, strict=True)]
-        targets = ops.stack([values_of(s, w, y)[0] for s, w in zip(chosen, weights, strict=True)])
-        seen = {"weights": ops.stack(weights), "targets": targets, "outputs": box.with_head(number, y)}
-        return seen if activations is None else seen | {"responses": _totals(activations)}
-
-    return look
-
-
-def _through(evaluate, chosen, i, hide):
+# Compiled and kept, so it must not hold on to a batch.
+def _through(evaluate, targets, i, hide):
     def look(xs, x, masks, filling, weights):
         count = masks.shape[0]
         hidden = ops.reshape(hide(x[None], masks, filling[None]), (-1, *x.shape[1:]))
         y, activations = evaluate([hidden if n == i else repeated(other, count) for n, other in enumerate(xs)])
-        seen = {"scores": ops.stack([values_of(s, weights[n], y) for n, s in enumerate(chosen)])}
+        seen = {"scores": ops.stack([values_of(s, weights[n], y) for n, s in enumerate(targets)])}
         means = ops.mean(ops.reshape(y, (y.shape[0], -1, y.shape[-1])), axis=1)
         seen["classes"] = ops.reshape(ops.argmax(means, axis=-1), (count, -1))
         if activations is not None:
-            totals = _totals(activations)
-            seen["responses"] = ops.moveaxis(ops.reshape(totals, (count, -1, totals.shape[-1])), -1, 0)
+            summed = totals(activations)
+            seen["responses"] = ops.moveaxis(ops.reshape(summed, (count, -1, summed.shape[-1])), -1, 0)
         return seen
 
     return look
-
-
-def _totals(activations):
-    """The sum of each feature map over its positions, (batch, maps)."""
-    return ops.sum(ops.reshape(activations, (activations.shape[0], -1, activations.shape[-1])), axis=1)

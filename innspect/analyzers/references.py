@@ -16,7 +16,7 @@ class References:
             or a list of any of these. For a model with several inputs a list with, or a dict by name of, one of these
             for each input; several references are then a list of such lists or dicts.
         inputs: The `Inputs` of the analysis.
-        clone: The model's `Clone`. Where an input is ids of an embedding its reference is the zero vector. What no signal
+        opened: The `OpenedModel`. Where an input is ids of an embedding its reference is the zero vector. What no signal
             flows back to, such as a mask, stays as it is.
         name: The argument's name, for errors.
 
@@ -26,9 +26,9 @@ class References:
         still: For each input, whether it stays what it is.
     """
 
-    def __init__(self, given, inputs, clone, name="reference_inputs"):
-        self._inputs, self._clone, self._name = inputs, clone, name
-        self.still = [not clone.moves(t) for t in clone.graph.inputs]
+    def __init__(self, given, inputs, opened, name="reference_inputs"):
+        self._inputs, self._opened, self._name = inputs, opened, name
+        self.still = [not opened.moves(t) for t in opened.graph.inputs]
         self.sets = [s for one in self._listed(given) for s in self._expanded(self._per_input(one))]
         if not self.sets:
             raise ValueError(f"`{name}` must hold at least one reference. Received: {given!r}")
@@ -55,8 +55,8 @@ class References:
 
     def _per_input(self, given):
         """What is given for each input."""
-        arrays, structure = self._inputs.arrays, self._clone.structure
-        names = keras.tree.flatten({n: n for n in structure}) if isinstance(structure, dict) else self._clone.names
+        arrays, structure = self._inputs.arrays, self._opened.structure
+        names = keras.tree.flatten({n: n for n in structure}) if isinstance(structure, dict) else self._opened.names
         if isinstance(given, dict):
             if set(given) != set(names):
                 raise ValueError(f"`{self._name}` must be a dict with the inputs {names}. Received: a dict with {list(given)}")
@@ -100,19 +100,19 @@ class References:
         if array.shape[len(lead) :] == shape and len(lead) <= 2 and lead[-1:] in ((1,), (samples,)) and lead[0]:
             return array if len(lead) == 2 else array[None]
         raise ValueError(
-            f"`{self._name}` has the wrong shape for the input {self._clone.names[i]!r}: expected a number, {shape}, "
+            f"`{self._name}` has the wrong shape for the input {self._opened.names[i]!r}: expected a number, {shape}, "
             f"{(1, *shape)} or, one for each sample, {(samples, *shape)}; for several references "
             f"{('references', '1 or ' + str(samples), *shape)}. Received: shape {array.shape}"
         )
 
     def _check_still(self, array, i):
         """A reference that is not used may be 0, and that of a mask the mask itself."""
-        ids = self._clone.takes_ids(self._clone.graph.inputs[i])
+        ids = self._opened.takes_ids(self._opened.graph.inputs[i])
         x = self._inputs.arrays[i]
         if array.any() and (ids or not (_broadcasts(array.shape, x.shape) and (x == array).all())):
             what = "ids, is the zero vector of its embedding" if ids else "which no signal flows back to, is the input itself"
             raise ValueError(
-                f"The reference of the input {self._clone.names[i]!r}, {what}: `{self._name}` must be 0 or None there. "
+                f"The reference of the input {self._opened.names[i]!r}, {what}: `{self._name}` must be 0 or None there. "
                 f"Received: {array!r}"
             )
 
@@ -128,7 +128,7 @@ class Background(References):
         array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(given)
         if array.dtype.kind not in "fiub" or array.ndim != x.ndim or array.shape[1:] != x.shape[1:] or not len(array):
             raise ValueError(
-                f"`{self._name}` must hold at least one reference for the input {self._clone.names[i]!r}: expected shape "
+                f"`{self._name}` must hold at least one reference for the input {self._opened.names[i]!r}: expected shape "
                 f"{('references', *x.shape[1:])}. Received: {'shape ' + str(array.shape) if array.ndim else repr(given)}"
             )
         return array.astype(x.dtype)[:, None]

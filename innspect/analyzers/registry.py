@@ -1,8 +1,8 @@
 """Analyzers by name."""
 
-import inspect
 import warnings
 
+from innspect.analyzers.config import parameters, same_value
 from innspect.errors import PlainKeyError, suggest
 
 _ANALYZERS: dict = {}  # name -> (class, arguments that the name fixes)
@@ -19,11 +19,30 @@ def register_analyzer(name, **fixed):
 
     def register(cls):
         _ANALYZERS[name] = (cls, fixed)
-        if "name" not in vars(cls) or not cls.name:
-            cls.name = name
         return cls
 
     return register
+
+
+def names_of(cls):
+    """The names that a class is registered by, the first one first, with the arguments that each fixes."""
+    return {name: fixed for name, (known, fixed) in _ANALYZERS.items() if known is cls}
+
+
+def name_of(analyzer):
+    """The name whose fixed arguments an analyzer has, that which fixes most; the name of its class where there is none."""
+    missing = object()
+
+    def fits(fixed):
+        return all(same_value(getattr(analyzer, k, missing), v) for k, v in fixed.items())
+
+    fitting = [name for name, fixed in names_of(type(analyzer)).items() if fits(fixed)]
+    return max(fitting, key=lambda name: len(_ANALYZERS[name][1]), default=type(analyzer).__name__)
+
+
+def fixed_arguments(cls, name):
+    """The arguments that a name fixes, where a class is registered by it."""
+    return names_of(cls).get(name, {})
 
 
 def list_analyzers():
@@ -36,7 +55,8 @@ def create_analyzer(name, model, **kwargs):
 
     Args:
         name: One of `list_analyzers()`, such as "lrp.epsilon" or "guided_backprop".
-        model: A built Keras model. It is only read: weights stay shared with it, nothing of it is changed.
+        model: A built Keras model, or what `innspect.open_model` made of it. It is only read: weights stay shared with it,
+            nothing of it is changed.
         **kwargs: The method's arguments; the class's docstring lists them.
 
     Returns:
@@ -51,15 +71,11 @@ def create_analyzer(name, model, **kwargs):
         >>> analyzer = innspect.create_analyzer("lrp.epsilon", model, epsilon=0.1)
         >>> attribution = analyzer.analyze(x)
     """
-    if name not in _ANALYZERS:
-        raise PlainKeyError(f"Unknown analyzer: {name!r}. {suggest(name, list_analyzers())}")
-    cls, fixed = _ANALYZERS[name]
+    cls, fixed = find(name)
     given = _without_replaced(kwargs)
     _check_arguments(name, cls, fixed, given)
-    analyzer = cls.__new__(cls)
-    analyzer.name, analyzer._arguments = name, dict(kwargs)
-    analyzer.__init__(model, **{**fixed, **given})
-    return analyzer
+    named = {"name": name} if "name" in parameters(cls) else {}
+    return cls(model, **{**named, **fixed, **given})
 
 
 def _without_replaced(kwargs):
@@ -85,13 +101,32 @@ def _check_arguments(name, cls, fixed, given):
             raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
 
 
-def accepted_arguments(name):
-    """The names of the arguments that a method takes."""
+def is_signed(name):
+    """Whether the maps of a method have a sign with its default arguments; True for what is no method."""
+    if name not in _ANALYZERS:
+        return True
+    cls, fixed = _ANALYZERS[name]
+    return cls.signed_with(**{**cls.defaults(), **fixed})
+
+
+def find(name):
+    """The class of a name, and the arguments that the name fixes.
+
+    Raises:
+        KeyError: Unknown name; near matches are offered.
+    """
     if name not in _ANALYZERS:
         raise PlainKeyError(f"Unknown analyzer: {name!r}. {suggest(name, list_analyzers())}")
-    cls, fixed = _ANALYZERS[name]
-    accepted = set()
-    for base in cls.__mro__:
-        parameters = inspect.signature(base.__init__).parameters.values() if "__init__" in vars(base) else ()
-        accepted |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)} - {"self", "model"}
-    return accepted - set(fixed)
+    return _ANALYZERS[name]
+
+
+def accepted_arguments(name):
+    """The names of the arguments that a method takes."""
+    cls, fixed = find(name)
+    return set(parameters(cls)) - set(fixed)
+
+
+def example_arguments(name, x):
+    """Arguments with which a method does little work on inputs `x`, with all that it must be given."""
+    cls, fixed = find(name)
+    return cls.example(x, **fixed)

@@ -1,16 +1,18 @@
 """The base of all methods in relevance form: what is not a kernel layer has one rule here, whatever the method."""
 
+import functools
 import warnings
 
 from innspect.analyzers.conservation import Conserving
 from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.rule_table import Made, RuleTable, When, kind
 from innspect.analyzers.rules import fitted_box
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.folding import fold
 from innspect.graph.freezing import freeze
 from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
-from innspect.graph.ir import channels_first
+from innspect.graph.ir import Rewritten, channels_first
 from innspect.layers import flow
 from innspect.layers.attention import Softmax
 from innspect.layers.diagonal import BatchNorm
@@ -25,33 +27,59 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         stabiliser: Of weightless sums: additions, average pooling, batch normalization that cannot be folded.
     """
 
+    family = "relevance propagation"
     form = "relevance"
     default_start = "value"
     conserves = True
     stabiliser = 1e-7
     explains_attention = True  # deep Taylor's theory has no rule for softmax and normalization
-    _box = None
 
     def composite(self):
         """The `Composite` of this method."""
         raise NotImplementedError
 
-    def prepare(self, graph):
-        graph = freeze(graph) if self.explains_attention else graph
-        rules = {node: self._in_input_units(rule) for node, rule in self.composite().assign(graph).items()}
-        data_free = {node for node, rule in rules.items() if isinstance(rule, Flat | WSquare)}
-        everywhere = data_free and data_free == set(rules)
-        self._passing_norms = set(graph.nodes) if everywhere else _neighbours(graph, data_free)
-        self._kernel_rules = {node.path: rule for node, rule in rules.items()}
-        return fold(graph, keep=graph.outputs, apart=data_free)
+    def rewrite(self, graph):
+        written = Rewritten(graph)
+        if self.explains_attention:
+            written = written.then(freeze)
+        apart = _data_free(RuleTable([*self._given_rows, *self.composite().rows(written.graph)]), written.graph)
+        return written.then(fold, keep=graph.outputs, apart=apart)
 
-    def _in_input_units(self, rule):
-        """The z-box rule with its bounds in a shape that broadcasts over the model's input."""
-        if not rule.needs_bounds:
-            return rule
-        boxes = [fitted_box(rule, spec, channels_first(self._clone.graph)) for spec in self._clone.specs]
-        self._box = boxes[0]
+    def rows(self, graph):
+        kernels = self.composite().rows(graph)
+        passing = _passing_norms(RuleTable([*self._given_rows, *kernels]), graph)
+        heads = {t for t in self.opened.graph.outputs if is_head(graph.producer(t))}
+        attention = [(kind("softmax"), Softmax())] if self.explains_attention else []
+        return [
+            *kernels,
+            (When("a registered layer", _registered), Made("its own rule", _registered)),
+            (When("the model's head", lambda node: node.outputs[0] in heads), flow.Pass()),  # only with head="output"
+            (kind("pass"), flow.Pass()),
+            (kind("reindex"), flow.Reindex()),
+            (When("normalization beside rules without data", lambda node: node.path in passing), flow.Pass()),
+            (kind("sum"), flow.Proportional(self.stabiliser)),
+            (kind("winner"), Made("winner takes all", lambda node: winner_rule(node) or flow.Reindex())),
+            (kind("product"), Made("Product()", lambda node: flow.Product(gates(graph, node)))),
+            (kind("bilinear"), flow.Bilinear(self.stabiliser)),
+            (kind("embedding"), flow.SumOverEmbedding()),
+            *attention,
+        ]
+
+    # ------------------------------------------------------------------ bounds of the input
+    def rules_for(self, number, plan=None):
+        rules = super().rules_for(number, plan)
+        return {node: self._fitted(rule) if rule.needs_bounds else rule for node, rule in rules.items()}
+
+    def _fitted(self, rule):
+        """The z-box rule with its bounds in a shape that broadcasts over the model's inputs."""
+        boxes = [fitted_box(rule, spec, channels_first(self.opened.graph)) for spec in self.opened.specs]
         return boxes[0]
+
+    @functools.cached_property
+    def _box(self):
+        """The z-box rule in use, or None."""
+        rules = (self.table.rule_of(node) for node in self.plan.graph.nodes if node.kind == "affine")
+        return next((self._fitted(rule) for rule in rules if rule is not None and rule.needs_bounds), None)
 
     def check(self, inputs):
         super().check(inputs)
@@ -66,16 +94,6 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
                     stacklevel=4,
                 )
 
-    def rule(self, node):
-        if node.path in self._kernel_rules:
-            return self._kernel_rules[node.path]
-        registered = getattr(node.view, "relevance_rule", None)
-        if registered is not None:
-            return registered
-        if is_head(node) and node.outputs[0] in self._clone.graph.outputs:
-            return flow.Pass()  # only reached with head="output"
-        return self._flow_rule(node)
-
     def _no_rule(self, node):
         if not isinstance(node.view, RecurrentView):
             return super()._no_rule(node)
@@ -86,28 +104,25 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
             f"{name!r}: 'Epsilon'}}; or bring a rule with `innspect.register_reverse_mapping(LayerClass, rule=...)`."
         )
 
-    def _flow_rule(self, node):
-        if node.kind == "pass":
-            return flow.Pass()
-        if node.kind == "reindex":
-            return flow.Reindex()
-        if node.kind == "sum":
-            passes = isinstance(node.view, BatchNorm) and node in self._passing_norms
-            return flow.Pass() if passes else flow.Proportional(self.stabiliser)
-        if node.kind == "winner":
-            return winner_rule(node) or flow.Reindex()
-        if node.kind == "product":
-            return flow.Product(gates(node))
-        if node.kind == "bilinear":
-            return flow.Bilinear(self.stabiliser)
-        if node.kind == "embedding":
-            return flow.SumOverEmbedding()
-        if node.kind == "softmax" and self.explains_attention:
-            return Softmax()
-        return None
+
+def _registered(node):
+    return getattr(node.view, "relevance_rule", None)
 
 
-def _neighbours(graph, nodes):
-    """The nodes right before and right after some nodes."""
-    after = {reader for reader in graph.nodes if any(t.producer in nodes for t in reader.inputs)}
-    return after | {t.producer for node in nodes for t in node.inputs if t.producer is not None}
+def _data_free(table, graph):
+    """Paths of the kernel layers whose rule does not look at the input."""
+    return {n.path for n in graph.nodes if n.kind == "affine" and isinstance(table.rule_of(n), Flat | WSquare)}
+
+
+def _passing_norms(table, graph):
+    """Paths of the batch normalizations beside such layers, all of them where there are no others: relevance passes."""
+    norms = [n for n in graph.nodes if isinstance(n.view, BatchNorm)]
+    if not norms:
+        return set()
+    data_free = _data_free(table, graph)
+    ruled = {n.path for n in graph.nodes if n.kind in ("affine", "recurrent") and table.rule_of(n) is not None}
+    if data_free and data_free == ruled:
+        return {n.path for n in norms}
+    near = {reader.path for n in graph.nodes if n.path in data_free for t in n.outputs for reader, _ in graph.readers(t)}
+    near |= {graph.producer(t).path for n in graph.nodes if n.path in data_free for t in n.inputs if graph.producer(t)}
+    return {n.path for n in norms if n.path in near}

@@ -8,11 +8,6 @@ from innspect.errors import NotAnalyzeableModelError
 CONVENTIONS = ("half_pixel", "align_corners")
 
 
-def check_convention(resize):
-    if resize not in CONVENTIONS:
-        raise ValueError(f"`resize` must be 'half_pixel' or 'align_corners'. Received: {resize!r}")
-
-
 def interpolation(source, target, convention="half_pixel"):
     """The matrix (target, source) that interpolates `source` points linearly at `target` points; rows sum to 1.
 

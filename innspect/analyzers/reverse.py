@@ -1,60 +1,108 @@
-"""Methods that send a signal back through the clone: programs, compiled once for each batch shape and kind of target."""
+"""Methods that send a signal back through the model: a plan of rules, and passes that are compiled from it."""
 
-import keras
+import functools
+from dataclasses import dataclass
+
 from keras import ops
 
-from innspect import backend
-from innspect.analyzers import selection
 from innspect.analyzers.base import Analyzer
-from innspect.analyzers.selection import few_at_once
-from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
+from innspect.analyzers.facts import OneOf
+from innspect.analyzers.passes import Pass, tensors_at
+from innspect.analyzers.request import few_at_once
+from innspect.analyzers.rule_table import Made, RuleTable, anything, rows_for
+from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.heads import is_head, without_head
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Graph, Rewritten, is_float
 from innspect.graph.signs import nonnegative
+from innspect.layers.base import Rule
 from innspect.layers.flow import Proportional
 from innspect.layers.program import Program, per_sample
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a method makes of a model: a graph, and the rules of its nodes.
+
+    Attributes:
+        written: The `Rewritten` graph that signals are sent through.
+        table: The `RuleTable`.
+        nonnegative: The tensors proven to be >= 0.
+    """
+
+    written: Rewritten
+    table: RuleTable
+    nonnegative: frozenset
+
+    @classmethod
+    def of(cls, written, rows):
+        return cls(written, RuleTable(rows), frozenset(nonnegative(written.graph)))
+
+    @property
+    def graph(self) -> Graph:
+        return self.written.graph
+
+    def rewritten(self, rewrite, *args):
+        """The plan for a graph that another pass makes of its own."""
+        return Plan.of(self.written.then(rewrite, *args), self.table.rows)
+
+
 class ReverseAnalyzer(Analyzer):
-    """Base of the methods that send a signal back through the clone.
+    """Base of the methods that send a signal back through the model.
 
     Args:
         head: "logit" explains what a final softmax or sigmoid is given; "output" what it returns.
         start: "value" seeds the explained value itself, "one" seeds 1, None what the method prescribes.
+        rules: Rules of one's own, a `RuleTable` or pairs of a condition and a rule, which are tried before the method's; see
+            `innspect.analyzers.rule_table`.
+
+    Attributes:
+        form: "relevance" or "gradient": what the signal is, and so the rules.
+        composable: Whether `attributed` is the whole method, so that it can be asked at many points in one compiled call. A
+            class that overrides `explain_batch` is not, unless it says so.
     """
 
     form = "gradient"
+    default_head = "logit"
     default_start = "one"
     conserves = False
-    program_class = Program
+    composable = True
+    one_graph = True
+    takes: type = Rule
+    ranges = {"head": OneOf("logit", "output"), "start": OneOf("value", "one")}
 
-    def __init__(self, model, *, head=None, start=None, **arguments):
-        if head not in (None, "logit", "output"):
-            raise ValueError(f"`head` must be 'logit' or 'output'. Received: {head!r}")
-        if start not in (None, "value", "one"):
-            raise ValueError(f"`start` must be 'value' or 'one'. Received: {start!r}")
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "explain_batch" in own:
+            cls.composable, cls.one_graph = own.get("composable", False), own.get("one_graph", False)
+
+    def __init__(self, model, *, head=None, start=None, rules=None, **arguments):
         super().__init__(model, **arguments)
-        self.head, self.start = head or "logit", start or self.default_start
-        self._clone.verify()
-        if self.head == "logit" and getattr(self._clone, "hidden_softmax", None):
+        self.head, self.start = head or self.default_head, start or self.default_start
+        self.rules = rules
+        self._passes = {}
+
+    def ready(self):
+        self.opened.verify()
+        if self.head == "logit" and self.opened.hidden_softmax:
             raise NotAnalyzeableModelError(
-                f"The layer {self._clone.hidden_softmax!r} at the end of the model returns probabilities, but its softmax "
+                f"The layer {self.opened.hidden_softmax!r} at the end of the model returns probabilities, but its softmax "
                 "cannot be seen, so it cannot be stripped. Write it with `keras.ops.softmax` or a Softmax layer, or "
                 'explain the probabilities with head="output".'
             )
-        self._graph, self._gone = self.prepare(self._clone.graph)
-        self._nonnegative = nonnegative(self._graph)
-        self._variables = self._clone.variables()
-        self._programs, self._compiled = {}, {}
-        self._rules_for(0)
+        self.rules_for(0)
 
     # ------------------------------------------------------------------ what a method decides
-    def prepare(self, graph):
-        """The graph that rules are given to, and the tensors that are gone from it with their stand-ins."""
-        return graph, {}
+    def rewrite(self, graph):
+        """The graph that rules are given to, as a `Rewritten`."""
+        return Rewritten(graph)
+
+    def rows(self, graph):
+        """The rows of the method's `RuleTable` for a graph; a node without a rule is refused."""
+        return [(anything, Made(type(self).__name__, self.rule))]
 
     def rule(self, node):
-        """The rule of a node that a signal flows through, or None where the method has none."""
+        """In the place of `rows`: the rule of a node that a signal flows through, or None where the method has none."""
         raise NotImplementedError
 
     def seed(self, weights, y):
@@ -65,21 +113,54 @@ class ReverseAnalyzer(Analyzer):
         """The attribution of one input from the signal that arrived there."""
         return signal
 
-    # ------------------------------------------------------------------ programs
-    def _explained(self, number):
-        tensor = self._clone.graph.outputs[number]
-        return without_head(tensor) if self.head == "logit" else tensor
+    def program(self, graph, output, rules, **settings):
+        """The `Program` that runs a graph."""
+        return Program(graph, output, rules, **settings)
 
-    def _rules_for(self, number):
-        explained = self._explained(number)
-        if not explained.active:
+    # ------------------------------------------------------------------ the plan
+    @functools.cached_property
+    def plan(self):
+        """The `Plan` for the model."""
+        written = self.rewrite(self.opened.graph)
+        return Plan.of(written, [*self._given_rows, *self.rows(written.graph)])
+
+    @property
+    def table(self):
+        """The rules for this model, in the order in which they are tried: a `RuleTable`, which prints itself."""
+        return self.plan.table
+
+    @functools.cached_property
+    def _given_rows(self):
+        """The rows of the user's own rules."""
+        rows = rows_for(self.rules or (), self.opened.graph)
+        for row in rows:
+            rule = row.rule
+            if isinstance(rule, Rule) and not (isinstance(rule, self.takes) and rule.form == self.form):
+                raise ValueError(
+                    f"`rules` of {self.name!r} must be in {self.form} form, a `{self.takes.__name__}` of "
+                    f"`innspect.layers`. Received: {rule!r}, in {rule.form} form"
+                )
+        return rows
+
+    def _explained(self, number):
+        tensor = self.opened.graph.outputs[number]
+        return without_head(self.opened.graph, tensor) if self.head == "logit" else tensor
+
+    def rules_for(self, number, plan=None):
+        """Dict from every node that a signal flows through, for an output, to its rule.
+
+        Raises:
+            NotAnalyzeableModelError: A node has none; or no signal reaches an input.
+        """
+        plan, explained = plan or self.plan, self._explained(number)
+        if explained not in plan.graph.active:
             raise NotAnalyzeableModelError(
-                f"The output {self._clone.output_names[number]!r} of the model {self.model.name!r} does not depend "
+                f"The output {self.opened.output_names[number]!r} of the model {self.model.name!r} does not depend "
                 "differentiably on any of its inputs, so there is nothing that could be sent back to them."
                 + self._where_it_ends(explained)
             )
-        nodes = self._graph.ancestors([explained])
-        rules = {node: self.rule(node) for node in nodes if node.kind != "constant"}
+        nodes = plan.graph.ancestors([explained])
+        rules = {node: plan.table.rule_of(node) for node in nodes if node.kind != "constant"}
         for node in [n for n, rule in rules.items() if rule is None]:
             if not self.disable_model_checks:
                 raise NotAnalyzeableModelError(self._no_rule(node))
@@ -88,7 +169,8 @@ class ReverseAnalyzer(Analyzer):
 
     def _where_it_ends(self, explained):
         """A sentence about the first steps that have no gradient."""
-        found = [n for n in self._graph.ancestors([explained]) if n.kind == "constant" and any(t.active for t in n.inputs)]
+        graph = self.plan.graph
+        found = [n for n in graph.ancestors([explained]) if n.kind == "constant" and any(t in graph.active for t in n.inputs)]
         return " It ends at " + ", ".join(f"{n.path!r} (a {n.operation})" for n in found[:3]) + "." if found else ""
 
     def _no_rule(self, node):
@@ -101,121 +183,101 @@ class ReverseAnalyzer(Analyzer):
             f"{self.name!r} has no rule for {node.path!r} (a {node.operation or node.kind}). Register one for the layer's "
             "class with `innspect.register_reverse_mapping(LayerClass, rule=...)`, or use a gradient method."
         )
-        reason = self._clone.unopened.get(node.path)
+        reason = self.opened.unopened.get(node.path)
         if reason:
             text += f" The layer could not be opened into Keras operations: {reason}."
             if any(None in tuple(t.shape)[1:] for t in node.inputs):
                 text += " A length that is not known beforehand may be why: call the model on a `keras.Input` of a known one."
         return text
 
-    def _program(self, number, at=()):
-        key = (number, at)
-        if key not in self._programs:
-            rules = self._rules_for(number)
-            self._programs[key] = self.program_class(
-                self._graph,
-                self._explained(number),
-                rules,
-                self._nonnegative,
-                keep=[t for path in at for t in self._tensors_at(path)],
-                seed_support=self.start == "value",
-            )
-        return self._programs[key]
+    # ------------------------------------------------------------------ passes
+    def way(self, request):
+        """The `Pass` for a request's output and layers; it is made once."""
+        key = request.output, request.at
+        if key not in self._passes:
+            self._passes[key] = self.make_pass(*key)
+        return self._passes[key]
 
-    def _tensors_at(self, path):
-        calls = self._clone.graph.paths.get(path)
-        if calls is None:
-            raise PlainKeyError(
-                f"`at` must name layers of the model by path. Received: {path!r}. {suggest(path, self._clone.graph.paths)}"
-            )
-        return [self._stand_in(t) for call in calls for t in call]
+    def make_pass(self, number, at=(), plan=None):
+        """A `Pass` for an output that stops, too, at some layers; of another plan than the method's own, if one is given."""
+        plan = plan or self.plan
+        layers = {path: [self._stand_in(t, plan) for t in tensors_at(self.opened, path)] for path in at}
+        stops = list(dict.fromkeys(t for tensors in layers.values() for t in tensors))
+        return Pass(self.make_program(number, stops, plan), self.variables, self._head(number), layers)
 
-    def _stand_in(self, tensor):
-        """The tensor of the prepared graph that carries the signal of one of the clone's."""
-        explained = {self._explained(i) for i in range(len(self._clone.graph.outputs))}
-        if is_head(tensor.producer) and tensor.producer.inputs[0] in explained:  # behind the head there is no signal
-            return tensor.producer.inputs[0]
-        while tensor in self._gone:
-            tensor = self._gone[tensor]
-        return tensor
+    def make_program(self, number, stops, plan):
+        """The program of an output, with signals at some tensors."""
+        return self.program(
+            plan.graph,
+            self._explained(number),
+            self.rules_for(number, plan),
+            nonnegative=plan.nonnegative,
+            keep=stops,
+            seed_support=self.start == "value",
+        )
+
+    @property
+    def variables(self):
+        """What the passes read."""
+        return self.opened.variables()
+
+    def _head(self, number):
+        """A function from the explained tensor to the model's own output."""
+        output = self.opened.graph.outputs[number]
+        head = self.opened.graph.producer(output)
+        return None if output is self._explained(number) else lambda y: head(y)[0]
+
+    def _stand_in(self, tensor, plan):
+        """The tensor of a plan's graph that carries the signal of one of the model's."""
+        graph = self.opened.graph
+        explained, node = {self._explained(i) for i in range(len(graph.outputs))}, graph.producer(tensor)
+        if is_head(node) and node.inputs[0] in explained:  # behind the head there is no signal
+            return node.inputs[0]
+        return plan.written.find(tensor)
 
     def summary(self, output=0):
         """The rule, and the form of it, that was chosen for every layer: a table that prints itself."""
         from innspect.analyzers.summary import Summary
 
-        return Summary(self, self._program(self._output_number(output)))
+        return Summary(self, self.make_pass(self._output_number(output)).program)
 
     # ------------------------------------------------------------------ running
     @few_at_once
-    def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        program = self._program(number, at)
-        function = self._function(program, number, chosen, at, several)
-        arrays = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
-        values = [ops.convert_to_tensor(s.rows(rows)) for s in chosen]
-        return function(backend.variable_values(self._variables), arrays, values)
+    def explain_batch(self, batch):
+        way, request = self.way(batch.request), batch.request
 
-    def _function(self, program, number, chosen, at, several):
-        key = (number, at, several, *[s.key for s in chosen])
-        if key not in self._compiled:
-            layers = {path: self._tensors_at(path) for path in at}
-            for path, tensors in layers.items():
-                if any(not program.computes(t) for t in tensors):
-                    raise ValueError(f"`at` must name layers that the explained output depends on. Received: {path!r}")
+        def explain(xs, values):
+            passage = way.forward(xs, request, values)
+            found = passage.each(lambda weights: self.attributed(passage, weights))
+            return {**found, "targets": passage.targets, "outputs": passage.outputs}
 
-            def run(variables, xs, values):
-                mapping = zip(self._variables, variables, strict=True) if variables else []
-                with keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False):
-                    y, tape = program.forward(xs)
-                    weights = [s.weights(v, y) for s, v in zip(chosen, values, strict=True)]
+        return way(request.key, explain, batch.xs, batch.values)
 
-                    def back(w):
-                        return self._back(program, tape, w, xs, y, layers, keep_tape=several)
+    def attributed(self, passage, weights):
+        """What one target's signal tells: "attributions", one for each input, and "delta" and "signals".
 
-                    result = backend.scan(back, ops.stack(weights)) if several else back(weights[0])
-                    if any(s.kind == "callable" for s in chosen):  # whose value is not what its slope says
-                        values = [selection.explained_value(s, w, y) for s, w in zip(chosen, weights, strict=True)]
-                        result["targets"] = ops.stack(values) if several else values[0]
-                    return {**result, "outputs": self._with_head(number, y)}
-
-            self._compiled[key] = backend.compile(run)
-        return self._compiled[key]
-
-    def _with_head(self, number, y):
-        """The model's own output from the tensor that is explained."""
-        output = self._clone.graph.outputs[number]
-        return y if output is self._explained(number) else output.producer(y)[0]
-
-    def _back(self, program, tape, weights, xs, y, layers, keep_tape):
-        targets, seed = _sums(weights * y), self.seed(weights, y)
-        wanted = [t for tensors in layers.values() for t in tensors]
-        signals = program.backward(tape, seed, wanted, keep_tape=keep_tape)
-        arrived = [self._signal_at(signals, t, x) for t, x in zip(program.inputs, xs, strict=True)]
-        xs = [self._as_number(t, x) for t, x in zip(program.inputs, xs, strict=True)]
-        result = {
-            "attributions": [self.finish(s, x) for s, x in zip(arrived, xs, strict=True)],
-            "targets": targets,
-        }
+        Args:
+            passage: A `Passage`.
+            weights: Of the elements of the explained tensor.
+        """
+        seed = self.seed(weights, passage.y)
+        signals = passage.back(seed)
+        arrived = passage.at_inputs(signals)
+        numbers = [self._as_number(t, x) for t, x in zip(self.opened.graph.inputs, passage.xs, strict=False)]
+        result = {"attributions": [self.finish(s, x) for s, x in zip(arrived, numbers, strict=False)]}
         if self.conserves:
-            result["delta"] = _sums(seed) - sum(_sums(s) for s in arrived)
-        if layers:
-            result["signals"] = {
-                path: signals[tensors[0]] if len(tensors) == 1 else [signals[t] for t in tensors]
-                for path, tensors in layers.items()
-            }
+            result["delta"] = sums(seed) - sum(sums(s) for s in arrived)
+        if passage.request.at:
+            result["signals"] = passage.at_layers(signals)
         return result
 
     def _as_number(self, tensor, x):
         """Ids as integers, also those given as fractions or strings; all else, such as pixels, in floating point."""
-        if self._clone.takes_ids(tensor):
+        if self.opened.takes_ids(tensor):
             return ops.cast(x, "int32") if is_float(x.dtype) else x
         return x if is_float(x.dtype) else ops.cast(x, "float32")
 
-    def _signal_at(self, signals, tensor, x):
-        signal = signals.get(tensor)
-        dtype = x.dtype if is_float(x.dtype) else "float32"
-        return ops.zeros(x.shape, dtype) if signal is None else signal
 
-
-def _sums(tensor):
+def sums(tensor):
     """Sums over everything but the samples: (batch,)."""
     return per_sample(tensor, tensor.shape[0])

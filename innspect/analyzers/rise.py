@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from innspect.analyzers.facts import Integer, Number, OneOf
 from innspect.analyzers.perturbation import Perturbation
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.resize import interpolation
@@ -81,19 +82,21 @@ class Rise(Perturbation):
     """
 
     paper = "Petsiuk et al. 2018"
+    signed = False
+    ranges = {
+        "num_masks": Integer(1),
+        "grid": Integer(1),
+        "probability": Number(1),
+        "normalize": OneOf("probability", "masks"),
+        "seed": Integer(or_none=True),
+    }
+    small = {"num_masks": 8, "grid": 3, "seed": 1}
 
     def __init__(
         self, model, *, num_masks=4000, grid=7, probability=0.5, seed=0, normalize="probability", masks=None, **arguments
     ):
-        for name, given in (("num_masks", num_masks), ("grid", grid)):
-            if not isinstance(given, int | np.integer) or isinstance(given, bool) or given < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {given!r}")
-        if not 0 < probability <= 1:
-            raise ValueError(f"`probability` must be above 0 and at most 1. Received: {probability!r}")
-        if normalize not in ("probability", "masks"):
-            raise ValueError(f"`normalize` must be 'probability' or 'masks'. Received: {normalize!r}")
         super().__init__(model, **arguments)
-        self.num_masks, self.grid, self.probability = int(num_masks), int(grid), probability
+        self.num_masks, self.grid, self.probability = num_masks, grid, probability
         self.seed, self.normalize, self.masks = seed, normalize, masks
 
     def plan(self, size):
@@ -102,7 +105,7 @@ class Rise(Perturbation):
         return RandomMasks(size, self.num_masks, self.grid, self.probability, self.seed)
 
     def prepared(self, x, i):
-        if self._box.is_ids(i):
+        if self.predictor.is_ids(i):
             raise ValueError(
                 f"'{self.name}' multiplies inputs with masks, so they must be numbers. Received: ids; take 'occlusion'"
             )

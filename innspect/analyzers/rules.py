@@ -31,6 +31,11 @@ RULES = {
 }
 
 
+def rule_paper(name):
+    """Authors and year of the paper of a rule's name, or ""."""
+    return getattr(RULES[name][0], "paper", "")
+
+
 def make_rule(rule, **settings):
     """A `Rule` from a name, a class, an instance or a (low, high) pair; settings it does not take are left out."""
     if isinstance(rule, Rule):

@@ -1,9 +1,7 @@
 """Which output neuron is explained: from what the user says to a weight for every output element."""
 
-import functools
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -84,26 +82,6 @@ class Selection:
                 f"Received: shape {tuple(outputs[0].shape)} for an output of shape {tuple(y.shape)}"
             )
         return pullback([ops.ones_like(outputs[0])])[0]
-
-
-def few_at_once(explain_batch):
-    """For an `_explain_batch` that sends one signal back for each neuron: many neurons go in groups.
-
-    One compiled program holds the ways back of a group, and serves for all groups of its size.
-    """
-
-    @functools.wraps(explain_batch)
-    def explain(self, inputs, rows, chosen, number, at, several):
-        size = backend.SCANNED or len(chosen)
-        groups = [chosen[i : i + size] for i in range(0, len(chosen), size)]
-        parts = [explain_batch(self, inputs, rows, group, number, at, several) for group in groups]
-        if len(parts) == 1:
-            return parts[0]
-        outputs = [part.pop("outputs") for part in parts]
-        joined = keras.tree.map_structure(lambda *found: np.concatenate([backend.to_numpy(f) for f in found]), *parts)
-        return {**joined, "outputs": outputs[0]}
-
-    return explain
 
 
 def explained_value(chosen, weights, y):

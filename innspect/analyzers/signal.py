@@ -3,26 +3,37 @@
 from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.rule_table import Made, When, anything, kind
 from innspect.graph.operations import Rectifier
 from innspect.layers.flow import WinnerOfAxes, WinnerOfOperands
 from innspect.layers.gradient import Gradient, Rectified
 
+rectifier = When("ReLU", lambda node: isinstance(node.view, Rectifier))
+
+
+def rectified_rows(guided):
+    """The gradient with another rule at every ReLU, whether it is a layer, a fused activation or an operation."""
+    return [
+        *prescribed(),
+        (rectifier, Rectified(guided)),
+        (kind("winner"), Made("winner takes all", winner_rule)),
+        (anything, Gradient()),
+    ]
+
 
 class _RectifiedAnalyzer(ReverseAnalyzer):
-    """The gradient with another rule at every ReLU, whether it is a layer, a fused activation or an operation.
+    """The gradient with another rule at every ReLU.
 
     Args:
         start: "value" seeds the explained value, "one" seeds 1.
     """
 
+    family = "signal"
     default_start = "value"
     guided = False
 
-    def rule(self, node):
-        rule = prescribed(node)
-        if rule is None and isinstance(node.view, Rectifier):
-            return Rectified(self.guided)
-        return rule or winner_rule(node) or Gradient()
+    def rows(self, graph):
+        return rectified_rows(self.guided)
 
 
 def winner_rule(node):

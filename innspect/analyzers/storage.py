@@ -1,4 +1,4 @@
-"""An analyzer in one file: its name, every argument, the model, and what it was fitted with."""
+"""An analyzer in one file: its class, every argument, the model, and what it was fitted with."""
 
 import importlib
 import io
@@ -10,29 +10,34 @@ import zipfile
 import keras
 import numpy as np
 
-from innspect.analyzers.registry import create_analyzer
-from innspect.layers.base import Rule
+from innspect.analyzers.base import Analyzer
+from innspect.analyzers.registry import create_analyzer, find, names_of
+from innspect.analyzers.rule_table import RuleTable, Word
+from innspect.errors import PlainKeyError
+from innspect.files import replacing
+from innspect.layers.base import Rule, name_of_rule, named_rule
 
-_FORMAT, _VERSION = "innspect-analyzer", 1
+_FORMAT, _VERSION = "innspect-analyzer", 2
 
 
 def save_analyzer(analyzer, path):
-    """Write an analyzer to `path`, whole or not at all. See `load_analyzer`."""
+    """Write an analyzer to `path`, whole or not at all. See `load_analyzer`.
+
+    Raises:
+        TypeError: The analyzer's class has no name, or one of its arguments cannot be written.
+    """
     from innspect import __version__
 
-    arrays = {}
+    arrays: dict = {}
     header = {
         "format": _FORMAT,
         "version": _VERSION,
         "innspect": __version__,
         "keras": keras.__version__,
-        "name": analyzer.name,
-        "arguments": {k: _encode(v, arrays, k) for k, v in analyzer.arguments().items()},
-        "state": _encode(analyzer.state(), arrays, "state"),
+        "analyzer": _encode(analyzer, arrays, "analyzer"),
     }
-    folder = os.path.dirname(os.path.abspath(path))
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        model_file, partial = os.path.join(work, "model.keras"), os.path.join(work, "analyzer.zip")
+    with replacing(path) as partial, tempfile.TemporaryDirectory() as work:
+        model_file = os.path.join(work, "model.keras")
         analyzer.model.save(model_file)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
@@ -40,7 +45,6 @@ def save_analyzer(analyzer, path):
             archive.writestr("analyzer.json", json.dumps(header, indent=1))
             archive.writestr("arrays.npz", buffer.getvalue())
             archive.write(model_file, "model.keras")
-        os.replace(partial, path)
 
 
 def load_analyzer(path, *, custom_objects=None):
@@ -65,9 +69,23 @@ def load_analyzer(path, *, custom_objects=None):
         )
     with archive, tempfile.TemporaryDirectory() as work, np.load(io.BytesIO(archive.read("arrays.npz"))) as arrays:
         model = keras.models.load_model(archive.extract("model.keras", work), custom_objects=custom_objects, compile=False)
-        arguments = {k: _decode(v, arrays) for k, v in header["arguments"].items()}
-        analyzer = create_analyzer(header["name"], model, **arguments)
-        analyzer.set_state(_decode(header["state"], arrays))
+        if header["version"] == 1:
+            return _of_first_version(header, model, arrays)
+        return _analyzer(header["analyzer"], model, arrays)
+
+
+def _of_first_version(header, model, arrays):
+    """An analyzer of the format that held a name and the arguments given."""
+    arguments = {k: _decode(v, arrays, model) for k, v in header["arguments"].items()}
+    analyzer = create_analyzer(header["name"], model, **arguments)
+    analyzer.set_state(_decode(header["state"], arrays, model))
+    return analyzer
+
+
+def _analyzer(described, model, arrays):
+    cls, _ = find(described["class"])
+    analyzer = cls(model, **{k: _decode(v, arrays, model) for k, v in described["config"].items()})
+    analyzer.set_state(_decode(described["state"], arrays, model))
     return analyzer
 
 
@@ -81,10 +99,14 @@ def _encode(value, arrays, name):
         return {"dict": [[_encode(k, arrays, name), _encode(v, arrays, name)] for k, v in value.items()]}
     if isinstance(value, tuple | list):
         return {type(value).__name__: [_encode(v, arrays, name) for v in value]}
-    if isinstance(value, type):
-        return {"class": f"{value.__module__}:{value.__qualname__}"}
+    if isinstance(value, type) and issubclass(value, Rule):
+        return {"class": name_of_rule(value)}
     if isinstance(value, Rule):
-        return {"rule": _encode(type(value), arrays, name), "settings": _encode(vars(value), arrays, name)}
+        return {"rule": {"class": name_of_rule(type(value))}, "settings": _encode(vars(value), arrays, name)}
+    if isinstance(value, RuleTable):
+        return {"rules": [_encode_row(row, arrays, name) for row in value]}
+    if isinstance(value, Analyzer):
+        return _encode_analyzer(value, arrays)
     if isinstance(value, str | int | float | bool | type(None)):
         return value
     raise TypeError(
@@ -93,29 +115,67 @@ def _encode(value, arrays, name):
     )
 
 
-def _decode(value, arrays):
+def _encode_analyzer(analyzer, arrays):
+    names = names_of(type(analyzer))
+    if not names:
+        raise TypeError(
+            f"An analyzer of {type(analyzer).__name__} cannot be saved: its class has no name. Give it one, with the decorator "
+            f"`innspect.register_analyzer`. Received: {analyzer!r}"
+        )
+    return {
+        "class": next(iter(names)),
+        "config": {k: _encode(v, arrays, k) for k, v in analyzer.untaught().items()},
+        "state": _encode(analyzer.state(), arrays, "state"),
+    }
+
+
+def _encode_row(row, arrays, name):
+    if not (isinstance(row.when, Word) and isinstance(row.rule, Rule)):
+        raise TypeError(
+            f"The argument {name!r} of the analyzer cannot be saved: a rule whose condition is a word, or a name, can be, a "
+            f"function cannot. Received: {row.when.text!r}"
+        )
+    return [row.when.text, _encode(row.rule, arrays, name)]
+
+
+def _decode(value, arrays, model):
     if not isinstance(value, dict):
         return value
     if "array" in value:
         return arrays[value["array"]]
     if "dict" in value:
-        return {_decode(k, arrays): _decode(v, arrays) for k, v in value["dict"]}
+        return {_decode(k, arrays, model): _decode(v, arrays, model) for k, v in value["dict"]}
     if "tuple" in value:
-        return tuple(_decode(v, arrays) for v in value["tuple"])
+        return tuple(_decode(v, arrays, model) for v in value["tuple"])
     if "list" in value:
-        return [_decode(v, arrays) for v in value["list"]]
+        return [_decode(v, arrays, model) for v in value["list"]]
+    if "config" in value:
+        return _analyzer(value, model, arrays)
     if "class" in value:
         return _find_class(value["class"])
-    rule = object.__new__(_decode(value["rule"], arrays))
-    vars(rule).update(_decode(value["settings"], arrays))
+    if "rules" in value:
+        return RuleTable([(when, _decode(rule, arrays, model)) for when, rule in value["rules"]])
+    rule = object.__new__(_find_class(value["rule"]["class"]))
+    vars(rule).update(_decode(value["settings"], arrays, model))
     return rule
 
 
 def _find_class(place):
-    module, _, name = place.partition(":")
+    """The class of a rule: innspect's own by name, others by their module."""
+    module, _, name = place.rpartition(":")
+    if module and not module.startswith("innspect."):
+        return _imported(module, name)
+    importlib.import_module("innspect.analyzer.relevance_based.relevance_rule")  # which has names of its own
+    try:
+        return named_rule(name)
+    except PlainKeyError as error:
+        raise ValueError(f"A saved analyzer may only name rules. Received: {place!r}") from error
+
+
+def _imported(module, name):
     found = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
     if not (isinstance(found, type) and issubclass(found, Rule)):
-        raise ValueError(f"A saved analyzer may only name rules. Received: {place!r}")
+        raise ValueError(f"A saved analyzer may only name rules. Received: {module}:{name}")
     return found

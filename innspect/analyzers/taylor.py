@@ -1,14 +1,17 @@
 """Simple Taylor decomposition: the first-order expansion of the explained value at a root point."""
 
 import warnings
+from dataclasses import replace
 
 import keras
 import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.analyzers.averaging import Batch
+from innspect.analyzers.averaging import Points
+from innspect.analyzers.facts import Integer, Number, OneOf
 from innspect.analyzers.path import OnPath
+from innspect.analyzers.references import References
 from innspect.analyzers.registry import register_analyzer
 from innspect.layers.base import safe_divide
 from innspect.layers.program import per_sample
@@ -39,7 +42,10 @@ class SimpleTaylor(OnPath):
     they warn, and expand at the last point.
     """
 
+    family = "Taylor decomposition"
     paper = "Montavon et al. 2018"
+    signed = True
+    ranges = {"root": OneOf("origin", "segment", "newton"), "damping": Number(1), "iterations": Integer(1)}
 
     def __init__(
         self,
@@ -53,22 +59,22 @@ class SimpleTaylor(OnPath):
         iterations=50,
         **arguments,
     ):
-        if root not in ("origin", "segment", "newton"):
-            raise ValueError(f"`root` must be 'origin', 'segment' or 'newton'. Received: {root!r}")
-        if not 0 < damping <= 1:
-            raise ValueError(f"`damping` must be above 0 and at most 1. Received: {damping!r}")
-        if not isinstance(iterations, int | np.integer) or iterations < 1:
-            raise ValueError(f"`iterations` must be a positive integer. Received: {iterations!r}")
-        super().__init__(model, reference_inputs=0 if root == "origin" else reference_inputs, **arguments)
-        if root == "newton" and self.runner.embeddings:
-            raise ValueError("Newton's steps cannot move ids of an embedding; use root='origin' or 'segment'.")
+        super().__init__(model, reference_inputs=reference_inputs, **arguments)
         self.root, self.low, self.high, self.damping, self.iterations = root, low, high, damping, iterations
 
-    def _batches(self, inputs, batch_size):
-        batches = super()._batches(inputs, batch_size)
-        if inputs.samples and len(inputs.references) > 1:
-            raise ValueError(f"`reference_inputs` must be one reference for a segment. Received: {len(inputs.references)}")
-        return batches
+    @property
+    def one_graph(self):
+        return self.root == "origin"
+
+    def ready(self):
+        if self.root == "newton" and self.runner.embeddings:
+            raise ValueError("Newton's steps cannot move ids of an embedding; use root='origin' or 'segment'.")
+
+    def begin(self, request):
+        references = References(0 if self.root == "origin" else self.reference_inputs, request.inputs, self.opened)
+        if len(references) > 1:
+            raise ValueError(f"`reference_inputs` must be one reference for a segment. Received: {len(references)}")
+        return references
 
     def place(self, xs, moves, count):
         return moves["points"] if "points" in moves else super().place(xs, moves, count)
@@ -76,23 +82,25 @@ class SimpleTaylor(OnPath):
     @property
     def _held(self):
         """For each input, whether it is a mask or the like, which stays as it is."""
-        clone = self._clone
-        return [not clone.moves(t) and not clone.takes_ids(t) for t in clone.graph.inputs]
+        opened = self.opened
+        return [not opened.moves(t) and not opened.takes_ids(t) for t in opened.graph.inputs]
 
     # ------------------------------------------------------------------ running
-    def _explain_batch(self, inputs, rows, chosen, number, at, several):
-        references = [None if a is None else ops.convert_to_tensor(a) for a in inputs.references.take(0, rows)]
-        find = {"origin": self._at_origin, "segment": self._on_segment, "newton": self._by_newton}[self.root]
-        found = [find(Batch(self.runner, inputs, rows, [c], number, at, False), references) for c in chosen]
-        if not several:
+    def explain_batch(self, batch):
+        request, find = batch.request, {"origin": self._at_origin, "segment": self._on_segment, "newton": self._by_newton}
+        references = [None if a is None else ops.convert_to_tensor(a) for a in request.context.take(0, batch.rows)]
+        alone = [batch.of_targets(slice(i, i + 1)) for i in range(len(request.targets))]
+        alone = [replace(one, request=replace(one.request, several=False)) for one in alone]
+        found = [find[self.root](Points(self.runner, one), references) for one in alone]
+        if not request.several:
             return found[0]
         outputs = found[0]["outputs"]
         return keras.tree.map_structure(lambda *r: ops.stack(r), *found) | {"outputs": outputs}
 
-    def _assemble(self, inputs, parts, at, several, neuron, output):
-        explanation = super()._assemble(inputs, parts, at, several, neuron, output)
+    def _assemble(self, request, parts, settings):
+        explanation = super()._assemble(request, parts, settings)
         if parts:
-            explanation.details["root"] = inputs.restore(explanation.details["root"])
+            explanation.details["root"] = request.inputs.restore(explanation.details["root"])
             missed = int(np.sum(~explanation.details["converged"]))
             if missed and self.root != "origin":
                 warnings.warn(
@@ -102,28 +110,28 @@ class SimpleTaylor(OnPath):
                 )
         return explanation
 
-    def _at_origin(self, batch, references):
-        maps, _ = batch.step(self.moves(batch, references, np.ones(1)), _HERE, here=True)
-        value = batch.look(self.moves(batch, references, np.zeros(1)))
-        shift = self.differences(batch, references)
+    def _at_origin(self, points, references):
+        maps, _ = points.step(self.moves(points, references, np.ones(1)), _HERE, here=True)
+        value = points.look(self.moves(points, references, np.zeros(1)))
+        shift = self.differences(points, references)
         attributions = [m if d is None else m * d for m, d in zip(maps["attributions"], shift, strict=True)]
-        roots = [x if held else ops.zeros_like(x) for x, held in zip(batch.xs, self._held, strict=True)]
-        return self._result(batch, attributions, maps, roots, value)
+        roots = [x if held else ops.zeros_like(x) for x, held in zip(points.xs, self._held, strict=True)]
+        return self._result(points, attributions, maps, roots, value)
 
-    def _on_segment(self, batch, references):
-        value = batch.look(self.moves(batch, references, np.ones(1)), here=True)
+    def _on_segment(self, points, references):
+        value = points.look(self.moves(points, references, np.ones(1)), here=True)
         side = np.sign(backend.to_numpy(value))
-        other = np.sign(backend.to_numpy(batch.look(self.moves(batch, references, np.zeros(1)))))
+        other = np.sign(backend.to_numpy(points.look(self.moves(points, references, np.zeros(1)))))
         bracketed = side * other <= 0
         far, near = np.zeros(len(side)), np.where(bracketed, 1.0, 0.0)  # the root is between; `near` is on the input's side
         while np.max(near - far, initial=0) > np.finfo(keras.backend.standardize_dtype(value.dtype)).eps:
             middle = (near + far) / 2
-            signs = np.sign(backend.to_numpy(batch.look(self.moves(batch, references, middle[:, None]))))
+            signs = np.sign(backend.to_numpy(points.look(self.moves(points, references, middle[:, None]))))
             near, far = np.where(signs == side, middle, near), np.where(signs == side, far, middle)
-        moves = self.moves(batch, references, near[:, None])
-        maps, values = batch.step(moves, _HERE)
+        moves = self.moves(points, references, near[:, None])
+        maps, values = points.step(moves, _HERE)
         left, roots, attributions = ops.convert_to_tensor(near), [], []
-        for x, mean, reference, held in zip(batch.xs, maps["attributions"], references, self._held, strict=True):
+        for x, mean, reference, held in zip(points.xs, maps["attributions"], references, self._held, strict=True):
             t = ops.cast(ops.reshape(left, (-1, *[1] * (len(x.shape) - 1))), mean.dtype)
             if reference is None:
                 roots.append(x if held else ops.broadcast_to(t, x.shape))
@@ -131,26 +139,26 @@ class SimpleTaylor(OnPath):
             else:
                 roots.append((1 - t) * reference + t * x)
                 attributions.append(mean * (1 - t) * (x - reference))
-        return self._result(batch, attributions, maps, roots, values[..., 0])
+        return self._result(points, attributions, maps, roots, values[..., 0])
 
-    def _by_newton(self, batch, references):
-        points = list(batch.xs)
+    def _by_newton(self, points, references):
+        places = list(points.xs)
         for n in range(self.iterations + 1):
-            maps, values = batch.step({"points": points}, _HERE, here=n == 0)
+            maps, values = points.step({"points": places}, _HERE, here=n == 0)
             slopes, value = maps["attributions"], values[..., 0]
-            found = self._is_root(batch, value)
+            found = self._is_root(points, value)
             if n == self.iterations or bool(np.all(backend.to_numpy(found))):
                 break
             length = sum(per_sample(ops.square(s), s.shape[0]) for s in slopes)
             step = self.damping * safe_divide(value, length)  # no step from a point without slope
             step = ops.where(found, ops.zeros_like(step), step)  # a sample stops whatever its batch mates do
-            points = [
+            places = [
                 p if held else self._bounded(p - self._along(step, s) * s)
-                for p, s, held in zip(points, slopes, self._held, strict=True)
+                for p, s, held in zip(places, slopes, self._held, strict=True)
             ]
-        moved = zip(slopes, batch.xs, points, self._held, strict=True)
+        moved = zip(slopes, points.xs, places, self._held, strict=True)
         attributions = [s if held else s * (x - p) for s, x, p, held in moved]
-        return self._result(batch, attributions, maps, points, value)
+        return self._result(points, attributions, maps, places, value)
 
     def _along(self, step, slope):
         return ops.reshape(step, (-1, *[1] * (len(slope.shape) - 1)))
@@ -159,12 +167,12 @@ class SimpleTaylor(OnPath):
         low = point if self.low is None else ops.maximum(point, ops.cast(ops.convert_to_tensor(self.low), point.dtype))
         return low if self.high is None else ops.minimum(low, ops.cast(ops.convert_to_tensor(self.high), point.dtype))
 
-    def _is_root(self, batch, value):
-        return ops.absolute(value) <= _TOLERANCE * ops.maximum(1.0, ops.absolute(batch.targets))
+    def _is_root(self, points, value):
+        return ops.absolute(value) <= _TOLERANCE * ops.maximum(1.0, ops.absolute(points.targets))
 
-    def _result(self, batch, attributions, maps, roots, value):
-        size = batch.xs[0].shape[0]
-        missing = batch.targets - sum(per_sample(a, size) for a in attributions)
-        details = {"root": roots, "root_value": value, "remainder": missing - value, "converged": self._is_root(batch, value)}
-        result = {"attributions": attributions, "outputs": batch.outputs, "targets": batch.targets, "delta": missing}
-        return result | {"details": details} | ({"signals": maps["signals"]} if batch.at else {})
+    def _result(self, points, attributions, maps, roots, value):
+        size = points.xs[0].shape[0]
+        missing = points.targets - sum(per_sample(a, size) for a in attributions)
+        details = {"root": roots, "root_value": value, "remainder": missing - value, "converged": self._is_root(points, value)}
+        result = {"attributions": attributions, "outputs": points.outputs, "targets": points.targets, "delta": missing}
+        return result | {"details": details} | ({"signals": maps["signals"]} if points.request.at else {})

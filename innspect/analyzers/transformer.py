@@ -1,17 +1,20 @@
 """LRP for transformers: AttnLRP (Achtibat et al. 2024) and CP-LRP (Ali et al. 2022), for whole networks."""
 
 from innspect.analyzers.conservation import Conserving
+from innspect.analyzers.facts import Number
+from innspect.analyzers.gradient import carries_ids
+from innspect.analyzers.passes import Pass
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
+from innspect.analyzers.rule_table import Made, When, kind
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.freezing import freeze
 from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Rewritten
 from innspect.graph.operations import Rectifier
 from innspect.layers import flow
 from innspect.layers.attention import FromRelevance, Identity, Linear, RelevanceProgram, Shared
-from innspect.layers.base import checked_number
 from innspect.layers.gradient import Gradient
 from innspect.layers.recurrent import RecurrentView, recurrent_rule
 from innspect.layers.relevance import Epsilon
@@ -28,63 +31,82 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
             nothing is divided by a sum.
     """
 
+    family = "relevance propagation"
     default_start = "value"
     conserves = True
     attention_is_constant = False
+    ranges = {"epsilon": Number()}
 
     def __init__(self, model, *, epsilon=0.0, **arguments):
-        self.epsilon = checked_number("epsilon", epsilon)
         super().__init__(model, **arguments)
+        self.epsilon = epsilon
 
-    def prepare(self, graph):
-        graph = freeze(graph, self.attention_is_constant)
-        self._early, self._relevant = _before_the_network(graph)
-        return graph, {}
+    def rewrite(self, graph):
+        return Rewritten(graph).then(freeze, self.attention_is_constant)
 
-    def program_class(self, *arguments, **settings):
-        return RelevanceProgram(*arguments, relevant=self._relevant, **settings)
+    def program(self, graph, output, rules, **settings):
+        _, relevant = _before_the_network(graph)
+        return RelevanceProgram(graph, output, rules, relevant=relevant, **settings)
 
-    def _books_program(self, number):
+    def make_books(self, number):
         """Every layer a step of its own, and the value of every tensor at hand."""
-        rules = {n: Linear() if type(r) is Gradient else r for n, r in self._rules_for(number).items()}
-        everything = [t for n in self._graph.nodes for t in n.outputs if t.active]
-        return self.program_class(self._graph, self._explained(number), rules, keep=everything)
+        rules = {n: Linear() if type(r) is Gradient else r for n, r in self.rules_for(number).items()}
+        graph = self.plan.graph
+        everything = [t for n in graph.nodes for t in n.outputs if t in graph.active]
+        program = self.program(graph, self._explained(number), rules, keep=everything)
+        return Pass(program, self.variables, self._head(number))
 
-    def rule(self, node):
-        if node.kind == "embedding":
-            return flow.SumOverEmbedding("inner")
-        if node in self._early:
-            passing = getattr(node.view, "relevance_rule", None) or _EARLY[node.kind]
-            return FromRelevance(passing, tuple(t not in self._relevant for t in node.outputs), outgoing=False)
-        if node.kind in ("pass", "reindex") and any(not is_float(node.inputs[p].dtype) for p in node.active_inputs):
-            return flow.Reindex()
-        registered = getattr(node.view, "relevance_rule", None)
-        if registered is not None:
-            return FromRelevance(registered)
-        if isinstance(node.view, RecurrentView):
+    def rows(self, graph):
+        early, relevant = _before_the_network(graph)
+        early = {node.path for node in early}
+        heads = {t for t in self.opened.graph.outputs if is_head(graph.producer(t))}
+        linear = Linear(self.epsilon) if self.epsilon else Gradient()
+
+        def before(node):
+            passing = _registered(node) or _EARLY[node.kind]
+            return FromRelevance(passing, tuple(t not in relevant for t in node.outputs), outgoing=False)
+
+        def recurrent(node):
             return FromRelevance(recurrent_rule(Epsilon(self.epsilon), node))
-        if is_head(node) and node.outputs[0] in self._clone.graph.outputs:
-            return Identity()  # only reached with head="output"
-        return self._rule_of_kind(node)
 
-    def _rule_of_kind(self, node):
-        if node.kind in ("affine", "sum"):
-            return Linear(self.epsilon) if self.epsilon else Gradient()
-        if node.kind in ("reindex", "softmax"):
-            return Gradient()
-        if node.kind == "winner":
-            return winner_rule(node) or Gradient()
-        if node.kind == "pass":
-            homogeneous = isinstance(node.view, Rectifier) and node.view.max_value is None
-            return Gradient() if homogeneous or node.operation in _LINEAR else Identity()
-        if node.kind in ("product", "bilinear"):
-            return Shared(_takers(node), self.epsilon)
-        return None
+        def shared(node):
+            return Shared(_takers(graph, node), self.epsilon)
+
+        return [
+            (kind("embedding"), flow.SumOverEmbedding("inner")),
+            (When("what only prepares the input", lambda node: node.path in early), Made("relevance passes on", before)),
+            (When("ids", lambda node: node.kind in ("pass", "reindex") and carries_ids(node)), flow.Reindex()),
+            (When("a registered layer", _registered), Made("its own rule", lambda node: FromRelevance(_registered(node)))),
+            (When("recurrent", lambda node: isinstance(node.view, RecurrentView)), Made("Recurrent()", recurrent)),
+            (When("the model's head", lambda node: node.outputs[0] in heads), Identity()),  # only with head="output"
+            (kind("affine"), linear),
+            (kind("sum"), linear),
+            (kind("reindex"), Gradient()),
+            (kind("softmax"), Gradient()),
+            (kind("winner"), Made("winner takes all", _winner)),
+            (When("a homogeneous function", _is_homogeneous), Gradient()),
+            (kind("pass"), Identity()),
+            (kind("product"), Made("Shared()", shared)),
+            (kind("bilinear"), Made("Shared()", shared)),
+        ]
 
 
-def _takers(node):
+def _winner(node):
+    return winner_rule(node) or Gradient()
+
+
+def _registered(node):
+    return getattr(node.view, "relevance_rule", None)
+
+
+def _is_homogeneous(node):
+    rectifies = isinstance(node.view, Rectifier) and node.view.max_value is None
+    return node.kind == "pass" and (rectifies or node.operation in _LINEAR)
+
+
+def _takers(graph, node):
     """The operands of a product that take part: all but gates."""
-    left_out = gates(node, softmax=False) if node.kind == "product" else ()
+    left_out = gates(graph, node, softmax=False) if node.kind == "product" else ()
     return [p for p in node.active_inputs if p not in left_out]
 
 
@@ -97,16 +119,17 @@ def _before_the_network(graph):
     Returns:
         The set of such nodes, and the set of tensors that only they, and embeddings, read.
     """
-    consumers, outputs = graph.consumers(), set(graph.outputs)
+    outputs = set(graph.outputs)
     early = {n for n in graph.nodes if n.kind in ("pass", "reindex") or (n.kind == "sum" and len(n.active_inputs) == 1)}
 
     def read_by_them(tensor):
-        readers = [reader for reader, _ in consumers.get(tensor, ()) if reader.kind != "constant"]
+        readers = [reader for reader, _ in graph.readers(tensor) if reader.kind != "constant"]
         return bool(readers) and tensor not in outputs and all(r in early or r.kind == "embedding" for r in readers)
 
     while True:
         active = {n: [n.inputs[p] for p in n.active_inputs] for n in early}
-        fits = {n for n in early if all((t.producer is None or t.producer in early) and read_by_them(t) for t in active[n])}
+        own = {None, *early}
+        fits = {n for n in early if all(graph.producer(t) in own and read_by_them(t) for t in active[n])}
         if fits == early:
             break
         early = fits

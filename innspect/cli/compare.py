@@ -5,7 +5,7 @@ import os
 
 from innspect.cli import options
 from innspect.cli.progress import Progress
-from innspect.reports.files import write
+from innspect.files import write
 
 _DESCRIPTION = "Explain the same inputs with several methods, and compare them in numbers."
 _COLUMNS = """\
@@ -47,10 +47,11 @@ def _run(given):
     options.refuse_existing(files, given.force)
     options.check_folder(given.out or ".")
     model = options.load_model(given)
+    opened = explaining.opened(model)  # once, for all that follows
     source = options.read_inputs(given, given.data, model)
-    chosen = options.chosen_methods(given, model)
+    chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
-    analyzers = explaining.make_analyzers(model, dict(zip(names, chosen, strict=True)))
+    analyzers = explaining.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
     x = source[:]
     outputs = explaining.predict(model, source.batches(given.batch_size))
     if given.neuron is None:

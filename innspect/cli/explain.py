@@ -7,7 +7,7 @@ import shlex
 
 from innspect.cli import options
 from innspect.cli.progress import Progress
-from innspect.reports.files import write
+from innspect.files import write
 
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
 _WRITES = """\
@@ -57,14 +57,15 @@ def _run(given):
     options.check_folder(given.out)
     labels = _labels(given.labels)
     model = options.load_model(given)
+    opened = explaining.opened(model)  # once, for all that follows
     source = options.read_inputs(given, given.inputs, model)
-    chosen = options.chosen_methods(given, model)
+    chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
     if len(set(names)) < len(names):
         raise ValueError(f"--method must name each method once. Received: {', '.join(names)}")
     formats = list(dict.fromkeys(given.format or ["png"]))
     options.refuse_existing(_planned(given, source.names, names, formats), given.force)
-    analyzers = explaining.make_analyzers(model, dict(zip(names, chosen, strict=True)))
+    analyzers = explaining.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
 
     x = source[:]
     batches = -(-len(source) // given.batch_size)
@@ -128,7 +129,7 @@ def _pictures(given, source, result, labels):
         for name, attributions in method.attributions.items():
             inner = f".{name}" if name else ""
             for maps, suffix in zip(attributions, _suffixes(given), strict=False):
-                for sample, image in zip(source.names, map_pictures(maps, label, method.settings["method"]), strict=True):
+                for sample, image in zip(source.names, map_pictures(maps, label, method.settings), strict=True):
                     file = os.path.join(given.out, f"{sample}.{label}{suffix}{inner}.png")
                     write(file, png(image))
 

@@ -24,10 +24,10 @@ class Source:
     """
 
     def __init__(self, given, model, preprocess="none", limit=None):
-        from innspect.graph.clone import Clone
+        from innspect.graph.clone import open_model
 
-        clone = Clone(model)
-        self._specs, self._names = clone.specs, clone.names
+        opened = open_model(model)
+        self._specs, self._names = opened.specs, opened.names
         self._prepare = preprocessing(preprocess)
         paths = expand(given)
         kinds = {_is_array(path) for path in paths}

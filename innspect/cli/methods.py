@@ -39,21 +39,19 @@ def _manual(name):
     import inspect
 
     from innspect.analyzers.catalogue import describe
-    from innspect.analyzers.registry import _ANALYZERS, accepted_arguments
+    from innspect.analyzers.registry import accepted_arguments, find
 
-    cls, fixed = _ANALYZERS[name]
+    cls, fixed = find(name)
     known = describe(name)
     head = [name, ", ".join(v for v in (known["family"], known["paper"]) if v), ""]
-    defaults = {}
-    for base in reversed(cls.__mro__):
-        if "__init__" in vars(base):
-            defaults |= {p.name: p.default for p in inspect.signature(base.__init__).parameters.values()}
-    arguments = [f"{a}={_shown(defaults.get(a))}" for a in sorted(accepted_arguments(name))]
+    defaults, ranges = cls.defaults(), cls.all_ranges()
+    taken = sorted(accepted_arguments(name))
+    arguments = [f"{a}={_shown(defaults, a)}" for a in taken]
+    within = [f"`{a}` must be {ranges[a]}" for a in taken if a in ranges]
     own = [f"Fixed here: {', '.join(f'{k}={v!r}' for k, v in fixed.items())}.", ""] if fixed else []
-    return "\n".join([*head, inspect.getdoc(cls) or "", "", *own, "All arguments: " + ", ".join(arguments)])
+    ranged = ["", "Of these " + "; ".join(within) + "."] if within else []
+    return "\n".join([*head, inspect.getdoc(cls) or "", "", *own, "All arguments: " + ", ".join(arguments), *ranged])
 
 
-def _shown(default):
-    import inspect
-
-    return "..." if default is inspect.Parameter.empty else repr(default)
+def _shown(defaults, argument):
+    return repr(defaults[argument]) if argument in defaults else "..."

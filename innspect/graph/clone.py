@@ -1,8 +1,16 @@
-"""A user's model as innspect sees it: its inputs, its flat graph, and the check that both compute the same."""
+"""A user's model as innspect sees it: its inputs, its flat graph, and the check that both compute the same.
+
+Requirements of the design:
+
+- A model is opened once: all that explain it share its opened form, while any of them holds it.
+- That holds only while the model is what it was: where its description has changed it is opened anew.
+- Nothing keeps a model or its graph alive but who holds it.
+"""
 
 import functools
 import inspect
 import types
+import weakref
 
 import keras
 import numpy as np
@@ -10,12 +18,49 @@ import numpy as np
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph import attention, lowering, rewriting  # noqa: F401  (fill the tables)
 from innspect.graph.comparison import compare
+from innspect.graph.description import describe
 from innspect.graph.ir import is_float, widen
 from innspect.graph.replay import replay
 
+# model -> a weak reference to its opened form
+_opened: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
-class Clone:
-    """The flat graph of a model and what is needed to feed it.
+
+def open_model(model):
+    """The opened form of a model, shared by all that explain it.
+
+    Hold on to it, and every analyzer, report and fit of this model is spared opening it anew; each takes it in the place of
+    the model.
+
+    Args:
+        model: A built Keras model, or an opened one.
+
+    Returns:
+        An `OpenedModel`. Where the model has changed since it was opened, such as by another activation, a new one.
+
+    Raises:
+        TypeError: `model` is no Keras model.
+        ValueError: It is not built.
+        NotAnalyzeableModelError: It cannot be opened.
+
+    Examples:
+        >>> opened = innspect.open_model(model)
+        >>> maps = {name: innspect.create_analyzer(name, opened).analyze(x) for name in ("gradient", "lrp.epsilon")}
+    """
+    given = model if isinstance(model, OpenedModel) else None
+    model = model if given is None else given.model
+    check_model(model)
+    description, known = describe(model), _opened.get(model, lambda: None)()
+    for opened in (given, known):
+        if opened is not None and opened.description == description:
+            return opened
+    opened = OpenedModel(model, description)
+    _opened[model] = weakref.ref(opened)
+    return opened
+
+
+class OpenedModel:
+    """The flat graph of a model and what is needed to feed it. `open_model` makes it.
 
     Attributes:
         model: The user's model, never changed.
@@ -23,11 +68,13 @@ class Clone:
         structure: The input specifications in the structure the model is called with.
         names: Names of the inputs, flat.
         output_names: Names of the outputs, flat.
+        description: What the model was when it was opened, see `innspect.graph.description`.
+        hidden_softmax: After `verify` the path of a node at the end that returns probabilities though no softmax can be
+            seen, or None.
     """
 
-    def __init__(self, model):
-        check_model(model)
-        self.model = model
+    def __init__(self, model, description):
+        self.model, self.description = model, description
         self.structure = input_structure(model)
         self.specs = keras.tree.flatten(self.structure)
         _check_strings(model, self.specs)
@@ -87,7 +134,7 @@ class Clone:
 
     @functools.cached_property
     def _moving(self):
-        return {t for t in self.graph.inputs if not self.takes_ids(t) and _sends_back(self.graph, t)}
+        return frozenset(t for t in self.graph.inputs if not self.takes_ids(t) and _sends_back(self.graph, t))
 
     def takes_ids(self, tensor):
         """Whether an input holds the ids of an embedding."""
@@ -95,11 +142,11 @@ class Clone:
 
     @functools.cached_property
     def _ids(self):
-        found = {t for n in self.graph.nodes if n.kind == "embedding" for t in n.inputs if t.active}
+        found = {n.inputs[p] for n in self.graph.nodes if n.kind == "embedding" for p in n.active_inputs}
         for node in reversed(self.graph.nodes):  # through what only moves ids about
             if node.kind in ("reindex", "pass") and any(t in found for t in node.outputs):
-                found.update(t for t in node.inputs if t.active)
-        return found
+                found.update(node.inputs[p] for p in node.active_inputs)
+        return frozenset(found)
 
 
 def _sends_back(graph, tensor):
@@ -107,7 +154,7 @@ def _sends_back(graph, tensor):
     reached = {tensor}
     for node in graph.nodes:
         if node.kind != "constant" and any(node.inputs[p] in reached for p in node.active_inputs):
-            reached.update(t for t in node.outputs if t.active)
+            reached.update(t for t in node.outputs if t in graph.active)
     return any(t in reached for t in graph.outputs)
 
 

@@ -3,8 +3,8 @@
 Requirements of the design:
 
 - It costs little: model and graph run as one function. On JAX, where that would have to be compiled, it is not even run
-  where the traced program shows that both compute the same. Where a graph of the same description was compared for the
-  same model before, it is not compared again.
+  where the traced program shows that both compute the same. Where a model is what it was when it was compared, it is not
+  compared again.
 - A difference is an error that names the first layer that differs; only then is anything run layer by layer.
 """
 
@@ -17,16 +17,18 @@ from innspect import backend
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.calls import call_arguments, untouched
 from innspect.graph.heads import is_head
+from innspect.graph.intercepting import recording
+from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
 
-# How far clone and model may differ, relative to the largest output: rounding, and for half precision its own error.
+# How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
 
-# model -> description of the graph that was compared, hidden softmax
+# model -> (fingerprint of the description that it was compared for, hidden softmax)
 _compared: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def compare(clone, inputs):
+def compare(opened, inputs):
     """Compare the outputs of model and graph on flat arrays of one sample.
 
     Returns:
@@ -35,39 +37,38 @@ def compare(clone, inputs):
     Raises:
         NotAnalyzeableModelError: They differ.
     """
-    described = _describe(clone.graph)
-    known, hidden = _compared.get(clone.model, (None, None))
+    described = hash((opened.description, len(opened.graph.nodes)))
+    known, hidden = _compared.get(opened.model, (None, None))
     if known == described:
         return hidden
     tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
-    variables = clone.variables()
+    variables = opened.variables()
 
     def both(values, tensors):
         mapping = list(zip(variables, values, strict=True)) if values else []
         with _scope(mapping):
-            theirs = _run_model(clone, tensors)
+            theirs = _run_model(opened, tensors)
         with _scope(mapping):  # one of its own: the states that the model has moved are as before
-            env = _run_graph(clone.graph, tensors)
-        return theirs, [env[t] for t in clone.graph.outputs]
+            return theirs, _run_graph(opened.graph, tensors, opened.graph.outputs)
 
-    suspects = _may_hide_softmax(clone.graph)
+    suspects = _may_hide_softmax(opened.graph)
     with backend.inference():
         arguments = backend.variable_values(variables), tensors
         if not suspects and backend.equal_by_construction(both, *arguments):
-            _compared[clone.model] = described, None
+            _compared[opened.model] = described, None
             return None
         theirs, ours = backend.once(both, *arguments)
     theirs, ours = ([backend.to_numpy(y) for y in ys] for ys in (theirs, ours))
-    tolerance = _tolerance(clone.model)
-    for name, y, mine in zip(clone.output_names, theirs, ours, strict=True):
-        if not _close(mine, y, tolerance) and not _close(mine, y, 10 * _unrest(clone, tensors)):
-            reason = _first_difference(clone, tensors, tolerance)
+    tolerance = _tolerance(opened.model)
+    for name, y, mine in zip(opened.output_names, theirs, ours, strict=True):
+        if not _close(mine, y, tolerance) and not _close(mine, y, 10 * _unrest(opened, tensors)):
+            reason = _first_difference(opened, tensors, tolerance)
             reason = reason or f"the output {name!r} differs. Received: {_distance(mine, y)}"
             raise NotAnalyzeableModelError(
-                f"The clone of the model {clone.model.name!r} does not compute what the model computes: {reason}"
+                f"The clone of the model {opened.model.name!r} does not compute what the model computes: {reason}"
             )
     hidden = next((path for i, path in suspects.items() if _are_probabilities(ours[i])), None)
-    _compared[clone.model] = described, hidden
+    _compared[opened.model] = described, hidden
     return hidden
 
 
@@ -75,21 +76,17 @@ def _scope(mapping=()):
     return keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False)
 
 
-def _describe(graph):
-    return [(n.path, n.kind, n.operation, [t.shape for t in n.outputs]) for n in graph.nodes]
-
-
 def _tolerance(model):
     return max(_TOLERANCE.get(layer.compute_dtype, 1e-3) for layer in model._flatten_layers())
 
 
-def _unrest(clone, tensors):
+def _unrest(opened, tensors):
     """How far the model's outputs move, relative to the largest, where its inputs are rounded otherwise."""
     random = np.random.default_rng(0)
 
     def run(values):
         with _scope(), backend.inference():
-            return [backend.to_numpy(y).astype("float64") for y in _run_model(clone, values)]
+            return [backend.to_numpy(y).astype("float64") for y in _run_model(opened, values)]
 
     def nudged(x):
         signs = random.choice([-1.0, 1.0], x.shape)
@@ -99,26 +96,26 @@ def _unrest(clone, tensors):
     return max(np.abs(a - b).max(initial=0) / max(np.abs(a).max(initial=0), 1e-6) for a, b in pairs)
 
 
-def _run_model(clone, tensors):
-    args, kwargs = call_arguments(clone.model, keras.tree.pack_sequence_as(clone.structure, tensors))
-    with untouched(clone.model):
-        return keras.tree.flatten(clone.model(*args, **kwargs, training=False))
+def _run_model(opened, tensors):
+    args, kwargs = call_arguments(opened.model, keras.tree.pack_sequence_as(opened.structure, tensors))
+    with untouched(opened.model):
+        return keras.tree.flatten(opened.model(*args, **kwargs, training=False))
 
 
-def _run_graph(graph, tensors):
-    """The value of every tensor."""
-    env = dict(zip(graph.inputs, tensors, strict=True))
-    for node in graph.nodes:
+def _run_graph(graph, tensors, wanted):
+    """The values of some tensors, from the inputs'."""
+
+    def visit(node, inputs):
         try:
-            outputs = node(*[env[t] for t in node.inputs])
+            return node(*inputs)
         except Exception as reason:
             raise NotAnalyzeableModelError(
                 f"{node.path!r} (a {node.operation}) cannot run on data: its layer's `call` behaves differently on symbolic "
                 "tensors. Register a reverse mapping for the layer's class with `innspect.register_reverse_mapping`, which "
                 f"keeps the layer whole. Received: {reason}"
             ) from reason
-        env.update(zip(node.outputs, outputs, strict=True))
-    return env
+
+    return Interpreter(graph.nodes, graph.inputs, wanted)(tensors, visit)
 
 
 def _close(ours, theirs, tolerance):
@@ -140,7 +137,7 @@ def _may_hide_softmax(graph):
     """Number of an output -> path of the leaf it comes from, inside which a softmax can be neither seen nor stripped."""
     found = {}
     for i, tensor in enumerate(graph.outputs):
-        node = tensor.producer
+        node = graph.producer(tensor)
         opaque = node is not None and node.kind == "opaque" and not is_head(node)
         if opaque and len(tensor.shape) > 1 and tensor.shape[-1] not in (None, 1):
             found[i] = node.path
@@ -151,41 +148,20 @@ def _are_probabilities(y):
     return (y >= 0).all() and np.allclose(y.sum(-1), 1, atol=1e-3)
 
 
-def _first_difference(clone, tensors, tolerance):
+def _first_difference(opened, tensors, tolerance):
     """A sentence about the first layer whose output differs, or None."""
+    every = [*opened.graph.inputs, *(t for node in opened.graph.nodes for t in node.outputs)]
     with _scope(), backend.inference():
-        ours = _run_graph(clone.graph, tensors)
-    with _scope(), backend.inference():
-        recorded = _record(lambda: _run_model(clone, tensors))
+        ours = dict(zip(every, _run_graph(opened.graph, tensors, every), strict=True))
+    with _scope(), backend.inference(), recording() as recorded:
+        _run_model(opened, tensors)
     for path, calls in recorded.items():  # in the order of completion: inner layers before what holds them
-        for known, values in zip(clone.graph.paths.get(path, ()), calls, strict=False):
+        for known, values in zip(opened.graph.paths.get(path, ()), calls, strict=False):
             for tensor, value in zip(known, values, strict=False):
                 if tensor in ours and not _close(backend.to_numpy(ours[tensor]), backend.to_numpy(value), tolerance):
                     return (
-                        f"the layer {path!r} (of type {type(clone.graph.layers[path]).__name__}) is the first that "
+                        f"the layer {path!r} (of type {type(opened.graph.layers[path]).__name__}) is the first that "
                         "differs. Its `call` behaves differently on symbolic tensors. Register a reverse mapping for its "
                         "class with `innspect.register_reverse_mapping`, which keeps the layer whole."
                     )
     return None
-
-
-def _record(run):
-    """Every layer's outputs, one list for each call, by path."""
-    outputs, stack, original = {}, [], keras.Layer.__call__
-
-    def call(layer, *args, **kwargs):
-        stack.append(layer.name)
-        path = "/".join(stack[1:])
-        try:
-            result = original(layer, *args, **kwargs)
-        finally:
-            stack.pop()
-        outputs.setdefault(path, []).append(keras.tree.flatten(result))
-        return result
-
-    keras.Layer.__call__ = call
-    try:
-        run()
-    finally:
-        keras.Layer.__call__ = original
-    return outputs

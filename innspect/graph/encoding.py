@@ -9,13 +9,15 @@ Requirements of the design:
 - Strings, and tables to look up in, are TensorFlow's; elsewhere the error says so.
 """
 
+from dataclasses import replace
+
 import keras
 from keras import layers as L
 from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.calls import called
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Rewritten, is_float
 from innspect.graph.registry import Registered, lowers
 from innspect.layers.base import Rule
 
@@ -137,24 +139,25 @@ def _text_vectorization(trace, layer, *_, **__):
 
 
 def keep_numbers(graph):
-    """Make bins constant where what they are made of is also used as a number."""
-    consumers = graph.consumers()
-    for node in graph.nodes:
-        if node.operation == "Discretization" and any(_used_as_a_number(t, consumers) for t in node.inputs):
-            node.kind = "constant"
+    """The graph with bins constant where what they are made of is also used as a number."""
+
+    def is_kept(node):
+        return node.operation == "Discretization" and any(_used_as_a_number(graph, t) for t in node.inputs)
+
+    return Rewritten(replace(graph, nodes=[replace(n, kind="constant") if is_kept(n) else n for n in graph.nodes]))
 
 
-def _used_as_a_number(tensor, consumers):
-    while tensor.producer is not None and len(tensor.producer.inputs) == 1 and tensor.producer.kind in ("pass", "reindex"):
-        tensor = tensor.producer.inputs[0]
+def _used_as_a_number(graph, tensor):
+    while (node := graph.producer(tensor)) is not None and len(node.inputs) == 1 and node.kind in ("pass", "reindex"):
+        tensor = node.inputs[0]
+
+    def ends(reader):
+        return reader.kind not in ("pass", "reindex") or not graph.readers(reader.outputs[0])
 
     def used(tensor):
         return any(
-            not isinstance(reader.view, Lookup)
-            and (
-                reader.kind not in ("pass", "reindex") or any(map(used, reader.outputs)) or not consumers.get(reader.outputs[0])
-            )
-            for reader, _ in consumers.get(tensor, ())
+            not isinstance(reader.view, Lookup) and (ends(reader) or any(map(used, reader.outputs)))
+            for reader, _ in graph.readers(tensor)
             if reader.kind not in ("constant", "embedding")
         )
 

@@ -6,7 +6,7 @@ which the shift does not reach (METHODS 5.4). The tensor between the two must ha
 
 from dataclasses import replace
 
-from innspect.graph.ir import Graph, Node
+from innspect.graph.ir import Rewritten
 from innspect.layers.diagonal import BatchNorm, Folded
 
 
@@ -19,53 +19,66 @@ def _matches(diagonal, axis):
 
 
 def fold(graph, keep, apart=frozenset()):
-    """A graph with every batch normalization folded that can be.
+    """The graph with every batch normalization folded that can be.
 
     Args:
-        graph: The graph; it is not changed.
+        graph: The graph.
         keep: Tensors that must stay.
-        apart: Affine nodes that nothing is folded into.
+        apart: Paths of affine nodes that nothing is folded into.
 
     Returns:
-        The new graph and a dict from each tensor that is gone to the tensor whose signal it now shares.
+        A `Rewritten`: each tensor that is gone shares its signal with the one before or after the normalization.
     """
-    nodes, gone = list(graph.nodes), {}
-    keep = set(keep)
-    for norm in [n for n in nodes if isinstance(n.view, BatchNorm)]:
-        consumers = Graph(nodes, graph.inputs, graph.outputs, {}, {}).consumers()
+    written, gone, keep = _Folding(graph), {}, set(keep)
+    for norm in [n for n in graph.nodes if isinstance(n.view, BatchNorm)]:
         before, after = norm.inputs[0], norm.outputs[0]
-        source = before.producer
-        if (
-            source is not None
-            and source.kind == "affine"
-            and source not in apart
-            and source.view.folds_outputs
-            and _matches(norm.view, source.view.output_axis)
-            and len(consumers[before]) == 1
-            and before not in keep
-        ):
-            _substitute(nodes, source, norm, Folded(source.view, norm.view, after=True), source.args, [after])
+        source, target = written.made.get(before), written.only_reader(after)
+        alone = written.only_reader(before) is norm and before not in keep
+        if alone and _takes_in(source, norm, apart, outputs=True):
+            view = Folded(source.view, norm.view, after=True)
+            written.replace(source, norm, _folded(source, norm, view, outputs=norm.outputs), at=norm)
             gone[before] = after
-            continue
-        readers = consumers.get(after, [])
-        if len(readers) == 1 and after not in keep:
-            target = readers[0][0]
-            foldable = target.kind == "affine" and target not in apart and target.view.folds_inputs
-            if foldable and _matches(norm.view, target.view.input_axis):
-                _substitute(nodes, target, norm, Folded(target.view, norm.view, after=False), norm.args, target.outputs)
-                gone[after] = before
-    return replace(graph, nodes=nodes), gone
+        elif after not in keep and _takes_in(target, norm, apart, outputs=False):
+            view = Folded(target.view, norm.view, after=False)
+            written.replace(target, norm, _folded(target, norm, view, args=norm.args), at=target)
+            gone[after] = before
+    return Rewritten(replace(graph, nodes=[n for n in written.slots.values() if n is not None]), gone)
 
 
-def _substitute(nodes, affine, norm, view, args, outputs):
-    folded = Node(affine.path, "affine", view, args, {}, outputs, affine.layer, view, affine.operation)
-    folded.variables = [*affine.variables, *norm.layer.variables]
-    nodes[nodes.index(affine)] = folded
-    nodes.remove(norm)
-    if outputs[0] is not affine.outputs[0]:  # the readers of the normalization come after it: keep the order
-        nodes.remove(folded)
-        nodes.insert(_first_reader(nodes, outputs[0]), folded)
+def _takes_in(node, norm, apart, outputs):
+    """Whether an affine node, if it is one, can take in a normalization of its outputs, or of its inputs."""
+    if node is None or node.kind != "affine" or node.path in apart:
+        return False
+    view = node.view
+    axis = view.output_axis if outputs else view.input_axis
+    return (view.folds_outputs if outputs else view.folds_inputs) and _matches(norm.view, axis)
 
 
-def _first_reader(nodes, tensor):
-    return next((i for i, n in enumerate(nodes) if tensor in n.inputs), len(nodes))
+def _folded(affine, norm, view, **changes):
+    reads = (*affine.variables, *norm.layer.variables)
+    return replace(affine, function=view, view=view, kwargs={}, reads=reads, **changes)
+
+
+class _Folding:
+    """A graph while it is folded: what stands in the place of each node, who makes and who reads a tensor."""
+
+    def __init__(self, graph):
+        self.slots, self._slot = {n: n for n in graph.nodes}, {n: n for n in graph.nodes}
+        self.made = dict(graph.producers)
+        self._reading = {t: [reader for reader, _ in pairs] for t, pairs in graph.consumers.items()}
+
+    def only_reader(self, tensor):
+        """The node that reads a tensor, where there is but one."""
+        readers = self._reading.get(tensor, ())
+        return readers[0] if len(readers) == 1 else None
+
+    def replace(self, affine, norm, folded, at):
+        """Put `folded` in the place of two nodes, where one of them was."""
+        place = self._slot[at]
+        for node in (affine, norm):
+            self.slots[self._slot.pop(node)] = None
+        self.slots[place] = folded
+        self._slot[folded] = place
+        for tensor in folded.inputs:
+            self._reading[tensor] = [folded if n in (affine, norm) else n for n in self._reading[tensor]]
+        self.made.update(dict.fromkeys(folded.outputs, folded))

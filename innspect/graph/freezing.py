@@ -15,6 +15,7 @@ from keras import layers as L
 from keras import ops
 
 from innspect import backend
+from innspect.graph.activity import narrowed
 from innspect.graph.heads import is_head
 from innspect.graph.ir import Ref, live
 
@@ -25,112 +26,84 @@ _QUOTIENTS = {"Divide", "TrueDivide", "DivideNoNan"}
 
 def freeze(graph, attention=False):
     """The graph with the scale of every normalization constant, and with `attention` every softmax but the head."""
-    consumers = graph.consumers()
-    frozen = {n for n in graph.nodes if _is_scale(n, consumers)}
+    frozen = {n for n in graph.nodes if _is_scale(graph, n)}
     if attention:
-        heads = {t.producer for t in graph.outputs if is_head(t.producer)}
+        heads = {n for n in map(graph.producer, graph.outputs) if is_head(n)}
         frozen |= {n for n in graph.nodes if n.kind == "softmax" and n not in heads}
     nodes = [_stopped(n) if n in frozen else _with_frozen_scale(n) for n in graph.nodes]
-    graph = replace(graph, nodes=nodes)
-    _mark(graph)
-    return graph
-
-
-def _copy(node, **changes):
-    made = replace(node, **changes)
-    made.variables = node.variables
-    return made
+    return narrowed(replace(graph, nodes=nodes), _settled)
 
 
 def _stopped(node):
     function = node.function
     stopped = lambda *args, **kwargs: backend.stop_gradient(function(*args, **kwargs))  # noqa: E731
-    return _copy(node, kind="constant", function=stopped)
+    return replace(node, kind="constant", function=stopped)
 
 
-# ---------------------------------------------------------------------- which tensors a signal still flows through
-def _mark(graph):
-    """Make constant what depends on the inputs through frozen nodes only, or leads to frozen nodes only."""
-    for node in graph.nodes:
-        live = node.kind != "constant" and bool(node.active_inputs)
-        for tensor in node.outputs:
-            tensor.active = tensor.active and live
-    reached = set(graph.outputs)
-    for node in reversed(graph.nodes):
-        for tensor in node.outputs:
-            tensor.active = tensor.active and tensor in reached
-        if node.kind != "constant" and any(t.active for t in node.outputs):
-            reached.update(node.inputs)
-        else:
-            node.kind = "constant"
-    for node in graph.nodes:
-        _settle(node)
-
-
-def _settle(node):
+def _settled(node):
     """With one operand left, a product of operands is a linear map."""
     active = node.active_inputs
     if len(active) != 1 or node.kind == "constant":
-        return
-    if node.kind in ("product", "bilinear") or (
-        node.operation in _QUOTIENTS and isinstance(node.args[0], Ref) and node.args[0].tensor.active
-    ):
-        node.kind = "sum"
+        return node
+    divides = node.operation in _QUOTIENTS and isinstance(node.args[0], Ref) and active[0] == 0
+    return replace(node, kind="sum") if node.kind in ("product", "bilinear") or divides else node
 
 
 # ---------------------------------------------------------------------- hand-written normalizations
-def _is_scale(node, consumers):
+def _is_scale(graph, node):
     """A root of an average of the input, or the sum of what it divides, that is only multiplied with or divided by."""
-    if not any(t.active for t in node.outputs):
+    if not any(t in graph.active for t in node.outputs):
         return False
     if node.operation in ("Sum", "Mean"):
-        return _divides_what_it_adds(node, node.outputs[0], consumers)
+        return _divides_what_it_adds(graph, node)
     if node.operation not in _ROOTS:
         return False
     if node.operation == "Power" and not any(abs(leaf) == 0.5 for leaf in node.args if isinstance(leaf, float)):
         return False
-    return _of_an_average(node) and _only_scales(node, consumers)
+    return _of_an_average(graph, node) and _only_scales(graph, node)
 
 
-def _divides_what_it_adds(node, tensor, consumers):
+def _divides_what_it_adds(graph, node):
     """Whether all that is done with a sum is to divide by it what was added, or that of which the sizes were."""
     added = node.inputs[0]
-    sized = added.producer is not None and added.producer.operation in ("Absolute", "Abs")
-    parts = {added, *(added.producer.inputs if sized else ())}
+    maker = graph.producer(added)
+    sized = maker is not None and maker.operation in ("Absolute", "Abs")
+    parts = {added, *(maker.inputs if sized else ())}
 
     def divides(reader, tensor):
         if reader.operation in _QUOTIENTS and len(reader.active_inputs) == 2:
             return reader.args[1].tensor is tensor and reader.args[0].tensor in parts
         passes = reader.kind in ("reindex", "sum", "winner", "pass") and len(reader.active_inputs) == 1
-        return passes and bool(consumers.get(reader.outputs[0])) and every(reader.outputs[0])
+        return passes and every(reader.outputs[0])
 
     def every(tensor):
-        return all(divides(reader, tensor) for reader, _ in consumers.get(tensor, ()))
+        readers = graph.readers(tensor)
+        return bool(readers) and all(divides(reader, tensor) for reader, _ in readers)
 
-    return bool(consumers.get(tensor)) and every(tensor)
+    return every(node.outputs[0])
 
 
-def _of_an_average(node):
+def _of_an_average(graph, node):
     while node is not None:
         if node.operation in _REDUCTIONS:
             return True
-        active = [t for t in node.inputs if t.active]
-        node = active[0].producer if len(active) == 1 else None
+        active = [t for t in node.inputs if t in graph.active]
+        node = graph.producer(active[0]) if len(active) == 1 else None
     return False
 
 
-def _only_scales(node, consumers):
-    readers = [(reader, t) for t in node.outputs for reader, _ in consumers.get(t, ())]
-    return bool(readers) and all(_scales(reader, tensor, consumers) for reader, tensor in readers)
+def _only_scales(graph, node):
+    readers = [(reader, t) for t in node.outputs for reader, _ in graph.readers(t)]
+    return bool(readers) and all(_scales(graph, reader, tensor) for reader, tensor in readers)
 
 
-def _scales(reader, tensor, consumers):
+def _scales(graph, reader, tensor):
     if reader.kind == "product":
         return True
     if reader.operation in _QUOTIENTS and len(reader.active_inputs) == 2:
         return isinstance(reader.args[1], Ref) and reader.args[1].tensor is tensor
     passes = reader.kind in ("pass", "reindex", "sum", "winner") and len(reader.active_inputs) == 1
-    return passes and _only_scales(reader, consumers)
+    return passes and _only_scales(graph, reader)
 
 
 # ---------------------------------------------------------------------- normalization layers and operations
@@ -138,7 +111,7 @@ def _with_frozen_scale(node):
     if node.kind != "normalization":
         return node
     make = _LAYERS.get(type(node.layer)) or _inherited(node.layer) or _OPERATIONS.get(node.operation)
-    return node if make is None else _copy(node, kind="sum", function=make(node))
+    return node if make is None else replace(node, kind="sum", function=make(node))
 
 
 def _inherited(layer):

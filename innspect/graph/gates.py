@@ -10,23 +10,24 @@ as a matrix product.
 _GATES = {"Sigmoid", "HardSigmoid"}
 
 
-def gates(node, softmax=True):
+def gates(graph, node, softmax=True):
     """Positions of the gates among the operands of a product; empty where all operands are gates.
 
     Args:
+        graph: The graph.
         node: A node of kind "product".
         softmax: Whether a softmax makes a gate.
     """
     active = node.active_inputs
-    found = [p for p in active if _is_gate(node.inputs[p].producer, softmax)]
+    found = [p for p in active if _is_gate(graph, graph.producer(node.inputs[p]), softmax)]
     return found if len(found) < len(active) else []
 
 
-def _is_gate(node, softmax):
+def _is_gate(graph, node, softmax):
     while node is not None and node.kind == "reindex" and len(node.active_inputs) == 1:
-        node = node.inputs[node.active_inputs[0]].producer
+        node = graph.producer(node.inputs[node.active_inputs[0]])
     if node is None:
         return False
     if node.operation == "Subtract" and isinstance(node.args[0], int | float) and node.args[0] == 1:
-        return _is_gate(node.inputs[0].producer, softmax)  # what a gate leaves of the rest
+        return _is_gate(graph, graph.producer(node.inputs[0]), softmax)  # what a gate leaves of the rest
     return node.operation in _GATES or (softmax and node.kind == "softmax")

@@ -5,7 +5,7 @@ def is_head(node):
     return node is not None and (node.kind == "softmax" or node.operation in ("Sigmoid", "LogSoftmax"))
 
 
-def without_head(tensor):
+def without_head(graph, tensor):
     """The logits behind `tensor`, or `tensor` itself where it is not the output of a softmax or sigmoid."""
-    node = tensor.producer
+    node = graph.producer(tensor)
     return node.inputs[0] if is_head(node) else tensor

@@ -10,14 +10,25 @@ operation. Its `kind` is the noun of the theory that the rules are chosen by:
     winner         one input wins: maxima and minima
     product        elementwise product of several tensors
     bilinear       matrix product of two tensors
+    quotient       of two tensors
     softmax, normalization, embedding, recurrent
     opaque         anything else: it has a gradient, but no rule
     constant       does not depend differentiably on the model's inputs
+
+Nothing is written to a graph, a node or a tensor once it is made. A tensor is a name that graphs share; what makes it,
+who reads it and whether a signal flows through it are a graph's to say. A pass returns another graph.
 """
 
-from dataclasses import dataclass, field
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import keras
+
+KINDS = frozenset(
+    "affine reindex sum pass winner product quotient bilinear softmax normalization embedding recurrent opaque constant".split()
+)
 
 _HALF = ("float16", "bfloat16")
 
@@ -54,48 +65,62 @@ def _as_declared(y, dtype):
     return keras.ops.cast(y, dtype) if _BITS.get(given, 64) < _BITS[dtype] else y
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Tensor:
     """A value between nodes. `shape` has None where an axis is not known before the input is."""
 
     shape: tuple
     dtype: str
-    producer: "Node | None" = None
-    active: bool = False  # depends on the model's inputs, differentiably
-
-    def __repr__(self):
-        return f"Tensor({self.shape}, {self.dtype}, from {self.producer.path if self.producer else 'an input'})"
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Ref:
     """The place of a tensor among a node's arguments."""
 
     tensor: Tensor
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Node:
-    """One step of the graph: `function(*args, **kwargs)`, with a `Ref` wherever a tensor enters."""
+    """One step of the graph: `function(*args, **kwargs)`, with a `Ref` wherever a tensor enters.
+
+    Attributes:
+        path: Its name, unique in the graph.
+        kind: See above.
+        outputs: The tensors that it makes.
+        layer: The user's layer that it came from, if any.
+        view: The affine view, or what else the rules of this kind need.
+        operation: The name of the Keras operation or layer class.
+        active_inputs: Positions of the inputs that a signal can flow to.
+        reads: Variables that the function reads, besides those among the arguments.
+        inputs: The tensors among the arguments, in order.
+        variables: The variables that computing the node reads, less its layer's.
+    """
 
     path: str
     kind: str
     function: object
     args: tuple
     kwargs: dict
-    outputs: list
-    layer: object = None  # the user's layer this came from, if any
-    view: object = None  # the affine view, or what else the rules of this kind need
-    operation: str = ""  # the name of the Keras operation or layer class
-    inputs: list = field(init=False)
-    variables: list = field(init=False)  # those among the arguments
+    outputs: tuple
+    layer: object = None
+    view: object = None
+    operation: str = ""
+    active_inputs: tuple = ()
+    reads: tuple = ()
+    inputs: tuple = field(init=False)
+    variables: tuple = field(init=False)
 
     def __post_init__(self):
         leaves = keras.tree.flatten((self.args, self.kwargs))
-        self.inputs = [leaf.tensor for leaf in leaves if isinstance(leaf, Ref)]
-        self.variables = [leaf for leaf in leaves if isinstance(leaf, keras.Variable)]
-        for tensor in self.outputs:
-            tensor.producer = self
+        among = (leaf for leaf in leaves if isinstance(leaf, keras.Variable))
+        made = {
+            "outputs": tuple(self.outputs),
+            "inputs": tuple(leaf.tensor for leaf in leaves if isinstance(leaf, Ref)),
+            "variables": (*among, *self.reads),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
 
     def bind(self, values):
         """The arguments and keyword arguments of `function`, from the values of `inputs`."""
@@ -108,40 +133,70 @@ class Node:
         outputs = [y for y in keras.tree.flatten(self.function(*args, **kwargs)) if y is not None]
         return [_as_declared(y, t.dtype) for y, t in zip(outputs, self.outputs, strict=True)]
 
-    @property
-    def active_inputs(self):
-        """Positions of the inputs that a signal can flow to; what is kept whole sends none to integers, such as a mask."""
-        whole = self.kind in ("opaque", "recurrent")
-        return [i for i, t in enumerate(self.inputs) if t.active and not (whole and not is_float(t.dtype))]
+    def among(self, active):
+        """The node as it is where the tensors of `active` are those that a signal flows through."""
+        positions = active_positions(self, active)
+        return self if positions == self.active_inputs else replace(self, active_inputs=positions)
 
     def __repr__(self):
         return f"<{self.kind} {self.path}>"
 
 
-def channels_first(graph):
-    """Whether the layers of a graph hold the channels before the spatial axes."""
-    formats = (getattr(node.layer, "data_format", None) for node in graph.nodes)
-    return next((f for f in formats if f), "channels_last") == "channels_first"
+def active_positions(node, active):
+    """Positions of a node's inputs that are in `active`; what is kept whole sends no signal to integers, such as a mask."""
+    whole = node.kind in ("opaque", "recurrent")
+    return tuple(i for i, t in enumerate(node.inputs) if t in active and not (whole and not is_float(t.dtype)))
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Graph:
-    """A model as a flat list of nodes in the order of computation."""
+    """A model as a flat sequence of nodes in the order of computation.
 
-    nodes: list
-    inputs: list  # tensors
-    outputs: list  # tensors
-    paths: dict  # path of every layer of the model -> its output tensors, one list for each call
-    layers: dict  # path -> the user's layer
+    Attributes:
+        nodes: The nodes.
+        inputs, outputs: Tensors.
+        paths: Path of every layer of the model -> its output tensors, a tuple for each call.
+        layers: Path -> the user's layer.
+        active: The tensors that depend differentiably on the model's inputs.
+        producers: Tensor -> the node that makes it.
+        consumers: Tensor -> the (node, position) pairs that read it.
+    """
+
+    nodes: tuple
+    inputs: tuple
+    outputs: tuple
+    paths: Mapping = field(default_factory=dict)
+    layers: Mapping = field(default_factory=dict)
+    active: frozenset = frozenset()
     name: str = "model"
+    producers: Mapping = field(init=False)
+    consumers: Mapping = field(init=False)
 
-    def consumers(self):
-        """Tensor -> the (node, position) pairs that read it."""
-        table = {}
+    def __post_init__(self):
+        read: dict = {}
         for node in self.nodes:
             for position, tensor in enumerate(node.inputs):
-                table.setdefault(tensor, []).append((node, position))
-        return table
+                read.setdefault(tensor, []).append((node, position))
+        made = {
+            "nodes": tuple(self.nodes),
+            "inputs": tuple(self.inputs),
+            "outputs": tuple(self.outputs),
+            "active": frozenset(self.active),
+            "paths": _fixed(self.paths, lambda calls: tuple(map(tuple, calls))),
+            "layers": _fixed(self.layers, lambda layer: layer),
+            "producers": types.MappingProxyType({t: node for node in self.nodes for t in node.outputs}),
+            "consumers": types.MappingProxyType({t: tuple(pairs) for t, pairs in read.items()}),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+
+    def producer(self, tensor):
+        """The node that makes a tensor; None for an input."""
+        return self.producers.get(tensor)
+
+    def readers(self, tensor):
+        """The (node, position) pairs that read a tensor."""
+        return self.consumers.get(tensor, ())
 
     def variables(self):
         """Every variable that computing the graph may read, once."""
@@ -159,3 +214,38 @@ class Graph:
                 kept.append(node)
                 wanted.update(node.inputs)
         return kept[::-1]
+
+
+def _fixed(table, value):
+    if isinstance(table, types.MappingProxyType):  # of a graph that this one was made from
+        return table
+    return types.MappingProxyType({k: value(v) for k, v in table.items()})
+
+
+class Rewritten(NamedTuple):
+    """What a pass returns.
+
+    Attributes:
+        graph: The new graph.
+        moved: The tensors that it has no more -> those that carry their signals now.
+    """
+
+    graph: Graph
+    moved: Mapping = types.MappingProxyType({})
+
+    def then(self, rewrite, *args, **kwargs):
+        """What it is after another pass."""
+        graph, moved = rewrite(self.graph, *args, **kwargs)
+        return Rewritten(graph, types.MappingProxyType({**self.moved, **moved}))
+
+    def find(self, tensor):
+        """The tensor of the new graph that carries the signal of one of the old."""
+        while tensor in self.moved:
+            tensor = self.moved[tensor]
+        return tensor
+
+
+def channels_first(graph):
+    """Whether the layers of a graph hold the channels before the spatial axes."""
+    formats = (getattr(node.layer, "data_format", None) for node in graph.nodes)
+    return next((f for f in formats if f), "channels_last") == "channels_first"

@@ -4,8 +4,9 @@ import keras
 
 from innspect import backend
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.clone import Clone, input_structure
+from innspect.graph.clone import input_structure, open_model
 from innspect.graph.heads import is_head, without_head
+from innspect.graph.interpreter import Interpreter
 from innspect.graph.registry import lowers
 
 
@@ -20,11 +21,12 @@ class LogitsModel(keras.Model):
     def __init__(self, model, **kwargs):
         super().__init__(**{"name": f"{model.name}_logits", **kwargs})
         self.model = model
-        self._clone = Clone(model)
-        heads = [t.producer for t in self._clone.graph.outputs]
-        if not any(is_head(node) for node in heads):
+        self._opened = open_model(model)
+        graph = self._opened.graph
+        if not any(is_head(graph.producer(t)) for t in graph.outputs):
             raise NotAnalyzeableModelError(f"The model {model.name!r} ends in no softmax or sigmoid that could be taken off.")
-        self._logits = [without_head(t) for t in self._clone.graph.outputs]
+        self._logits = [without_head(graph, t) for t in graph.outputs]
+        self._run = Interpreter.of(graph, *self._logits)
         self.built = True
 
     @property
@@ -33,10 +35,7 @@ class LogitsModel(keras.Model):
         return input_structure(self.model)
 
     def call(self, inputs, training=None):
-        env = dict(zip(self._clone.graph.inputs, keras.tree.flatten(inputs), strict=True))
-        for node in self._clone.graph.ancestors(self._logits):
-            env.update(zip(node.outputs, node(*[env[t] for t in node.inputs]), strict=True))
-        outputs = [env[t] for t in self._logits]
+        outputs = self._run(keras.tree.flatten(inputs))
         return outputs[0] if len(outputs) == 1 else outputs
 
     def compute_output_spec(self, inputs, training=None):
@@ -67,4 +66,4 @@ def model_wo_softmax(model):
         NotAnalyzeableModelError: The model ends in no softmax or sigmoid.
     """
     with backend.inference():
-        return LogitsModel(model)
+        return LogitsModel(open_model(model).model)

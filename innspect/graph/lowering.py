@@ -39,7 +39,7 @@ def _lower_affine(view_class):
 
 lowers(L.Dense)(_lower_affine(affine.Dense))
 lowers(L.EinsumDense)(_lower_affine(affine.EinsumDense))
-lowers(L.Conv1D, L.Conv2D, L.Conv3D)(_lower_affine(affine.Conv))
+lowers(L.Conv1D, L.Conv2D, L.Conv3D, computing=("convolution_op",))(_lower_affine(affine.Conv))
 lowers(L.DepthwiseConv1D, L.DepthwiseConv2D)(_lower_affine(affine.DepthwiseConv))
 lowers(L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)(_lower_affine(affine.ConvTranspose))
 
@@ -75,6 +75,9 @@ def _embedding(trace, layer, ids):
         return widened(ops.take(layer.embeddings, ids, axis=0))
 
     return trace.emit("embedding", look_up, ids, spec=_spec(layer, ids), layer=layer, operation="Embedding")
+
+
+_MERGING = ("_merge_function",)
 
 
 def _merge(kind, function):
@@ -115,12 +118,12 @@ def _smallest(*xs):
     return result
 
 
-lowers(L.Add)(_merge("sum", _total))
-lowers(L.Subtract)(_merge("sum", lambda a, b: a - b))
-lowers(L.Average)(_merge("sum", lambda *xs: _total(*xs) / len(xs)))
-lowers(L.Multiply)(_merge("product", _product))
-lowers(L.Maximum)(_merge("winner", _largest))
-lowers(L.Minimum)(_merge("winner", _smallest))
+lowers(L.Add, computing=_MERGING)(_merge("sum", _total))
+lowers(L.Subtract, computing=_MERGING)(_merge("sum", lambda a, b: a - b))
+lowers(L.Average, computing=_MERGING)(_merge("sum", lambda *xs: _total(*xs) / len(xs)))
+lowers(L.Multiply, computing=_MERGING)(_merge("product", _product))
+lowers(L.Maximum, computing=_MERGING)(_merge("winner", _largest))
+lowers(L.Minimum, computing=_MERGING)(_merge("winner", _smallest))
 
 
 def _kept_whole(kind):

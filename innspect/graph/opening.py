@@ -11,17 +11,19 @@ import keras
 from keras import layers as L
 from keras import ops
 
-from innspect.graph.ir import Node, Ref, Tensor, live
+from innspect.graph.ir import Node, Ref, Rewritten, Tensor, live
 
 
 def open_normalizations(graph):
     """The graph with layer, root-mean-square and group normalizations replaced by their steps."""
-    nodes = []
+    nodes, active = [], set(graph.active)
     for node in graph.nodes:
         steps = _STEPS.get(type(node.layer)) if node.kind == "normalization" else None
         steps = _unit_normalization if node.operation == "Normalize" else steps
-        nodes += (steps(node) if steps else None) or [node]
-    return replace(graph, nodes=nodes)
+        made = (steps(node) if steps else None) or [node]
+        active.update(t for step in made[:-1] for t in step.outputs)
+        nodes += made
+    return Rewritten(replace(graph, nodes=nodes, active=active))
 
 
 class _Writer:
@@ -32,9 +34,10 @@ class _Writer:
 
     def emit(self, kind, operation, function, *tensors, shape=None, last=False):
         first = tensors[0]
-        made = self.node.outputs if last else [Tensor(first.shape if shape is None else shape, first.dtype, active=True)]
+        made = self.node.outputs if last else (Tensor(first.shape if shape is None else shape, first.dtype),)
         path = self.node.path if last else f"{self.node.path}/{operation.lower()}"
-        step = Node(path, kind, function, tuple(Ref(t) for t in tensors), {}, made, self.node.layer, None, operation)
+        args, every = tuple(Ref(t) for t in tensors), tuple(range(len(tensors)))
+        step = Node(path, kind, function, args, {}, made, self.node.layer, None, operation, active_inputs=every)
         self.nodes.append(step)
         return made[0]
 

@@ -1,7 +1,7 @@
 """What kind of node a Keras operation is: the table behind models written with `keras.ops`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 from keras import ops
@@ -34,6 +34,8 @@ _KINDS = {
     "Heaviside",
 }
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+
+OPERATIONS = frozenset(_KIND_OF)  # the names of those whose kind is known
 
 _WINDOWS = ("MaxPool", "AdaptiveMaxPool")
 
@@ -116,20 +118,21 @@ def _rectifier(operation, name):
 
 
 def settle(node):
-    """Make the kind precise now that it is known which operands depend on the model's inputs."""
+    """The node with its precise kind, now that it is known which operands depend on the model's inputs."""
     active = node.active_inputs
     if node.kind == "constant":
-        return
+        return node
     if node.kind == "pass" and len(active) > 1:
-        node.kind = "opaque"  # such as x ** y
-    elif node.kind in ("product", "quotient", "bilinear") and len(active) == 1:
-        _settle_linear(node, active[0])
-    elif node.kind == "quotient" or (node.kind == "bilinear" and "Conv" in node.operation):
-        node.kind = "opaque"
-    elif node.kind == "winner" and len(active) == 1 and node.view is None and node.operation not in _WINDOWS:
-        node.kind = "pass"  # an elementwise maximum with a constant
-        if node.operation == "Maximum" and any(_is_zero(leaf) for leaf in node.args):
-            node.view, node.operation = Rectifier(), "Relu"
+        return replace(node, kind="opaque")  # such as x ** y
+    if node.kind in ("product", "quotient", "bilinear") and len(active) == 1:
+        return _settled_linear(node, active[0])
+    if node.kind == "quotient" or (node.kind == "bilinear" and "Conv" in node.operation):
+        return replace(node, kind="opaque")
+    if node.kind == "winner" and len(active) == 1 and node.view is None and node.operation not in _WINDOWS:
+        # an elementwise maximum with a constant
+        rectifies = node.operation == "Maximum" and any(_is_zero(leaf) for leaf in node.args)
+        return replace(node, kind="pass", **({"view": Rectifier(), "operation": "Relu"} if rectifies else {}))
+    return node
 
 
 def _is_zero(leaf):
@@ -152,19 +155,16 @@ def _reshaping(operation):
     return call
 
 
-def _settle_linear(node, position):
+def _settled_linear(node, position):
     """One active operand: the operation is linear in it, unless it divides by it."""
     reference = [r for r in keras.tree.flatten((node.args, node.kwargs)) if isinstance(r, Ref)][position]
     if node.kind == "quotient" and reference is not node.args[0]:
-        node.kind = "pass" if node.outputs[0].shape == node.inputs[position].shape else "opaque"
-        return
+        return replace(node, kind="pass" if node.outputs[0].shape == node.inputs[position].shape else "opaque")
     constants = [a for a in node.args if not isinstance(a, Ref)]
     if node.kind == "bilinear" and len(node.args) == 2 and len(constants) == 1 and not node.kwargs:
         first, function = isinstance(node.args[0], Ref), node.function
         call = function if first else (lambda x, kernel: function(kernel, x))
         family = "convolution" if "Conv" in node.operation else "dense"
-        node.view = ConstantMatrix(call, constants[0], family)
-        node.kind, node.function, node.args = "affine", node.view, (reference,)
-        node.inputs = [reference.tensor]
-        return
-    node.kind = "sum"
+        view = ConstantMatrix(call, constants[0], family)
+        return replace(node, kind="affine", function=view, view=view, args=(reference,), reads=node.variables)
+    return replace(node, kind="sum")

@@ -1,18 +1,62 @@
 """Which layer is lowered how: the table that `register_reverse_mapping` writes to."""
 
-_LOWERINGS: dict = {}
+import keras
+
+_LOWERINGS: dict = {}  # layer class -> (lowering, names of what it computes with)
 _OPENINGS: dict = {}  # by the name of a Keras operation's class
+_changes = 0
 
-# A subclass keeps its parent's mapping only where it computes with its parent's methods.
-_COMPUTING = ("call", "convolution_op", "_merge_function", "kernel")
+# A subclass keeps its parent's mapping only where it computes with its parent's methods and properties.
+_COMPUTING = ("call", "convolution_op", "_merge_function", "kernel", "embeddings")
 
 
-def lowers(*layer_classes):
-    """Register a function `(trace, layer, *call_arguments) -> symbolic outputs` for layer classes."""
+def computing(cls, *more):
+    """The names of what a class computes with.
+
+    Args:
+        cls: The class.
+        *more: Names that it must have, private ones of Keras among them.
+
+    Raises:
+        ImportError: It has not: this release of Keras is built otherwise.
+    """
+    for name in more:
+        if not hasattr(cls, name):
+            raise ImportError(
+                f"innspect needs to know what {cls.__name__} computes with, and Keras {keras.__version__} has no "
+                f"{cls.__name__}.{name}. Install a release of Keras that this version of innspect was tried with."
+            )
+    return tuple({*more, *(name for name in _COMPUTING if hasattr(cls, name))})
+
+
+def computes_as(own, known, names):
+    """Whether a class computes with the methods of a known one."""
+    return all(getattr(own, name) is getattr(known, name) for name in names)
+
+
+def version():
+    """What changes when layers or operations are registered."""
+    return _changes
+
+
+def _registered(cls, lowering, *more):
+    global _changes
+    _LOWERINGS[cls] = lowering, computing(cls, *more)
+    if not cls.__module__.startswith("innspect."):  # whose own are registered once and for all
+        _changes += 1
+
+
+def lowers(*layer_classes, computing=()):
+    """Register a function `(trace, layer, *call_arguments) -> symbolic outputs` for layer classes.
+
+    Args:
+        *layer_classes: The classes.
+        computing: Names of methods of theirs, besides `call`, that a subclass must not change.
+    """
 
     def register(function):
         for layer_class in layer_classes:
-            _LOWERINGS[layer_class] = function
+            _registered(layer_class, function, *computing)
         return function
 
     return register
@@ -23,8 +67,9 @@ def find_lowering(layer):
     own = type(layer)
     for base in own.__mro__:
         if base in _LOWERINGS:
-            same = all(getattr(own, name, None) is getattr(base, name, None) for name in _COMPUTING)
-            return _LOWERINGS[base] if same else None
+            lowering, names = _LOWERINGS[base]
+            by_itself = any(name in vars(layer) for name in names)  # such as a `call` that was wrapped
+            return lowering if computes_as(own, base, names) and not by_itself else None
     return None
 
 
@@ -72,8 +117,6 @@ def register_reverse_mapping(layer_class, *, rule=None, gradient_rule=None, kind
         >>> innspect.register_reverse_mapping(MyActivation, kind="pass")
         >>> innspect.register_reverse_mapping(MyGate, rule=MyGateRule())
     """
-    import keras
-
     if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
         raise TypeError(f"`layer_class` must be a subclass of `keras.layers.Layer`. Received: {layer_class!r}")
     kinds = ("pass", "reindex", "sum", "affine")
@@ -83,7 +126,7 @@ def register_reverse_mapping(layer_class, *, rule=None, gradient_rule=None, kind
         raise ValueError(f"`view` goes with kind='affine', and only with it. Received: kind={kind!r}, view={view!r}")
     if lower is None and kind is None and rule is None and gradient_rule is None:
         raise ValueError("Give a `rule`, a `kind` or a `lower` function. Received: none of them")
-    _LOWERINGS[layer_class] = lower or _kept_whole(rule, gradient_rule, kind, view)
+    _registered(layer_class, lower or _kept_whole(rule, gradient_rule, kind, view))
 
 
 def _kept_whole(rule, gradient_rule, kind, view):

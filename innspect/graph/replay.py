@@ -20,11 +20,12 @@ import keras
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph import operations
+from innspect.graph.activity import activated
 from innspect.graph.calls import Bound, Call, call_arguments, called, has_symbols, untouched
 from innspect.graph.encoding import keep_numbers
 from innspect.graph.heads import without_head
 from innspect.graph.intercepting import CannotOpen, intercepting
-from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen
+from innspect.graph.ir import Graph, Node, Ref, Tensor, widen
 from innspect.graph.lengths import known_lengths, with_lengths
 from innspect.graph.reading import reading
 from innspect.graph.registry import find_lowering, find_opening
@@ -38,6 +39,7 @@ class Trace:
         self.nodes, self.paths, self.layers = [], {}, {}
         self.unopened = {}  # path of a leaf -> why it could not be opened
         self._tensors = {}  # id of a symbolic tensor -> (that tensor, ours)
+        self._producers = {}
         self._stack, self._used = [], set()
         self.asking = False  # whether a layer is asked for its outputs' shapes, which a backend may find with placeholders
 
@@ -56,8 +58,12 @@ class Trace:
     def before_head(self, symbol):
         """The symbolic tensor that the softmax or sigmoid behind `symbol` reads, or `symbol` itself."""
         tensor = self.tensor(symbol)
-        logits = written_softmax(tensor.producer) or without_head(tensor)
+        logits = written_softmax(self, self.producer(tensor)) or without_head(self, tensor)
         return next(known for known, ours in self._tensors.values() if ours is logits)
+
+    def producer(self, tensor):
+        """The node that makes a tensor; None for an input."""
+        return self._producers.get(tensor)
 
     def _refer(self, structure):
         return keras.tree.map_structure(
@@ -77,7 +83,9 @@ class Trace:
         for symbol, ours in zip(keras.tree.flatten(symbols), outputs, strict=True):
             self._tensors[id(symbol)] = (symbol, ours)
         path = self._unique("/".join([*self._stack, *([name] if name else [])]) or "output")
-        self.nodes.append(Node(path, kind, function, args, kwargs, outputs, layer, view, operation))
+        node = Node(path, kind, function, args, kwargs, outputs, layer, view, operation)
+        self.nodes.append(node)
+        self._producers.update(dict.fromkeys(outputs, node))
         return symbols
 
     def _unique(self, path):
@@ -252,11 +260,7 @@ def replay(model, input_specs):
     outputs = [trace.tensor(y) for y in keras.tree.flatten(result["outputs"])]
     inputs = [trace.tensor(x) for x in result["inputs"]]
     graph = Graph(trace.nodes, inputs, outputs, trace.paths, trace.layers, model.name)
-    graph = put_together(graph)
-    keep_numbers(graph)
-    _mark_active(graph)
-    for node in graph.nodes:
-        operations.settle(node)
+    graph = put_together(graph).then(keep_numbers).then(activated, operations.settle).graph
     return graph, trace.unopened, result["outputs"]
 
 
@@ -266,19 +270,6 @@ def _open_model(trace, model, symbols):
     if lowering is not None:
         return lowering(trace, model, *call.args, **call.kwargs)
     return trace.opened(model, call)
-
-
-def _mark_active(graph):
-    """Mark what depends differentiably on the inputs; the rest are constants of the rules."""
-    for tensor in graph.inputs:
-        tensor.active = True
-    for node in graph.nodes:
-        depends = bool(node.active_inputs) and node.kind != "constant"
-        integral = node.kind in ("reindex", "pass")  # ids on their way to an Embedding
-        for tensor in node.outputs:
-            tensor.active = depends and (is_float(tensor.dtype) or (integral and "int" in tensor.dtype))
-        if not any(t.active for t in node.outputs):
-            node.kind = "constant"
 
 
 def _name_of(function):

@@ -26,7 +26,7 @@ def _item(trace, operation, x, key):
 
 def _still(trace, x, name):
     """`x` as a constant."""
-    if not isinstance(x, keras.KerasTensor) or getattr(trace.tensor(x).producer, "kind", None) == "constant":
+    if not isinstance(x, keras.KerasTensor) or getattr(trace.producer(trace.tensor(x)), "kind", None) == "constant":
         return x
     return trace.emit("constant", ops.copy, x, name=name, operation="Copy")
 

@@ -1,10 +1,14 @@
 """Rules and reverse-mapping layers: the two nouns that every method is made of."""
 
 import numbers
+from dataclasses import dataclass
 
 from keras import ops
 
 from innspect import backend
+from innspect.errors import PlainKeyError, suggest
+
+_NAMED: dict = {}  # innspect's own rules, by the names that files have for them
 
 
 class Rule:
@@ -17,14 +21,21 @@ class Rule:
         form: "relevance" where the signal is R itself, "gradient" where it is a (modified) gradient.
         support: "input" where an input of zero gets nothing, since every message has it as a factor; "output" where an
             input of zero gets nothing if an output of zero does; None where neither holds.
+        kinds: The kinds of nodes that it is for, such as ("affine",); None for any.
         gates: True for a rule of affine layers that applies `layer.gate` to its outputs: the ReLU that follows may
             then be merged into the layer, and the rule needs no stored pre-activation.
     """
 
     form = "relevance"
     support: str | None = None
+    kinds: tuple | None = None
     gates = False
     needs_bounds = False
+
+    def __init_subclass__(cls, rule_name=None, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("innspect."):
+            _NAMED[rule_name or cls.__name__] = cls
 
     def forward(self, layer, inputs):
         """Compute the layer.
@@ -58,6 +69,20 @@ class Rule:
         return f"{type(self).__name__}({settings})"
 
 
+def named_rule(name):
+    """The class of a rule of innspect's own."""
+    if name not in _NAMED:
+        raise PlainKeyError(f"There is no rule {name!r}. {suggest(name, _NAMED)}")
+    return _NAMED[name]
+
+
+def name_of_rule(cls):
+    """What a file calls a class of rules: innspect's own by name, others by their module."""
+    known = next((name for name, rule in _NAMED.items() if rule is cls), None)
+    return known or f"{cls.__module__}:{cls.__qualname__}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class ReverseLayer:
     """One node of the cloned graph with the rule that answers for it in the backward pass.
 
@@ -67,14 +92,24 @@ class ReverseLayer:
         nonnegative: True where the input is proven to be >= 0.
         gated: True where a ReLU follows and relevance can only be where it is open. The ReLU is then part of this
             layer: its outputs are those of the ReLU.
-        bounds: For rules with `needs_bounds`: the lowest and highest value of each input entry.
+        outputs: The tensors that it makes: the node's, or those of the ReLU.
+        bounds: For rules with `needs_bounds`, while the model runs: the lowest and highest value of each input entry.
     """
 
-    def __init__(self, node, rule, nonnegative=False, gated=False, outputs=None, paths=()):
-        self.node, self.rule = node, rule
-        self.nonnegative, self.gated = nonnegative, gated
-        self.inputs, self.outputs = node.inputs, outputs or node.outputs
-        self.paths = paths
+    node: object
+    rule: Rule
+    nonnegative: bool = False
+    gated: bool = False
+    outputs: tuple = ()
+    bounds: tuple | None = None
+
+    def __post_init__(self):
+        if not self.outputs:
+            object.__setattr__(self, "outputs", self.node.outputs)
+
+    @property
+    def inputs(self):
+        return self.node.inputs
 
     @property
     def path(self):

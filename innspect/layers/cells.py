@@ -17,6 +17,7 @@ from keras import layers as L
 
 from innspect import backend
 from innspect.graph.ir import live
+from innspect.graph.registry import computes_as, computing
 
 
 class Cell:
@@ -122,8 +123,12 @@ class GRU(Cell):
         return [new], {"given": given, "pre": pre, "kept": kept, "made": made, "sum": new, **saved}
 
 
-_VIEWS = {L.SimpleRNNCell: SimpleRNN, L.LSTMCell: LSTM, L.GRUCell: GRU}
-_COMPUTING = ("call", "_compute_carry_and_output", "_compute_carry_and_output_fused")
+# cell -> (its view, names of what it computes with)
+_VIEWS = {
+    L.SimpleRNNCell: (SimpleRNN, computing(L.SimpleRNNCell)),
+    L.LSTMCell: (LSTM, computing(L.LSTMCell, "_compute_carry_and_output", "_compute_carry_and_output_fused")),
+    L.GRUCell: (GRU, computing(L.GRUCell)),
+}
 _NOT_ELEMENTWISE = (activations.softmax, activations.log_softmax)
 
 
@@ -132,10 +137,8 @@ def view_cells(cell):
     if isinstance(cell, L.StackedRNNCells) and type(cell).call is L.StackedRNNCells.call:
         views = [view_cells(each) for each in cell.cells]
         return None if None in views else [view for each in views for view in each]
-    for known, view in _VIEWS.items():
-        same = isinstance(cell, known) and all(
-            getattr(type(cell), name, None) is getattr(known, name, None) for name in _COMPUTING
-        )
+    for known, (view, names) in _VIEWS.items():
+        same = isinstance(cell, known) and computes_as(type(cell), known, names)
         if same and cell.activation not in _NOT_ELEMENTWISE:
             return [view(cell)]
     return None

@@ -5,46 +5,17 @@ and keeps nothing. The *tail* is the rest, a graph of its own whose inputs are t
 hands over; only there signals flow. A gradient at a late layer so costs little more than the forward pass.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from innspect.graph.ir import Graph
+from innspect.graph.interpreter import Interpreter
 from innspect.layers.program import Program
-
-
-class Evaluation:
-    """Nodes that are only computed, from the values of some tensors to those of others.
-
-    Args:
-        nodes: In the order of computation.
-        inputs: Tensors whose values are given.
-        outputs: Tensors whose values are wanted.
-    """
-
-    def __init__(self, nodes, inputs, outputs):
-        self.nodes, self.inputs, self.outputs = nodes, inputs, outputs
-        self._wanted = set(outputs)
-        self._last_use = {t: i for i, node in enumerate(nodes) for t in node.inputs}
-
-    @classmethod
-    def of(cls, graph, *outputs):
-        """The evaluation of `outputs` from the inputs of `graph`."""
-        return cls(graph.ancestors(outputs), graph.inputs, list(outputs))
-
-    def __call__(self, values):
-        env = dict(zip(self.inputs, values, strict=True))
-        for index, node in enumerate(self.nodes):
-            env.update(zip(node.outputs, node(*[env[t] for t in node.inputs]), strict=True))
-            for tensor in node.inputs:
-                if self._last_use[tensor] == index and tensor not in self._wanted:
-                    env.pop(tensor, None)
-        return [env[t] for t in self.outputs]
 
 
 def split(graph, output, tensors):
     """Cut the ancestors of `output` at `tensors`.
 
     Returns:
-        The nodes of the stem, in order, and the tail: a `Graph` from `tensors` and what else the stem makes to `output`.
+        The nodes of the stem, in order, and the tail: a graph from `tensors` and what else the stem makes to `output`.
     """
     moved, stem, tail = set(tensors), [], []
     for node in graph.ancestors([output]):
@@ -56,7 +27,7 @@ def split(graph, output, tensors):
     made = {t for node in tail for t in node.outputs}
     read = [*tensors, *(t for node in tail for t in node.inputs), output]
     handed = [t for t in dict.fromkeys(read) if t not in made]
-    return stem, Graph(tail, handed, [output], {}, {}, graph.name)
+    return stem, replace(graph, nodes=tail, inputs=handed, outputs=[output])
 
 
 @dataclass
@@ -75,20 +46,19 @@ class CutProgram:
         output: The tensor that is explained.
         tensors: Where signals stop.
         rules: Dict from node to `Rule`.
-        number: Which of the model's outputs this explains, for those who are handed the program.
 
     Attributes:
         inputs: The inputs of the whole graph.
-        stem: The `Evaluation` from them to the inputs of the tail.
+        stem: The `Interpreter` from them to the inputs of the tail.
         tail: The `Program` of the tail.
     """
 
-    def __init__(self, graph, output, tensors, rules, number=0):
-        self.inputs, self.output, self.tensors, self.number = graph.inputs, output, list(tensors), number
+    def __init__(self, graph, output, tensors, rules):
+        self.inputs, self.output, self.tensors = graph.inputs, output, tuple(tensors)
         stem, rest = split(graph, output, tensors)
-        self.stem = Evaluation(stem, graph.inputs, rest.inputs)
+        self.stem = Interpreter(stem, graph.inputs, rest.inputs)
         self.tail = Program(rest, output, rules, keep=tensors)
-        self._computed = {*graph.inputs, output, *(t for node in [*stem, *rest.nodes] for t in node.outputs)}
+        self._computed = {*graph.inputs, output, *(t for node in (*stem, *rest.nodes) for t in node.outputs)}
 
     @property
     def steps(self):
@@ -97,6 +67,9 @@ class CutProgram:
     def computes(self, tensor):
         """Whether the explained tensor depends on `tensor`, or is it."""
         return tensor in self._computed
+
+    def value(self, result):
+        return result
 
     def forward(self, values):
         """The value of the explained tensor, and a `CutTape`."""

@@ -82,6 +82,9 @@ def paired(ys, y0s):
 class PairProgram(Program):
     """A `Program` whose values are pairs."""
 
+    def value(self, result):
+        return result.x
+
     def constant(self, node, inputs):
         if not any(isinstance(v, Pair) for v in inputs):
             return node(*inputs)
@@ -94,7 +97,7 @@ class MultiplierRule(Rule):
     form = "gradient"
 
 
-class Linear(MultiplierRule):
+class Linear(MultiplierRule, rule_name="deep_lift.Linear"):
     """Linear and affine maps: multipliers pass as gradients do."""
 
     def forward(self, layer, inputs):

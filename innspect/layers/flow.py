@@ -81,6 +81,7 @@ class Proportional(Rule):
 class WinnerOfOperands(Rule):
     """Elementwise maximum or minimum of several tensors: the winner takes all, the first on ties."""
 
+    kinds = ("winner",)
     support = "output"  # a winner of zero is an output of zero
 
     def forward(self, layer, inputs):

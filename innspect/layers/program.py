@@ -6,8 +6,11 @@ books of every layer and the seeds of many neurons come from the same walk. Runs
 segment, handed to the backend's own differentiation whole.
 """
 
+from dataclasses import replace
+
 from keras import ops
 
+from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
 from innspect.graph.operations import Rectifier
 from innspect.layers.base import ReverseLayer, vjp_at
@@ -18,24 +21,19 @@ from innspect.layers.gradient import Gradient
 class Segment:
     """Consecutive nodes whose signal is the plain gradient, as one step."""
 
-    def __init__(self, nodes, consumers, keep):
-        self.nodes = nodes
+    def __init__(self, nodes, graph, keep):
+        self.nodes = tuple(nodes)
         made = [t for n in nodes for t in n.outputs]
-        inside = set(made)
-        self.inputs = list(dict.fromkeys(t for n in nodes for t in n.inputs if t not in inside))
-        members = set(nodes)
-        self.outputs = [t for t in made if t in keep or any(reader not in members for reader, _ in consumers.get(t, ()))]
+        inside, members = set(made), set(nodes)
+        self.inputs = tuple(dict.fromkeys(t for n in nodes for t in n.inputs if t not in inside))
+        self.outputs = tuple(t for t in made if t in keep or any(r not in members for r, _ in graph.readers(t)))
         self.path = nodes[-1].path
-
-    def _run(self, *values):
-        env = dict(zip(self.inputs, values, strict=True))
-        for node in self.nodes:
-            env.update(zip(node.outputs, node(*[env[t] for t in node.inputs]), strict=True))
-        return [env[t] for t in self.outputs]
+        # Ids that only constants read, such as a mask, have no gradient.
+        self._positions = [p for p, t in enumerate(self.inputs) if t in graph.active and is_float(t.dtype)]
+        self._run = Interpreter(self.nodes, self.inputs, self.outputs)
 
     def forward(self, inputs):
-        # Ids that only constants read, such as a mask, have no gradient.
-        return vjp_at(self._run, inputs, [p for p, t in enumerate(self.inputs) if t.active and is_float(t.dtype)])
+        return vjp_at(lambda *values: self._run(values), inputs, self._positions)
 
     def backward(self, pullback, signals):
         return pullback(signals)
@@ -62,18 +60,13 @@ class Program:
 
     def __init__(self, graph, output, rules, nonnegative=frozenset(), keep=(), seed_support=False):
         self.inputs, self.output = graph.inputs, output
-        self.nodes = graph.ancestors([output])
+        self.graph = replace(graph, nodes=graph.ancestors([output]))
         self._rules, self._nonnegative = rules, nonnegative
-        self._keep = {output, *keep}
-        self._consumers = {}
-        for node in self.nodes:
-            for position, tensor in enumerate(node.inputs):
-                self._consumers.setdefault(tensor, []).append((node, position))
-        self._seed_support = seed_support
-        self._supported = {}
-        self.steps = self._plan()
-        self._last_use = {t: i for i, step in enumerate(self.steps) for t in step.inputs}
-        self.needs_bounds = any(isinstance(s, ReverseLayer) and s.rule.needs_bounds for s in self.steps)
+        self._keep = frozenset({output, *keep})
+        self._supported = {} if seed_support else {output: False}
+        self.steps = tuple(self._plan())
+        self._walk = Interpreter(self.steps, self.inputs, [output])
+        self._box = next((s.rule for s in self.steps if isinstance(s, ReverseLayer) and s.rule.needs_bounds), None)
 
     # ------------------------------------------------------------------ planning
     def _plan(self):
@@ -81,10 +74,10 @@ class Program:
 
         def close():
             if run:
-                steps.append(Segment(list(run), self._consumers, self._keep))
+                steps.append(Segment(list(run), self.graph, self._keep))
                 run.clear()
 
-        for node in self.nodes:
+        for node in self.graph.nodes:
             if node in merged:
                 continue
             if node.kind == "constant":
@@ -109,7 +102,7 @@ class Program:
                     rule,
                     nonnegative=all(t in self._nonnegative for t in node.inputs),
                     gated=gate is not None,
-                    outputs=gate.outputs if gate is not None else None,
+                    outputs=gate.outputs if gate is not None else (),
                 )
             )
         close()
@@ -119,7 +112,7 @@ class Program:
         """The ReLU node that `node` may take in, or None."""
         if not rule.gates or node.outputs[0] in self._keep:
             return None
-        readers = self._consumers.get(node.outputs[0], ())
+        readers = self.graph.readers(node.outputs[0])
         if len(readers) != 1:
             return None
         relu = readers[0][0]
@@ -129,8 +122,8 @@ class Program:
     def _has_support(self, tensor):
         """Whether the signal at `tensor` is 0 wherever its value is."""
         if tensor not in self._supported:
-            self._supported[tensor] = (tensor is not self.output or self._seed_support) and all(
-                self._reader_supports(node) for node, _ in self._consumers.get(tensor, ()) if node.kind != "constant"
+            self._supported[tensor] = all(
+                self._reader_supports(node) for node, _ in self.graph.readers(tensor) if node.kind != "constant"
             )
         return self._supported[tensor]
 
@@ -142,7 +135,7 @@ class Program:
 
     def computes(self, tensor):
         """Whether the explained tensor depends on `tensor`, or is it."""
-        return tensor is self.output or tensor in self._consumers
+        return tensor is self.output or tensor in self.graph.consumers
 
     # ------------------------------------------------------------------ running
     def forward(self, values, record=None):
@@ -155,27 +148,29 @@ class Program:
         Returns:
             The value of the explained tensor, and the tape for `backward`: (step, saved) pairs.
         """
-        env, tape = dict(zip(self.inputs, values, strict=True)), []
-        bounds = self._input_bounds(values) if self.needs_bounds else None
-        for index, step in enumerate(self.steps):
-            inputs = [env[t] for t in step.inputs]
-            if bounds is not None:
-                self._carry_bounds(step, inputs, bounds)
+        tape, record = [], {} if record is None else record
+        bounds = None if self._box is None else self._input_bounds(values)
+
+        def visit(step, inputs):
             if isinstance(step, Constant):
                 outputs, saved = self.constant(step.node, inputs), None
             else:
+                step = step if bounds is None else _bounded(step, inputs, bounds)
                 outputs, saved = step.forward(inputs)
             if not isinstance(step, Constant) or any(t in self._keep for t in step.outputs):
                 tape.append((step, saved, [getattr(y, "shape", ()) for y in outputs]))
-            env.update(zip(step.outputs, outputs, strict=True))
-            if record:
-                record.update((t, env[t]) for t in (*step.inputs, *step.outputs) if t in record)
-            for tensor in step.inputs:
-                if self._last_use[tensor] == index and tensor is not self.output:
-                    env.pop(tensor, None)
-        if self.output in (record or ()):
-            record[self.output] = env[self.output]
-        return env[self.output], tape
+            found = zip((*step.inputs, *step.outputs), (*inputs, *outputs), strict=True)
+            record.update((t, value) for t, value in found if t in record)
+            return outputs
+
+        (y,) = self._walk(values, visit)
+        if self.output in record:
+            record[self.output] = y
+        return y, tape
+
+    def value(self, result):
+        """The explained tensor's own value in what `forward` gives for it."""
+        return result
 
     def constant(self, node, inputs):
         """The outputs of a node that no signal flows through."""
@@ -207,44 +202,45 @@ class Program:
                 continue
             dtype = next(s.dtype for s in arrived if s is not None)
             filled = [ops.zeros(shape, dtype) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]
-            results = step.backward(saved, filled)
+            made = step.backward(saved, filled)
+            results = [s if t in self.graph.active else None for t, s in zip(step.inputs, made, strict=True)]
             if ledger is not None:
                 ledger.append((step, filled, results, saved))
             for tensor, signal in zip(step.inputs, results, strict=True):
-                if signal is not None and tensor.active:
+                if signal is not None:
                     signals[tensor] = signals[tensor] + signal if tensor in signals else signal
-            del saved, filled, results
+            del saved, filled, made, results
         returned.update((t, s) for t, s in signals.items() if t in wanted)
         return returned
 
-    # ------------------------------------------------------------------ bounds of the input, for the z-box rule
     def _input_bounds(self, values):
-        rule = next(s.rule for s in self.steps if isinstance(s, ReverseLayer) and s.rule.needs_bounds)
+        """The bounds of the model's inputs, for the z-box rule: tensor -> (lowest, highest)."""
         bounds = {}
         for tensor, x in zip(self.inputs, values, strict=True):
-            dtype = x.dtype if is_float(x.dtype) else "float32"
-            bounds[tensor] = tuple(ops.broadcast_to(ops.convert_to_tensor(b, dtype), x.shape) for b in (rule.low, rule.high))
+            dtype, ends = x.dtype if is_float(x.dtype) else "float32", (self._box.low, self._box.high)
+            bounds[tensor] = tuple(ops.broadcast_to(ops.convert_to_tensor(b, dtype), x.shape) for b in ends)
         return bounds
 
-    def _carry_bounds(self, step, inputs, bounds):
-        """Take the bounds through what comes before the first kernel layer, and hand them to the rules that ask."""
-        if isinstance(step, Constant):
-            return
-        if step.rule.needs_bounds:
-            if step.inputs[0] not in bounds:
-                raise ValueError(
-                    f"The bounds of the model's input say nothing about what the layer {step.path!r} reads, so the z-box "
-                    "rule does not fit it. Give it to the first kernel layers only, as `input_layer_rule=(low, high)`. "
-                    f"Received: {step.rule!r} for {step.path!r}"
-                )
-            step.bounds = bounds[step.inputs[0]]
-        elif step.node.kind in ("pass", "reindex", "sum", "winner") and any(t in bounds for t in step.inputs):
-            ends = [
-                step.node(*[bounds[t][side] if t in bounds else x for t, x in zip(step.inputs, inputs, strict=True)])
-                for side in (0, 1)
-            ]
-            for tensor, low, high in zip(step.outputs, *ends, strict=True):
-                bounds[tensor] = (ops.minimum(low, high), ops.maximum(low, high))
+
+def _bounded(step, inputs, bounds):
+    """The step with the bounds of its inputs, where its rule asks; `bounds` gets those of what it makes."""
+    if isinstance(step, ReverseLayer) and step.rule.needs_bounds:
+        if step.inputs[0] not in bounds:
+            raise ValueError(
+                f"The bounds of the model's input say nothing about what the layer {step.path!r} reads, so the z-box "
+                "rule does not fit it. Give it to the first kernel layers only, as `input_layer_rule=(low, high)`. "
+                f"Received: {step.rule!r} for {step.path!r}"
+            )
+        return replace(step, bounds=bounds[step.inputs[0]])
+    keeps = isinstance(step, ReverseLayer) and step.node.kind in ("pass", "reindex", "sum", "winner")
+    if keeps and any(t in bounds for t in step.inputs):
+        ends = [
+            step.node(*[bounds[t][side] if t in bounds else x for t, x in zip(step.inputs, inputs, strict=True)])
+            for side in (0, 1)
+        ]
+        for tensor, low, high in zip(step.outputs, *ends, strict=True):
+            bounds[tensor] = (ops.minimum(low, high), ops.maximum(low, high))
+    return step
 
 
 def per_sample(tensor, batch):

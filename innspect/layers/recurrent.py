@@ -108,7 +108,8 @@ class Recurrent(Rule):
         gives = saved[1]
         result = {"bias": [], "stabiliser": [], "dropped": []}
         leaves = [] if layer.node.args[1] is None else keras.tree.flatten(layer.node.args[1])
-        taken = [isinstance(leaf, Ref) and leaf.tensor.active for leaf in leaves] or [False] * len(states)
+        active = {layer.node.inputs[p] for p in layer.node.active_inputs}
+        taken = [isinstance(leaf, Ref) and leaf.tensor in active for leaf in leaves] or [False] * len(states)
         result["dropped"] += [s for s, took in zip(states, taken, strict=True) if not took]
         if gives is not None:
             output = signals[0]

@@ -50,6 +50,8 @@ class Gamma(AffineRule):
     The sign of the layer's real z, bias included, says which side is favourable; where it is 0 nothing is passed.
     """
 
+    paper = "Montavon et al. 2019"
+
     def __init__(self, gamma=0.25, epsilon=1e-7, bias=True):
         super().__init__(epsilon, bias)
         self.gamma = checked_number("gamma", gamma)
@@ -140,12 +142,16 @@ class AlphaBeta(AffineRule):
 class ZPlus(AlphaBeta):
     """The z+ rule (Montavon et al. 2017): alpha = 1, beta = 0, without the bias."""
 
+    paper = "Montavon et al. 2017"
+
     def __init__(self, epsilon=0.0):
         super().__init__(1, 0, epsilon, bias=False)
 
 
 class ZPlusFast(AffineRule):
     """R_i = sum_j x_i w_ij+ / sum_i x_i w_ij+ R_j with x as it is: the z+ rule where x >= 0."""
+
+    paper = "Montavon et al. 2017"
 
     def __init__(self, epsilon=0.0):
         super().__init__(epsilon, bias=False)
@@ -175,12 +181,16 @@ class _DataFree(AffineRule):
 class WSquare(_DataFree):
     """The w^2 rule (Montavon et al. 2017), for unbounded inputs: R_i = sum_j w_ij^2 / sum_i w_ij^2 R_j."""
 
+    paper = "Montavon et al. 2017"
+
     def _weights(self, kernel):
         return kernel * kernel
 
 
 class Flat(_DataFree):
     """The flat rule (Lapuschkin et al. 2019): every input of a receptive field gets the same."""
+
+    paper = "Lapuschkin et al. 2019"
 
     def _weights(self, kernel):
         return ops.ones_like(kernel)

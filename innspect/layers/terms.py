@@ -92,6 +92,7 @@ class AffineRule(Rule):
         bias: True: the bias takes its share, which is lost; False: the denominators leave it out.
     """
 
+    kinds = ("affine",)
     gates = True
     support: str | None = "input"
 

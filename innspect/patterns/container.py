@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-import tempfile
 
 import h5py
+
+from innspect.files import replacing
 
 FORMAT, VERSION = "innspect-patterns", 1
 
@@ -14,29 +15,10 @@ def written(path):
     """An HDF5 file that takes the place of `path` once the block has ended well."""
     path = os.path.abspath(path)
     try:
-        handle, partial = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".innspect-", suffix=".h5")
-        os.close(handle)
-        try:
-            with h5py.File(partial, "w", track_order=True) as file:
-                yield file
-            with open(partial, "rb") as complete:
-                os.fsync(complete.fileno())
-            os.chmod(partial, _permissions(path))
-            os.replace(partial, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
+        with replacing(path) as partial, h5py.File(partial, "w", track_order=True) as file:
+            yield file
     except (OSError, RuntimeError) as error:
         raise OSError(f"{path!r} could not be written; what was there before is unchanged. Received: {error}") from error
-
-
-def _permissions(path):
-    """Those of the file that is replaced, or of a new file."""
-    if os.path.exists(path):
-        return os.stat(path).st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 @contextlib.contextmanager

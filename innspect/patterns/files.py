@@ -14,7 +14,7 @@ import h5py
 import keras
 import numpy as np
 
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 from innspect.patterns.accumulate import Accumulator
 from innspect.patterns.collection import LayerPatterns, Patterns
 from innspect.patterns.container import FORMAT, VERSION, opened, written
@@ -176,14 +176,14 @@ def load_statistics(path, model=None, *, moments=True):
             kernel = group["statistics/kernel"][()]
             layer = LayerStatistics(kernel, bool(group.attrs["gated"]), read_moments(group["statistics"]) if moments else None)
             statistics.layers[str(group.attrs["path"])] = layer
-    statistics._clone = statistics._measurement = statistics._centres = None
+    statistics._opened = statistics._measurement = statistics._centres = None
     statistics._accumulator = Accumulator()
     if model is not None:
         name = statistics.model_name
-        clone = model if isinstance(model, Clone) else Clone(model)
-        known = layer_fingerprints(clone.graph)
-        check_same_layers(statistics.fingerprints, known, name, clone.model.name, "statistics")
-        statistics._attach(clone)
+        model = open_model(model)
+        known = layer_fingerprints(model.graph)
+        check_same_layers(statistics.fingerprints, known, name, model.model.name, "statistics")
+        statistics._attach(model)
         statistics.fingerprints = known
         paths = [unit.path for unit in statistics._measurement.units]
         statistics.layers = dict(zip(paths, statistics.layers.values(), strict=True))

@@ -61,7 +61,7 @@ def fit(
     statistics, done = _begin(model, pattern_type, gate, y_mean, checkpoint)
     total = _number_of_batches(data, batch_size, steps)
     bar, mine = _Bar(verbose, total), 0
-    for number, arrays in enumerate(batches(data, statistics._clone, batch_size, done, steps)):
+    for number, arrays in enumerate(batches(data, statistics._opened, batch_size, done, steps)):
         if number == 0:
             progress = {"batch_size": _size(data, batch_size), "shard": [first, count], "first": _digest(arrays)}
             _check_progress(statistics, progress, checkpoint)
@@ -86,7 +86,7 @@ def _begin(model, pattern_type, gate, y_mean, checkpoint):
     fresh = PatternStatistics(model, pattern_type, gate=gate, y_mean=y_mean)
     if not checkpoint or not os.path.exists(checkpoint):
         return fresh, 0
-    found = PatternStatistics.load(checkpoint, fresh._clone)
+    found = PatternStatistics.load(checkpoint, fresh._opened)
     fresh.check_mergeable(found)
     return found, found.progress.get("batches", 0)
 
@@ -105,7 +105,7 @@ def _finish(statistics, checkpoint):
 
 
 # ------------------------------------------------------------------ batches
-def batches(data, clone, batch_size, done=0, steps=None):
+def batches(data, opened, batch_size, done=0, steps=None):
     """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, None for the others."""
     from innspect.analyzers.data import Inputs, batches_of
 
@@ -113,9 +113,9 @@ def batches(data, clone, batch_size, done=0, steps=None):
         for number, batch in enumerate(batches_of(data)):
             if steps is not None and number >= steps:
                 return
-            yield None if 0 < number < done else Inputs(batch, clone).arrays
+            yield None if 0 < number < done else Inputs(batch, opened).arrays
         return
-    inputs = Inputs(data, clone)
+    inputs = Inputs(data, opened)
     next(inputs.batches(batch_size), None)  # checks the batch size
     for number, start in enumerate(range(0, inputs.samples, batch_size)):
         if steps is not None and number >= steps:

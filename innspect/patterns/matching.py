@@ -2,28 +2,28 @@
 
 from itertools import zip_longest
 
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 from innspect.patterns.collection import Patterns
 from innspect.patterns.fingerprint import first_difference, layer_fingerprints
 from innspect.patterns.units import units_of
 
 
 def fitted_to(patterns, model, *, strict=True):
-    """`patterns`, checked to be those of `model`, a model or a `Clone`, under the names that its layers have there.
+    """`patterns`, checked to be those of `model`, a model or an opened one, under the names that its layers have there.
 
     Raises:
         ValueError: They are not; the message names the first layer that differs.
     """
-    clone = model if isinstance(model, Clone) else Clone(model)
-    shapes = {unit.path: unit.layout.shape for unit in units_of(clone.graph)}
-    _compare_shapes(patterns, shapes, clone.model.name)
+    opened = open_model(model)
+    shapes = {unit.path: unit.layout.shape for unit in units_of(opened.graph)}
+    _compare_shapes(patterns, shapes, opened.model.name)
     known = patterns.fingerprints
     if known is not None or not strict:
-        known = layer_fingerprints(clone.graph)
+        known = layer_fingerprints(opened.graph)
     if strict and known is not None:
-        check_same_layers(patterns.fingerprints, known, patterns.model_name, clone.model.name, "patterns")
+        check_same_layers(patterns.fingerprints, known, patterns.model_name, opened.model.name, "patterns")
     layers = dict(zip(shapes, patterns.layers.values(), strict=True))
-    settings = patterns.pattern_types, patterns.samples, patterns.gate, patterns.y_mean, clone.model.name, known
+    settings = patterns.pattern_types, patterns.samples, patterns.gate, patterns.y_mean, opened.model.name, known
     return Patterns(layers, *settings)
 
 

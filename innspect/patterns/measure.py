@@ -8,27 +8,28 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.graph.interpreter import Interpreter
 from innspect.patterns.rows import gives_rows
-from innspect.patterns.sums import Call, as_float, centre_of, opened
+from innspect.patterns.sums import Call, as_float, centre_of, gate_open
 from innspect.patterns.units import units_of
 
 
 class Measurement:
-    """The compiled functions that measure a clone's affine layers.
+    """The compiled functions that measure a model's affine layers.
 
     Args:
-        clone: The `Clone`.
+        opened: The `OpenedModel`.
         regimes: Dict from the path of each unit to the regimes to measure.
         gate: "activation" splits by the sign of the real pre-activation, bias included; "bias_free" by that of w . x.
     """
 
-    def __init__(self, clone, regimes, gate):
-        self._clone, self.regimes, self._gate = clone, regimes, gate
-        self.units = units_of(clone.graph)
+    def __init__(self, opened, regimes, gate):
+        self.regimes, self._gate = regimes, gate
+        self.units = units_of(opened.graph)
         self._of = {node: (u, i) for u in self.units for i, node in enumerate(u.nodes)}
-        self._nodes = clone.graph.ancestors([t for node in self._of for t in node.outputs])
-        self._variables = clone.variables()
-        self._last_use = {t: i for i, node in enumerate(self._nodes) for t in node.inputs}
+        nodes = opened.graph.ancestors([t for node in self._of for t in node.outputs])
+        self._run = Interpreter(nodes, opened.graph.inputs, ())
+        self._variables = opened.variables()
         self._centres = backend.compile(self._scoped(self._run_centres))
         self._moments, self._views = {}, {}
 
@@ -71,14 +72,7 @@ class Measurement:
 
     def _walk(self, xs, visit):
         """Compute the graph; `visit(unit, number of the call, x)` computes the affine nodes."""
-        env = dict(zip(self._clone.graph.inputs, xs, strict=True))
-        for index, node in enumerate(self._nodes):
-            inputs = [env[t] for t in node.inputs]
-            outputs = [visit(*self._of[node], inputs[0])] if node in self._of else node(*inputs)
-            env.update(zip(node.outputs, outputs, strict=True))
-            for tensor in node.inputs:
-                if self._last_use[tensor] == index:
-                    env.pop(tensor, None)
+        self._run(xs, lambda node, inputs: [visit(*self._of[node], inputs[0])] if node in self._of else node(*inputs))
 
     def _run_centres(self, xs):
         means = {unit.path: [] for unit in self.units}
@@ -102,7 +96,7 @@ class Measurement:
             if unit.path in found:
                 view = unit.nodes[number].view
                 z = y if self._gate == "activation" else view.linear(x, view.kernel())
-                found[unit.path].append([as_float(x, y.dtype), opened(z, unit.norms[number], self._gate)])
+                found[unit.path].append([as_float(x, y.dtype), gate_open(z, unit.norms[number], self._gate)])
             return y
 
         self._walk(xs, visit)

@@ -7,7 +7,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.errors import PlainKeyError
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 from innspect.patterns.fitting import batches
 from innspect.patterns.measure import Measurement
 
@@ -52,15 +52,15 @@ def drawn_patches(model, data, *, layers=None, count=10_000, batch_size=32, seed
     Returns:
         Dict from path to `Patches`.
     """
-    clone = Clone(model)
-    views = Measurement(clone, {}, "activation")
+    model = open_model(model)
+    views = Measurement(model, {}, "activation")
     units = {u.path: u for u in views.units}
     unknown = [p for p in layers or () if p not in units]
     if unknown:
         raise PlainKeyError(f"`layers` must be among {list(units)}. Received: {unknown[0]!r}")
     random = np.random.default_rng(seed)
     drawn = {path: _Drawn(u, count) for path, u in units.items() if layers is None or path in layers}
-    for number, arrays in enumerate(batches(data, clone, batch_size)):
+    for number, arrays in enumerate(batches(data, model, batch_size)):
         if number % part[1] != part[0]:
             continue
         seen = views.views(arrays, list(drawn))

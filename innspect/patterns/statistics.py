@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from innspect import backend
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 from innspect.patterns.accumulate import Accumulator
 from innspect.patterns.collection import LayerPatterns, Patterns
 from innspect.patterns.fingerprint import first_difference, layer_fingerprints
@@ -59,16 +59,16 @@ class PatternStatistics:
         self._attach(model)
         for unit in self._measurement.units:
             self.layers[unit.path] = LayerStatistics(backend.snapshot(unit.kernel()), unit.gated)
-        self.fingerprints = layer_fingerprints(self._clone.graph)
+        self.fingerprints = layer_fingerprints(self._opened.graph)
 
     def _attach(self, model):
-        self._clone = model if isinstance(model, Clone) else Clone(model)
-        self.model_name = self._clone.model.name
-        self._measurement = Measurement(self._clone, self._regimes(), self.gate)
+        self._opened = open_model(model)
+        self.model_name = self._opened.model.name
+        self._measurement = Measurement(self._opened, self._regimes(), self.gate)
         self._centres, self._accumulator = None, Accumulator()
 
     def _regimes(self):
-        return {u.path: regimes_to_measure(kinds_of(self.pattern_types, u.gated)) for u in units_of(self._clone.graph)}
+        return {u.path: regimes_to_measure(kinds_of(self.pattern_types, u.gated)) for u in units_of(self._opened.graph)}
 
     # ------------------------------------------------------------------ adding data
     def update(self, x):
@@ -81,14 +81,14 @@ class PatternStatistics:
         from innspect.analyzers.data import Inputs  # importing it registers analyzers, which use patterns
 
         self._require_model()
-        self.add_arrays(Inputs(x, self._clone).arrays)
+        self.add_arrays(Inputs(x, self._opened).arrays)
 
     def centre_on(self, arrays):
         """Take the means over some samples, flat arrays, as the point that all moments are measured from.
 
         The results do not depend on it, but for rounding. Where several runs share it they round alike.
         """
-        self._clone.verify([a[:1] for a in arrays])
+        self._opened.verify([a[:1] for a in arrays])
         for path, centre in self._measurement.centres(arrays).items():
             layer, unit = self.layers[path], self._unit(path)
             layer.moments = Moments.empty(unit.layout, self._measurement.regimes[path], centre)

@@ -70,7 +70,7 @@ class Call:
             z = z + base
         self.y = z if bias is None else z + bias
         self._v = self.y - layout.over_output(centre["y"], len(self.y.shape))
-        self._opened = opened(z if gate == "bias_free" else self.y, unit.norms[number], gate)
+        self._opened = gate_open(z if gate == "bias_free" else self.y, unit.norms[number], gate)
 
     # ------------------------------------------------------------------ sums
     def sums(self, regimes, as_rows=False):
@@ -139,7 +139,7 @@ def centre_of(unit, number, x, y):
     return middle, layout.sum_output(y) / positions(y, layout)
 
 
-def opened(y, norms, gate):
+def gate_open(y, norms, gate):
     """Where a layer's neurons are active: by its output, or by what batch normalization makes of it."""
     for norm in norms:
         y = norm(y)[0] if gate == "activation" else norm(y)[0] - norm(ops.zeros_like(y))[0]

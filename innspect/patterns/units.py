@@ -36,7 +36,7 @@ class Unit:
 
 def units_of(graph):
     """The affine layers of a graph, in the order of computation."""
-    consumers, groups = graph.consumers(), {}
+    groups = {}
     for node in graph.nodes:
         if node.kind == "affine":
             layer = getattr(node.view, "layer", None)
@@ -46,29 +46,29 @@ def units_of(graph):
             nodes[0].path,
             nodes,
             [layout_of(n) for n in nodes],
-            [_norms_after(n, consumers) for n in nodes],
-            all(_is_gated(n.outputs[0], consumers) for n in nodes),
+            [_norms_after(graph, n) for n in nodes],
+            all(_is_gated(graph, n.outputs[0]) for n in nodes),
         )
         for nodes in groups.values()
     ]
 
 
-def _norms_after(node, consumers):
+def _norms_after(graph, node):
     """The batch normalizations that are the only readers of the node's output, one after the other."""
     found, tensor = [], node.outputs[0]
     while True:
-        readers = [reader for reader, _ in consumers.get(tensor, ())]
+        readers = [reader for reader, _ in graph.readers(tensor)]
         if len(readers) != 1 or not isinstance(readers[0].view, BatchNorm):
             return found
         found.append(readers[0])
         tensor = readers[0].outputs[0]
 
 
-def _is_gated(tensor, consumers):
+def _is_gated(graph, tensor):
     """Whether a ReLU follows, perhaps behind normalization, max pooling or a change of shape."""
-    readers = [reader for reader, _ in consumers.get(tensor, ()) if reader.kind != "constant"]
+    readers = [reader for reader, _ in graph.readers(tensor) if reader.kind != "constant"]
     return bool(readers) and all(
-        isinstance(r.view, Rectifier) or (_keeps_gate(r) and all(_is_gated(t, consumers) for t in r.outputs)) for r in readers
+        isinstance(r.view, Rectifier) or (_keeps_gate(r) and all(_is_gated(graph, t) for t in r.outputs)) for r in readers
     )
 
 

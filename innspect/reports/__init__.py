@@ -19,7 +19,7 @@ class Report:
 
     def save(self, path):
         """Write the page to a file, whole or not at all."""
-        from innspect.reports.files import write
+        from innspect.files import write
 
         write(path, self.html)
 
@@ -53,7 +53,7 @@ def report(
     and blending with the input; how well each method's numbers add up; and the settings. It loads nothing from elsewhere.
 
     Args:
-        model: A built Keras model. It is only read.
+        model: A built Keras model, or what `innspect.open_model` made of it. It is only read.
         x: Inputs, samples first: an array, or a list or dict of arrays. Every sample takes room in the page.
         methods: What `innspect.list_analyzers()` names: a list of names, or of pairs (name, arguments); or a dict from
             label to such a name, a pair, or an analyzer that exists already. None takes four common ones.
@@ -79,11 +79,13 @@ def report(
     import keras
     import numpy as np
 
+    from innspect.files import write
     from innspect.reports import explaining
-    from innspect.reports.files import write
     from innspect.reports.page import page
 
-    analyzers = explaining.make_analyzers(model, default_methods(model) if methods is None else methods)
+    opened = explaining.opened(model)  # once, for all methods
+    analyzers = explaining.make_analyzers(opened, default_methods(opened) if methods is None else methods)
+    model = getattr(opened, "model", opened)
     count = len(keras.tree.flatten(x)[0])
     for name, given in (("names", names), ("images", images)):
         if given is not None and len(given) != count:

@@ -10,7 +10,9 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers import create_analyzer
 from innspect.analyzers.base import Analyzer
+from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.calls import untouched
+from innspect.graph.clone import open_model
 
 
 @dataclass
@@ -61,11 +63,19 @@ class Work:
         """Take notice of a step that is done."""
 
 
+def opened(model):
+    """The opened form of a model, to be held while several methods explain it; the model itself where it has none."""
+    try:
+        return open_model(model)
+    except NotAnalyzeableModelError:  # some methods only call it
+        return model
+
+
 def make_analyzers(model, methods):
     """Dict from label to analyzer.
 
     Args:
-        model: The Keras model.
+        model: The Keras model, or its opened form.
         methods: A list of names, or of pairs of a name and its arguments; or a dict from label to a name, such a pair,
             or an analyzer.
 

@@ -57,7 +57,7 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
 
 
 def _legend(explained):
-    palettes = {palette_of(method.settings.get("method", "")) for method in explained.methods.values()}
+    palettes = {palette_of(method.settings) for method in explained.methods.values()}
     signed = 'negative <span class="strip"></span> positive' if len(palettes) > 1 or "red_blue" in palettes else ""
     unsigned = 'without a sign, little <span class="strip heat"></span> much' if palettes - {"red_blue"} else ""
     return "; ".join(part for part in (signed, unsigned) if part) + "."
@@ -148,7 +148,7 @@ def _prediction(explained, i, labels):
 
 def _figure(label, method, inner, maps, i):
     """One method's maps of one input, (neurons, ...), of which one at a time is seen."""
-    blocks = [_map(label, method.settings.get("method", ""), maps[k], k) for k in range(len(maps))]
+    blocks = [_map(label, method.settings, maps[k], k) for k in range(len(maps))]
     captions = [
         f'<small data-class="{k}"{" hidden" * (k > 0)}>explains {method.targets[k, i]:.4g}</small>' for k in range(len(maps))
     ]
@@ -160,10 +160,10 @@ def _figure(label, method, inner, maps, i):
     )
 
 
-def _map(label, name, attribution, k):
+def _map(label, settings, attribution, k):
     hidden = " hidden" * (k > 0)
     if is_picture(attribution[None]):
-        image = coloured(attribution[None], name)[0]
+        image = coloured(attribution[None], settings)[0]
         return f'<img class="map" data-class="{k}"{hidden} alt="map of {html.escape(label)}" src="{_uri(image)}">'
     values = np.ravel(attribution).astype("float64")
     scale = np.nanmax(np.abs(values), initial=0) or 1.0

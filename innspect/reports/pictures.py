@@ -19,13 +19,18 @@ def channel_axis(array):
     return 1 if array.ndim == 4 and array.shape[-1] not in _CHANNELS and array.shape[1] in _CHANNELS else -1
 
 
-def coloured(attribution, method=""):
-    """Maps as RGB, uint8 (samples, height, width, 3): positive red, negative blue, zero white; or dark red, without sign."""
+def coloured(attribution, of=""):
+    """Maps as RGB, uint8 (samples, height, width, 3): positive red, negative blue, zero white; or dark red, without sign.
+
+    Args:
+        attribution: The maps.
+        of: Whose they are, see `palette_of`.
+    """
     array = np.asarray(attribution)
-    return heatmap(array, channel_axis=channel_axis(array), percentile=_PERCENTILE, palette=palette_of(method))
+    return heatmap(array, channel_axis=channel_axis(array), percentile=_PERCENTILE, palette=palette_of(of))
 
 
-def map_pictures(attribution, label, method=""):
+def map_pictures(attribution, label, of=""):
     """As `coloured`, small maps enlarged so that every pixel stays a square.
 
     Raises:
@@ -36,7 +41,7 @@ def map_pictures(attribution, label, method=""):
             f"The maps of {label!r} have the shape {np.shape(attribution)[1:]} and cannot be drawn as pictures; take "
             "--format html or npz"
         )
-    images = coloured(attribution, method)
+    images = coloured(attribution, of)
     factor = max(1, round(_SMALLEST / max(images.shape[1:3])))
     return images.repeat(factor, 1).repeat(factor, 2)
 

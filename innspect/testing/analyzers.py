@@ -8,10 +8,11 @@ import numpy as np
 from keras import layers as L
 
 from innspect import backend
-from innspect.analyzers.registry import _ANALYZERS, create_analyzer
+from innspect.analyzers.config import same_value
+from innspect.analyzers.registry import create_analyzer, names_of
 from innspect.analyzers.storage import load_analyzer
 
-CHECKS = ("shape", "deterministic", "samples", "target", "neurons", "outputs", "model", "empty", "save")
+CHECKS = ("shape", "deterministic", "samples", "target", "neurons", "outputs", "config", "model", "empty", "save")
 
 
 def example_models(seed=0):
@@ -42,6 +43,7 @@ def check_analyzer(analyzer, /, *, models=None, skip=(), setup=None, tolerance=1
     - "target": the map depends on the neuron that is chosen;
     - "neurons": `neurons=[...]` gives what single selections give;
     - "outputs": an `Explanation` holds the model's own outputs;
+    - "config": `type(a)(model, **a.get_config())` gives the same map;
     - "model": weights, flags and layers of the model are untouched;
     - "empty": no samples give an empty map;
     - "save": what is saved and loaded gives the same map. Left out for a class that is not registered.
@@ -75,8 +77,7 @@ def check_analyzer(analyzer, /, *, models=None, skip=(), setup=None, tolerance=1
                 getattr(check, each)()
         if "model" not in skip:
             check.true(_same_bits(before, _snapshot(model)), "the model was changed")
-        registered = isinstance(analyzer, str) or _ANALYZERS.get(made.name, (None,))[0] is analyzer
-        if "save" not in skip and registered:
+        if "save" not in skip and names_of(type(made)):
             check.save()
 
 
@@ -157,6 +158,14 @@ class _Check:
         outputs = self.analyzer.explain(self.x, [0] * self.count).outputs
         theirs = backend.to_numpy(self.analyzer.model(self.x, training=False))
         self.same([outputs], [theirs], "`explain` instead of the model")
+
+    def config(self):
+        made, config = type(self.analyzer), self.analyzer.get_config()
+        for argument, value in config.items():
+            self.true(same_value(getattr(self.analyzer, argument), value), f"`{argument}` is another as an attribute")
+        other = made(self.analyzer.model, **config)
+        again = keras.tree.flatten(other.analyze(self.x, [0] * self.count))
+        self.same(again, self.first, "another analyzer of the same configuration")
 
     def empty(self):
         nothing = self.maps(keras.tree.map_structure(lambda a: a[:0], self.x))

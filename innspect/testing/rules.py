@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.graph.clone import Clone
+from innspect.graph.clone import open_model
 from innspect.layers.base import Rule
 from innspect.layers.flow import Pass
 from innspect.layers.program import Program
@@ -82,7 +82,7 @@ class _Case:
         model = keras.Model(x, keras.layers.ReLU(dtype=dtype)(layer(x)))
         for variable in layer.weights if fresh else ():
             variable.assign(random.normal(0, 0.5, variable.shape))
-        self.graph = Clone(model).graph
+        self.graph = open_model(model).graph
         self.nodes = [n for n in self.graph.nodes if n.layer is layer]
         if not self.nodes:
             raise ValueError(
@@ -164,15 +164,14 @@ class _Answer:
         arrived = signals.get(program.inputs[0])
         self.signal = np.zeros_like(batch.x) if arrived is None else backend.to_numpy(arrived)
         self._missing = [
-            self._total(arrived) - self._total(left, step.inputs) - sum(self._total(share) for share in shares.values())
-            for step, arrived, left, shares in books
+            self._total(arrived) - self._total(left) - sum(self._total(share) for share in shares.values())
+            for _, arrived, left, shares in books
         ]
 
     @staticmethod
-    def _total(tensors, places=None):
+    def _total(tensors):
         """Sums over each sample."""
-        wanted = tensors if places is None else [t for t, place in zip(tensors, places, strict=True) if place.active]
-        arrays = [backend.to_numpy(t) for t in wanted if t is not None]
+        arrays = [backend.to_numpy(t) for t in tensors if t is not None]
         return sum(a.reshape(len(a), -1).sum(1) for a in arrays)
 
     def unexplained(self, rows):

@@ -6,10 +6,8 @@ import warnings
 import keras
 import numpy as np
 
-from innspect.analyzers.registry import accepted_arguments, create_analyzer, list_analyzers
+from innspect.analyzers.registry import accepted_arguments, create_analyzer, example_arguments, list_analyzers
 
-# As little work as a method can be asked for.
-_FEW = {"steps": 3, "num_samples": 2, "num_masks": 8, "grid": 3, "seed": 1}
 _OF_NO_TARGET = ("input", "random")
 
 
@@ -70,19 +68,9 @@ def _maps(analyzer, x):
 
 
 def _needed(method, x):
-    """What a method must be given, and little of what it may be."""
-    taken = accepted_arguments(method)
-    found = {k: v for k, v in _FEW.items() if k in taken}
-    if method == "lrp":
-        return {"rule": "Epsilon"}
-    if "relu" in taken:
-        found["relu"] = False  # which keeps what speaks against the neuron too
-    if {"low", "high"} <= taken:
-        floats = [a for a in keras.tree.flatten(x) if a.dtype.kind == "f"]
-        found |= {"low": min((a.min() for a in floats), default=0.0), "high": max((a.max() for a in floats), default=1.0)}
-    if "background" in taken:
-        found["background"] = keras.tree.map_structure(lambda a: a[:2], x)
-    return found
+    """What a method must be given, and little of what it may be; of maps of one layer also what speaks against the neuron."""
+    whole = {"relu": False} if "relu" in accepted_arguments(method) else {}
+    return example_arguments(method, x) | whole
 
 
 def _first_sentence(text, method):

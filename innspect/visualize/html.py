@@ -29,7 +29,7 @@ def explanation_html(explanation):
     model = explanation.settings.get("model")
     heading += f" of {html.escape(str(model))}" if model else ""
     blocks = [f"<div>{heading}</div>"]
-    palette = palette_of(explanation.settings.get("method"))
+    palette = palette_of(explanation.settings)
     for name, array in _named(explanation.attributions):
         neurons = list(array[:_MAX_NEURONS]) if several else [array]
         for number, attribution in enumerate(neurons):

@@ -34,33 +34,27 @@ PALETTES = {
     },
 }
 
-# Methods whose values have no sign: how much, not for or against.
-UNSIGNED = {
-    "ablation_cam",
-    "excitation_backprop",
-    "grad_cam",
-    "grad_cam_plus_plus",
-    "hires_cam",
-    "layer_cam",
-    "rise",
-    "rsi_grad_cam",
-    "saliency",
-    "score_cam",
-    "smoothgrad.squared",
-    "vargrad",
-    "xgrad_cam",
-}
 
-
-def palette_of(method, signed="red_blue", unsigned="heat"):
-    """The palette that suits a method: a sequential one where its values have no sign, a diverging one elsewhere.
+def palette_of(of, signed="red_blue", unsigned="heat"):
+    """The palette that suits maps: a sequential one where their values have no sign, a diverging one elsewhere.
 
     Args:
-        method: A name as for `create_analyzer`.
+        of: Whose maps they are: an analyzer, the `settings` of an `Explanation`, or the name of a method, of which then the
+            default arguments count.
         signed, unsigned: The palettes to choose from; "orange_blue" and "blue_yellow" are told apart by colour-blind
             eyes of every kind.
     """
-    return unsigned if method in UNSIGNED else signed
+    return signed if _has_sign(of) else unsigned
+
+
+def _has_sign(of):
+    if isinstance(of, dict):  # files that are older than the key have the name only
+        return of["signed"] if "signed" in of else _has_sign(of.get("method", ""))
+    if not isinstance(of, str | None):
+        return of.signed
+    from innspect.analyzers.registry import is_signed
+
+    return is_signed(of)
 
 
 def stops_of(palette, ground):

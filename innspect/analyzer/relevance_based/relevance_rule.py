@@ -15,13 +15,11 @@ from innspect.analyzers.rules import RULES
 def _rule(name):
     cls, fixed = RULES[name]
 
-    class Named(cls):
-        def __init__(self, *_, **settings):  # iNNvestigate's rules are also given the layer and a state
-            super().__init__(**{**settings, **fixed})
+    def init(self, *_, **settings):  # iNNvestigate's rules are also given the layer and a state
+        cls.__init__(self, **{**settings, **fixed})
 
-    Named.__name__ = Named.__qualname__ = f"{name}Rule"
-    Named.__doc__ = f"The rule {name!r}, a `{cls.__name__}`."
-    return Named
+    described = {"__init__": init, "__doc__": f"The rule {name!r}, a `{cls.__name__}`.", "__module__": __name__}
+    return type(f"{name}Rule", (cls,), described)
 
 
 ZRule = _rule("Z")

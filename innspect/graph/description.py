@@ -1,0 +1,85 @@
+"""A cheap description of a model: equal while the graph that was made of it still holds.
+
+The graph reads weights live, so their values do not matter; all else that a layer's `call` may read was read when the
+model was opened. So every attribute of every layer counts, but what training, predicting and saving write on them, and so
+do the functions of the layers' classes: an activation that is set, another dtype policy, a quantized layer, a `call` that
+is wrapped. What a description holds is compared by identity where it has no value of its own, and is kept, so that
+nothing else can take its place in memory.
+"""
+
+import zlib
+
+import keras
+import numpy as np
+
+from innspect.graph import registry
+
+_DEEPEST = 6
+
+# What Keras and its backends write on a layer when it is called, trained, compiled or saved.
+_PASSING = set(
+    "built training history stop_training stop_predicting stop_evaluating optimizer loss compiled jit_compile "
+    "run_eagerly steps_per_execution train_function test_function predict_function auto_scale_loss "
+    "distribute_strategy distribute_reduction_method _losses _loss_ids _loss_tracker _metrics _inbound_nodes "
+    "_outbound_nodes _called _call_context_args _compile_loss _compile_metrics _compile_config "
+    "_eval_epoch_iterator _initial_epoch _loss_scale_factor _predict_state _train_state _jax_state "
+    "_jax_state_synced _jax_trainer _parent_path _lock _saved_model_inputs_spec _backend_variables _training_state "
+    "_compiled_trainable_state _distribute_strategy _is_compiled _should_compute_mask _jit_compile _trainable "
+    "_modules".split()
+)
+
+
+def describe(model):
+    """The description of a built model, a value to compare."""
+    layers = tuple((_Same(layer), _class(type(layer)), _attributes(layer)) for layer in model._flatten_layers())
+    return layers, keras.config.dtype_policy().name, registry.version()
+
+
+class _Same:
+    """An object that equals only itself."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self):
+        return id(self.value)
+
+
+def _class(cls):
+    """What the classes compute with: `call`, and all that is written in classes that are not Keras' own."""
+    return tuple(
+        _Same(value)
+        for base in cls.__mro__
+        if issubclass(base, keras.Layer) and base is not keras.Layer
+        for name, value in vars(base).items()
+        if name in ("call", "__call__") or not base.__module__.startswith("keras.")
+    )
+
+
+def _attributes(layer):
+    return tuple(
+        (name, _value(value, _DEEPEST))
+        for name, value in vars(layer).items()
+        if name not in _PASSING and not name.startswith(("_self_", "_backward_", "_forward_", "_tf_", "_compile"))
+    )
+
+
+def _value(value, deeper):
+    if value is None or isinstance(value, str | bytes | bool | int | complex):
+        return type(value), value
+    if isinstance(value, float):
+        return type(value), repr(value)  # which NaN equals, too
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiubc":
+        return value.shape, value.dtype.str, zlib.crc32(np.ascontiguousarray(value).view("uint8"))
+    if isinstance(value, keras.DTypePolicy):
+        return keras.DTypePolicy, type(value), value.name
+    if deeper and isinstance(value, list | tuple):
+        return type(value), tuple(_value(v, deeper - 1) for v in value)
+    if deeper and isinstance(value, dict):
+        return type(value), tuple((_value(k, 0), _value(v, deeper - 1)) for k, v in value.items())
+    if deeper and isinstance(value, set | frozenset):
+        return type(value), frozenset(_value(v, 0) for v in value)
+    return _Same(value)

@@ -12,28 +12,33 @@ _SEED = 7
 _EPOCHS = 20
 _TEST_SHARE = 0.25
 
-# What is drawn of each family: (name, arguments). A name that this version does not have is left out. Pixels are
-# between 0 and 1, which the box rules are told.
-METHODS = {
-    "gradient": [("gradient", {}), ("saliency", {}), ("input_t_gradient", {})],
-    "averaged gradient": [("integrated_gradients", {}), ("smoothgrad", {"seed": 0})],
-    "signal": [("deconvnet", {}), ("guided_backprop", {})],
-    "patterns": [("pattern.net", {}), ("pattern.attribution", {})],
-    "layer-wise relevance propagation": [
-        ("lrp.z", {}),
-        ("lrp.epsilon", {"epsilon": 0.1}),
-        ("lrp.gamma", {}),
-        ("lrp.z_plus", {}),
-        ("lrp.alpha_2_beta_1", {}),
-        ("lrp.sequential_preset_a_flat", {}),
-        ("lrp.epsilon_gamma_box", {"low": 0.0, "high": 1.0}),
-    ],
-    "deep Taylor": [("deep_taylor", {}), ("deep_taylor.bounded", {"low": 0.0, "high": 1.0})],
-    "difference to a reference": [("deep_lift", {})],
-    "class activation": [("grad_cam", {}), ("guided_grad_cam", {})],
-    "perturbation": [("occlusion", {"window": 2, "stride": 1})],
-    "baseline": [("random", {"seed": 0})],
-}
+# What is drawn: names, or pairs of a name and arguments that suit digits of 8x8 pixels. A name that this version does not
+# have is left out.
+METHODS = (
+    "gradient",
+    "saliency",
+    "input_t_gradient",
+    "integrated_gradients",
+    ("smoothgrad", {"seed": 0}),
+    "deconvnet",
+    "guided_backprop",
+    "pattern.net",
+    "pattern.attribution",
+    "lrp.z",
+    ("lrp.epsilon", {"epsilon": 0.1}),
+    "lrp.gamma",
+    "lrp.z_plus",
+    "lrp.alpha_2_beta_1",
+    "lrp.sequential_preset_a_flat",
+    "lrp.epsilon_gamma_box",
+    "deep_taylor",
+    "deep_taylor.bounded",
+    "deep_lift",
+    "grad_cam",
+    "guided_grad_cam",
+    ("occlusion", {"window": 2, "stride": 1}),
+    ("random", {"seed": 0}),
+)
 
 _NEXT = """
 Now a model of your own, in three lines of Python:
@@ -137,19 +142,22 @@ def explain(model, x, x_train):
         Dict from name to attributions, and dict from family to names.
     """
     import innspect
+    from innspect.analyzers.catalogue import describe
+    from innspect.analyzers.registry import needed_arguments
 
-    known = set(innspect.list_analyzers())
-    families = {family: [m for m in methods if m[0] in known] for family, methods in METHODS.items()}
-    attributions, opened = {}, innspect.open_model(model)
-    with Progress("Explaining", sum(map(len, families.values()))) as progress:
-        for name, arguments in (method for methods in families.values() for method in methods):
+    known, pairs = set(innspect.list_analyzers()), [(m, {}) if isinstance(m, str) else m for m in METHODS]
+    pairs = [(name, arguments) for name, arguments in pairs if name in known]
+    attributions, families, opened = {}, {}, innspect.open_model(model)
+    with Progress("Explaining", len(pairs)) as progress:
+        for name, arguments in pairs:
             progress.say(name)
-            analyzer = innspect.create_analyzer(name, opened, **arguments)
-            if name.startswith("pattern."):
+            analyzer = innspect.create_analyzer(name, opened, **needed_arguments(name, x_train), **arguments)
+            if "patterns" in analyzer.learned:
                 analyzer.fit(x_train)
             attributions[name] = analyzer.analyze(x)
+            families.setdefault(describe(name)["family"], []).append(name)
             progress.advance()
-    return attributions, {family: [name for name, _ in methods] for family, methods in families.items() if methods}
+    return attributions, families
 
 
 def draw(x, labels, probabilities, attributions, families):

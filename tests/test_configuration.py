@@ -250,3 +250,11 @@ def test_a_method_that_sends_no_signal_has_one_method_to_write():
             innspect.create_analyzer("test.ablation", linear).explain(data, at="dense")
     finally:
         del _ANALYZERS["test.ablation"]
+
+
+def test_a_shallow_copy_explains_the_same_model(model):
+    analyzer = made("pattern.net", model)
+    copied = copy.copy(analyzer)
+    assert copied.model is analyzer.model
+    assert copied.opened is analyzer.opened
+    same(copied, analyzer)

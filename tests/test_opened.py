@@ -104,7 +104,7 @@ class Scaling(L.Layer):
         self.factor, self.factors = factor, np.ones(3, "float32")
 
     def call(self, x):
-        return x * self.factor * self.factors
+        return x * self.factor * ops.convert_to_tensor(self.factors)
 
 
 def scaled():
@@ -170,12 +170,11 @@ def test_another_policy_of_dtypes_opens_a_model_anew(opened):
 
 def test_a_quantized_layer_is_not_taken_for_what_it_was(opened):
     model = scaled()
-    held = innspect.create_analyzer("lrp.epsilon", model)
+    held = innspect.open_model(model)
     model.get_layer("in").quantize("int8")
     with pytest.raises(innspect.NotAnalyzeableModelError):
         innspect.create_analyzer("lrp.epsilon", model)
-    assert len(opened) >= 2
-    held.analyze(array(2, 4))
+    assert innspect.open_model(held) is not held
 
 
 def test_a_mapping_that_is_registered_counts_from_then_on(opened):

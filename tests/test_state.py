@@ -10,22 +10,9 @@ from keras import ops
 from models import Block, array, ids, shake
 
 import innspect
+from innspect.analyzers.registry import example_arguments
 
 # What a method needs besides its name; the black-box methods as small as they can be.
-ARGUMENTS = {
-    "lrp": {"rule": "Epsilon"},
-    "deep_taylor.bounded": {"low": -5, "high": 5},
-    "lrp.epsilon_gamma_box": {"low": -5, "high": 5},
-    "random": {"seed": 1},
-    "integrated_gradients": {"steps": 2},
-    "smoothgrad": {"num_samples": 2, "seed": 1},
-    "smoothgrad.squared": {"num_samples": 2, "seed": 1},
-    "vargrad": {"num_samples": 2, "seed": 1},
-    "rise": {"num_masks": 4, "grid": 2, "seed": 1},
-    "occlusion": {"window": 4, "stride": 4},
-    "deep_shap": {"background": array(2, 8, 8, 2, seed=4)},
-    "rsi_grad_cam": {"steps": 2},
-}
 FITTED = ("pattern.net", "pattern.attribution")
 METHODS = [m for m in innspect.list_analyzers() if m != "cam"]  # which needs a model of its own, see test_cam.py
 
@@ -141,7 +128,7 @@ def assert_unchanged(before, after):
 
 
 def create(method, model):
-    analyzer = innspect.create_analyzer(method, model, **ARGUMENTS.get(method, {}))
+    analyzer = innspect.create_analyzer(method, model, **example_arguments(method, X))
     return analyzer.fit(X) if method in FITTED else analyzer
 
 

@@ -5,7 +5,7 @@ Requirements of the design:
 - Each argument of a constructor is an attribute of that name, so nothing has to be remembered beside it. An argument that is
   None may stand for the class's `default_<argument>`, and the attribute is then that.
 - `type(a)(model, **a.get_config())` gives the same maps, whoever made `a`.
-- A copy explains its own model: `copy.deepcopy` copies the model too, a pickle carries it.
+- A copy explains its own model: `copy.copy` the same one, `copy.deepcopy` a copy of it, a pickle carries it.
 """
 
 import copy
@@ -73,6 +73,11 @@ class Configured:
     def untaught(self):
         """The configuration without what the analyzer has learned, which `state` returns."""
         return {k: v for k, v in self.get_config().items() if k not in self.learned}
+
+    def __copy__(self):
+        made = type(self)(self.opened or self.model, **self.untaught())
+        made.set_state(self.state())
+        return made
 
     def __deepcopy__(self, memo):
         model = copy.deepcopy(self.model, memo)

@@ -207,8 +207,8 @@ class DeepShap(DeepLift):
         return Background(self.background, request.inputs, self.opened, name="background")
 
     @classmethod
-    def example(cls, x, **fixed):
-        return {"background": keras.tree.map_structure(lambda a: a[:2], x), **super().example(x, **fixed)}
+    def needed(cls, x, **fixed):
+        return super().needed(x, **fixed) | {"background": keras.tree.map_structure(lambda a: a[:2], x)}
 
 
 def _has_ids(node):

@@ -101,13 +101,19 @@ class Facts:
 
     @classmethod
     def example(cls, x, **fixed):
-        """Arguments that ask for little work on inputs `x`, with all that must be given.
+        """Arguments that ask for little work on inputs `x`, with all that must be given; see `needed`."""
+        small = {k: v for k, v in _merged(cls, "small").items() if k not in cls.without and k not in fixed}
+        return cls.needed(x, **fixed) | small
+
+    @classmethod
+    def needed(cls, x, **fixed):
+        """What must be given, chosen to suit inputs `x`.
 
         Args:
             x: Arrays as for `analyze`.
             **fixed: Arguments that are given already.
         """
-        return {k: v for k, v in _merged(cls, "small").items() if k not in cls.without and k not in fixed}
+        return {}
 
     def check_arguments(self):
         """Raise where an argument is out of its range.

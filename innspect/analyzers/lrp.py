@@ -71,8 +71,8 @@ class LRP(RelevanceAnalyzer):
         return {**super().describe(), "paper": rule_paper(fixed["rule"]) or cls.paper}
 
     @classmethod
-    def example(cls, x, **fixed):
-        return {**({} if "rule" in fixed else {"rule": "Epsilon"}), **super().example(x, **fixed)}
+    def needed(cls, x, **fixed):
+        return super().needed(x, **fixed) | ({} if "rule" in fixed else {"rule": "Epsilon"})
 
 
 for _name, _fixed in {

@@ -43,27 +43,26 @@ class Pass:
         """
         return Passage(self, xs, request, values)
 
-    def values_and_signals(self, batch):
-        """The model's output, the explained values, and their gradients' counterparts by the rules of the program.
+    def explain(self, batch, attributed=None):
+        """One run forward for a `Batch`, and a way back for each of its targets.
 
         Args:
-            batch: A `Batch`.
+            batch: The `Batch`.
+            attributed: A function `(passage, weights) -> nest of tensors` of what each way back tells; None: the signals that
+                arrive, "inputs", one for each, and "signals", at each of `layers`.
 
         Returns:
-            Dict with "outputs" (batch, ...), "targets" (batch,), "inputs" (the signal at each input) and "signals" (at
-            each of `layers`); with several targets, all but the outputs have a neuron axis first.
+            Dict with the model's "outputs" (batch, ...), the explained values "targets" (batch,), and what `attributed`
+            returns; with several targets, all but the outputs have a neuron axis first.
         """
+        attributed = attributed or _signals
 
-        def run(xs, values):
+        def explain(xs, values):
             passage = self.forward(xs, batch.request, values)
+            found = passage.each(lambda weights: attributed(passage, weights))
+            return {**found, "targets": passage.targets, "outputs": passage.outputs}
 
-            def back(weights):
-                signals = passage.back(weights)
-                return {"inputs": passage.at_inputs(signals), "signals": passage.at_layers(signals)}
-
-            return {**passage.each(back), "targets": passage.targets, "outputs": passage.outputs}
-
-        return self(("values and signals", batch.request.key), run, batch.xs, batch.values)
+        return self(("explain", attributed, batch.request.key), explain, batch.xs, batch.values)
 
     def output(self, y):
         """The model's own output from the explained tensor."""
@@ -126,6 +125,11 @@ class Passage:
         """The signal at each layer that was asked for, a list where it has several outputs."""
         found = {path: [signals[t] for t in tensors] for path, tensors in self._way.layers.items()}
         return {path: each[0] if len(each) == 1 else each for path, each in found.items()}
+
+
+def _signals(passage, weights):
+    signals = passage.back(weights)
+    return {"inputs": passage.at_inputs(signals), "signals": passage.at_layers(signals)}
 
 
 def _arrived(signals, tensor, x):

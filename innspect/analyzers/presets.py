@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import numpy as np
 
 from innspect.analyzers.composites import Composite, until_layer
@@ -70,9 +71,8 @@ class _AlphaBetaPreset(_Preset):
         return make_rule(self.convolution, bias=self.bias, **self.convolution_settings)
 
     @classmethod
-    def example(cls, x, **fixed):
-        given = {} if "convolution" in fixed else {"convolution": "Alpha1Beta0"}
-        return {**given, **super().example(x, **fixed)}
+    def needed(cls, x, **fixed):
+        return super().needed(x, **fixed) | ({} if "convolution" in fixed else {"convolution": "Alpha1Beta0"})
 
 
 @register_analyzer("lrp.sequential_preset_b_flat_until_idx", convolution="Alpha2Beta1", first="Flat")
@@ -107,16 +107,10 @@ class Boxed:
     needs = "low, high"
 
     @classmethod
-    def example(cls, x, **fixed):
-        floats = [a for a in _flat(x) if a.dtype.kind == "f"]
+    def needed(cls, x, **fixed):
+        floats = [a for a in map(np.asarray, keras.tree.flatten(x)) if a.dtype.kind == "f"]
         low, high = min((a.min() for a in floats), default=0.0), max((a.max() for a in floats), default=1.0)
-        return {"low": float(low), "high": float(high), **super().example(x, **fixed)}
-
-
-def _flat(x):
-    import keras
-
-    return [np.asarray(a) for a in keras.tree.flatten(x)]
+        return super().needed(x, **fixed) | {"low": float(low), "high": float(high)}
 
 
 @register_analyzer("lrp.epsilon_gamma_box")

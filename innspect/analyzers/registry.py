@@ -126,6 +126,12 @@ def accepted_arguments(name):
     return set(parameters(cls)) - set(fixed)
 
 
+def needed_arguments(name, x):
+    """What a method must be given, chosen to suit inputs `x`."""
+    cls, fixed = find(name)
+    return cls.needed(x, **fixed)
+
+
 def example_arguments(name, x):
     """Arguments with which a method does little work on inputs `x`, with all that it must be given."""
     cls, fixed = find(name)

@@ -244,14 +244,7 @@ class ReverseAnalyzer(Analyzer):
     # ------------------------------------------------------------------ running
     @few_at_once
     def explain_batch(self, batch):
-        way, request = self.way(batch.request), batch.request
-
-        def explain(xs, values):
-            passage = way.forward(xs, request, values)
-            found = passage.each(lambda weights: self.attributed(passage, weights))
-            return {**found, "targets": passage.targets, "outputs": passage.outputs}
-
-        return way(request.key, explain, batch.xs, batch.values)
+        return self.way(batch.request).explain(batch, self.attributed)
 
     def attributed(self, passage, weights):
         """What one target's signal tells: "attributions", one for each input, and "delta" and "signals".

@@ -15,7 +15,8 @@ from innspect.graph.lengths import functions
 
 _here = threading.local()
 _lock = threading.Lock()
-_listening, _originals = 0, {}
+_listening = 0
+_originals: dict = {}
 
 
 class CannotOpen(Exception):

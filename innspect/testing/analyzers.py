@@ -8,11 +8,11 @@ import numpy as np
 from keras import layers as L
 
 from innspect import backend
-from innspect.analyzers.config import same_value
+from innspect.analyzers.config import parameters, same_value
 from innspect.analyzers.registry import create_analyzer, names_of
 from innspect.analyzers.storage import load_analyzer
 
-CHECKS = ("shape", "deterministic", "samples", "target", "neurons", "outputs", "config", "model", "empty", "save")
+CHECKS = ("shape", "deterministic", "samples", "target", "neurons", "outputs", "empty", "model", "config", "save")
 
 
 def example_models(seed=0):
@@ -43,9 +43,9 @@ def check_analyzer(analyzer, /, *, models=None, skip=(), setup=None, tolerance=1
     - "target": the map depends on the neuron that is chosen;
     - "neurons": `neurons=[...]` gives what single selections give;
     - "outputs": an `Explanation` holds the model's own outputs;
-    - "config": `type(a)(model, **a.get_config())` gives the same map;
-    - "model": weights, flags and layers of the model are untouched;
     - "empty": no samples give an empty map;
+    - "model": weights, flags and layers of the model are untouched;
+    - "config": `type(a)(model, **a.get_config())` gives the same map;
     - "save": what is saved and loaded gives the same map. Left out for a class that is not registered.
 
     Args:
@@ -72,11 +72,13 @@ def check_analyzer(analyzer, /, *, models=None, skip=(), setup=None, tolerance=1
         if setup is not None:
             setup(made, x)
         check = _Check(made, x, tolerance, f"{made.name or type(made).__name__!r} on the model {name!r}")
-        for each in CHECKS[:-1]:
-            if each not in skip and each != "model":
+        for each in CHECKS[: CHECKS.index("model")]:
+            if each not in skip:
                 getattr(check, each)()
         if "model" not in skip:
             check.true(_same_bits(before, _snapshot(model)), "the model was changed")
+        if "config" not in skip:
+            check.config()
         if "save" not in skip and names_of(type(made)):
             check.save()
 
@@ -161,8 +163,9 @@ class _Check:
 
     def config(self):
         made, config = type(self.analyzer), self.analyzer.get_config()
-        for argument, value in config.items():
-            self.true(same_value(getattr(self.analyzer, argument), value), f"`{argument}` is another as an attribute")
+        for argument in parameters(made):
+            same = same_value(getattr(self.analyzer, argument), config[argument])
+            self.true(same, f"`{argument}` is another as an attribute")
         other = made(self.analyzer.model, **config)
         again = keras.tree.flatten(other.analyze(self.x, [0] * self.count))
         self.same(again, self.first, "another analyzer of the same configuration")

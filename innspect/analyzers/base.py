@@ -16,6 +16,7 @@ import numpy as np
 
 from innspect import backend
 from innspect.analyzers import selection
+from innspect.analyzers.assembly import assembled, overflown, plain
 from innspect.analyzers.black_box import Network
 from innspect.analyzers.config import Configured
 from innspect.analyzers.data import Inputs, batches_of, is_stream
@@ -220,35 +221,22 @@ class Analyzer(Facts, Configured, Migrated, metaclass=_Made):
         return self.opened.graph.outputs[number]
 
     def _assemble(self, request, parts, settings):
-        axis = 1 if request.several else 0
-
-        def joined(key, axis):
-            trimmed = [_trimmed(p[key], p["count"], axis) for p in parts]
-            return keras.tree.map_structure(lambda *a: np.concatenate(a, axis), *trimmed)
-
+        """The `Explanation` of what was found for each batch."""
         if not parts:
             return self._empty(request, settings)
-        attributions, outputs = joined("attributions", axis), joined("outputs", 0)
-        self._warn_of_overflow(attributions, outputs, axis)
-        return Explanation(
-            attributions=self._restore(request.inputs, attributions),
-            outputs=outputs,
-            targets=joined("targets", axis),
-            signals=joined("signals", axis) if request.at else {},
-            delta=joined("delta", axis) if "delta" in parts[0] else None,
-            settings=settings,
-            details=joined("details", axis) if "details" in parts[0] else {},
-        )
+        explanation = assembled(request, parts, settings)
+        self._warn_of_overflow(explanation, 1 if request.several else 0)
+        return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions))
 
-    def _warn_of_overflow(self, attributions, outputs, axis):
+    def _warn_of_overflow(self, explanation, axis):
         """Name the samples whose output is finite but whose maps are not."""
-        fine, sound = _finite(attributions, axis), _finite(keras.tree.flatten(outputs), 0)
-        lost = np.flatnonzero(sound & ~fine)
+        sound, lost = overflown(explanation, axis)
         if len(lost):
             listed = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+            dtype = explanation.attributions[0].dtype
             warnings.warn(
-                f"{self.name!r}: signals grew beyond what {attributions[0].dtype} can hold, so the maps are not finite, for "
-                f"{len(lost)} of {len(sound)} samples (number {listed}). Rules that divide by sums which may be near zero do "
+                f"{self.name!r}: signals grew beyond what {dtype} can hold, so the maps are not finite, for "
+                f"{len(lost)} of {sound} samples (number {listed}). Rules that divide by sums which may be near zero do "
                 "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more.",
                 stacklevel=5,
             )
@@ -257,9 +245,8 @@ class Analyzer(Facts, Configured, Migrated, metaclass=_Made):
         shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
         lead = (len(request.targets),) if request.several else ()
         arrays = [np.zeros((*lead, *s), "float32") for s in shapes]
-        nothing = np.zeros((0,), "float32")
         restored = self._restore(request.inputs, arrays)
-        return Explanation(restored, nothing, np.zeros((*lead, 0), "float32"), settings=settings)
+        return Explanation(restored, np.zeros((0,), "float32"), np.zeros((*lead, 0), "float32"), settings=settings)
 
     def _attribution_shapes(self, shapes):
         return shapes
@@ -273,10 +260,10 @@ class Analyzer(Facts, Configured, Migrated, metaclass=_Made):
 
         return {
             "method": self.name,
-            "arguments": {k: _plain(v) for k, v in self.arguments().items()},
+            "arguments": {k: plain(v) for k, v in self.arguments().items()},
             "signed": self.signed,
             "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
-            "neuron_selection": _plain(neuron),
+            "neuron_selection": plain(neuron),
             "output": output,
             "innspect": __version__,
             "keras": keras.__version__,
@@ -327,24 +314,3 @@ class Analyzer(Facts, Configured, Migrated, metaclass=_Made):
 
     def set_state(self, state):
         """Take back what `state` returned."""
-
-
-def _trimmed(tree, count, axis):
-    return keras.tree.map_structure(lambda a: a[:count] if axis == 0 else a[:, :count], tree)
-
-
-def _finite(arrays, axis):
-    """Whether all that arrays hold for each sample, along `axis`, is finite: (samples,)."""
-    flat = [np.isfinite(np.moveaxis(a, axis, 0)).reshape(a.shape[axis], -1).all(axis=1) for a in arrays]
-    return np.logical_and.reduce(flat)
-
-
-def _plain(value):
-    """A value that JSON can hold."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist() if value.size <= 64 else f"array of shape {value.shape}"
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | type(None)) else repr(value)

@@ -108,8 +108,8 @@ class GuidedGradCam(GradCam):
 
     def make_program(self, number, stops, plan):
         cut, explained = super().make_program(number, stops, plan), self._explained(number)
-        rectified, tail = RuleTable(rectified_rows(_SIGNALS[self.of])), {n.path for n in cut.tail.graph.nodes}
-        rules = {}
+        rectified = RuleTable([*self.given_rows, *rectified_rows(_SIGNALS[self.of])])
+        tail, rules = {n.path for n in cut.tail.graph.nodes}, {}
         for node, plain in self.rules_for(number, plan).items():
             rule = rectified.rule_of(node)
             rules[node] = _Twofold(rule, plain) if node.path in tail and type(plain) is not type(rule) else rule

@@ -123,7 +123,7 @@ class _Simple(GradientRules):
     def attributed(self, passage, weights):
         return {"attributions": [weights]}  # in whose place the maps come: only outputs and targets are wanted
 
-    def _warn_of_overflow(self, attributions, outputs, axis):
+    def _warn_of_overflow(self, explanation, axis):
         """What is not finite in the input is nobody's overflow."""
 
     def _maps(self, arrays):

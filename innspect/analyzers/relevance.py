@@ -42,12 +42,12 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         written = Rewritten(graph)
         if self.explains_attention:
             written = written.then(freeze)
-        apart = _data_free(RuleTable([*self._given_rows, *self.composite().rows(written.graph)]), written.graph)
+        apart = _data_free(RuleTable([*self.given_rows, *self.composite().rows(written.graph)]), written.graph)
         return written.then(fold, keep=graph.outputs, apart=apart)
 
     def rows(self, graph):
         kernels = self.composite().rows(graph)
-        passing = _passing_norms(RuleTable([*self._given_rows, *kernels]), graph)
+        passing = _passing_norms(RuleTable([*self.given_rows, *kernels]), graph)
         heads = {t for t in self.opened.graph.outputs if is_head(graph.producer(t))}
         attention = [(kind("softmax"), Softmax())] if self.explains_attention else []
         return [

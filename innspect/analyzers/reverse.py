@@ -122,7 +122,7 @@ class ReverseAnalyzer(Analyzer):
     def plan(self):
         """The `Plan` for the model."""
         written = self.rewrite(self.opened.graph)
-        return Plan.of(written, [*self._given_rows, *self.rows(written.graph)])
+        return Plan.of(written, [*self.given_rows, *self.rows(written.graph)])
 
     @property
     def table(self):
@@ -130,7 +130,7 @@ class ReverseAnalyzer(Analyzer):
         return self.plan.table
 
     @functools.cached_property
-    def _given_rows(self):
+    def given_rows(self):
         """The rows of the user's own rules."""
         rows = rows_for(self.rules or (), self.opened.graph)
         for row in rows:

@@ -173,7 +173,7 @@ class Analyzer(Facts, Configured, Migrated, metaclass=_Made):
             batch_size=inputs.checked_size(batch_size),
         )
         parts = self._parts(request, verbose) if inputs.samples else []
-        return self._assemble(request, parts, self._settings(neuron, output))
+        return self._assemble(request, parts, self._settings(neuron, output) if request.explained else {})
 
     def _parts(self, request, verbose):
         """What was found for each batch, NumPy arrays, and how many of its samples count."""

@@ -12,12 +12,21 @@ import copy
 import inspect
 import os
 import tempfile
+import weakref
 
 import numpy as np
+
+_parameters: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def parameters(cls):
     """Dict from each argument of an analyzer's class, but the model, to its `inspect.Parameter`; bases first."""
+    if cls not in _parameters:
+        _parameters[cls] = _read(cls)
+    return _parameters[cls]
+
+
+def _read(cls):
     found: dict = {}
     for base in cls.__mro__:
         if "__init__" in vars(base):

@@ -19,7 +19,7 @@ def activated(graph, settle):
         integral = node.kind in ("reindex", "pass")  # ids on their way to an Embedding
         made = {t for t in node.outputs if depends and (is_float(t.dtype) or (integral and "int" in t.dtype))}
         active |= made
-        nodes.append(settle(node if made else replace(node, kind="constant")).among(active))
+        nodes.append(settle(node if made else node.but(kind="constant")).among(active))
     return Rewritten(replace(graph, nodes=nodes, active=active))
 
 
@@ -39,5 +39,5 @@ def narrowed(graph, settle):
             reached.update(node.inputs)
         else:
             dead.add(node)
-    nodes = [(replace(n, kind="constant") if n in dead and n.kind != "constant" else n).among(active) for n in graph.nodes]
+    nodes = [(n.but(kind="constant") if n in dead and n.kind != "constant" else n).among(active) for n in graph.nodes]
     return Rewritten(replace(graph, nodes=[settle(node) for node in nodes], active=active))

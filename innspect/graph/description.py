@@ -29,10 +29,25 @@ _PASSING = set(
 )
 
 
+# What says again what other attributes say, of a functional model and of every layer.
+_PASSING |= set("_nodes_by_depth _operations_by_depth _operations _tracker _path _build_shapes_dict".split())
+
+_OF_FRAMEWORKS = ("_self_", "_backward_", "_forward_", "_tf_", "_compile")  # how their own attributes of a layer begin
+
+_LEAVES = frozenset([type(lambda: None), keras.Variable, type(keras.ops)])
+_PLAIN = frozenset([type(None), str, bytes, bool, int, complex])
+
+
 def describe(model):
     """The description of a built model, a value to compare."""
-    layers = tuple((_Same(layer), _class(type(layer)), _attributes(layer)) for layer in model._flatten_layers())
-    return layers, keras.config.dtype_policy().name, registry.version()
+    classes: dict = {}
+    layers = []
+    for layer in model._flatten_layers():
+        cls = type(layer)
+        if cls not in classes:
+            classes[cls] = _class(cls)
+        layers.append((_Same(layer), classes[cls], _attributes(layer)))
+    return tuple(layers), keras.config.dtype_policy().name, registry.version()
 
 
 class _Same:
@@ -60,26 +75,33 @@ def _class(cls):
 
 
 def _attributes(layer):
-    return tuple(
-        (name, _value(value, _DEEPEST))
-        for name, value in vars(layer).items()
-        if name not in _PASSING and not name.startswith(("_self_", "_backward_", "_forward_", "_tf_", "_compile"))
-    )
+    found = []
+    for name, value in vars(layer).items():
+        if name not in _PASSING and not name.startswith(_OF_FRAMEWORKS):
+            kind = type(value)
+            if kind in _PLAIN:
+                found.append((name, kind, value))
+            else:
+                found.append((name, _value(value, _DEEPEST)))
+    return tuple(found)
 
 
 def _value(value, deeper):
-    if value is None or isinstance(value, str | bytes | bool | int | complex):
-        return type(value), value
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if not deeper or kind in _LEAVES:
+        return _Same(value)
     if isinstance(value, float):
-        return type(value), repr(value)  # which NaN equals, too
+        return kind, repr(value)  # which NaN equals, too
+    if isinstance(value, list | tuple):
+        return kind, tuple([_value(v, deeper - 1) for v in value])
+    if isinstance(value, dict):
+        return kind, tuple([(_value(k, 0), _value(v, deeper - 1)) for k, v in value.items()])
+    if isinstance(value, set | frozenset):
+        return kind, frozenset([_value(v, 0) for v in value])
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiubc":
         return value.shape, value.dtype.str, zlib.crc32(np.ascontiguousarray(value).view("uint8"))
     if isinstance(value, keras.DTypePolicy):
-        return keras.DTypePolicy, type(value), value.name
-    if deeper and isinstance(value, list | tuple):
-        return type(value), tuple(_value(v, deeper - 1) for v in value)
-    if deeper and isinstance(value, dict):
-        return type(value), tuple((_value(k, 0), _value(v, deeper - 1)) for k, v in value.items())
-    if deeper and isinstance(value, set | frozenset):
-        return type(value), frozenset(_value(v, 0) for v in value)
+        return kind, value.name
     return _Same(value)

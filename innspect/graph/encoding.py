@@ -144,7 +144,7 @@ def keep_numbers(graph):
     def is_kept(node):
         return node.operation == "Discretization" and any(_used_as_a_number(graph, t) for t in node.inputs)
 
-    return Rewritten(replace(graph, nodes=[replace(n, kind="constant") if is_kept(n) else n for n in graph.nodes]))
+    return Rewritten(replace(graph, nodes=[n.but(kind="constant") if is_kept(n) else n for n in graph.nodes]))
 
 
 def _used_as_a_number(graph, tensor):

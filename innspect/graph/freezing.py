@@ -37,7 +37,7 @@ def freeze(graph, attention=False):
 def _stopped(node):
     function = node.function
     stopped = lambda *args, **kwargs: backend.stop_gradient(function(*args, **kwargs))  # noqa: E731
-    return replace(node, kind="constant", function=stopped)
+    return node.but(kind="constant", function=stopped)
 
 
 def _settled(node):
@@ -46,7 +46,7 @@ def _settled(node):
     if len(active) != 1 or node.kind == "constant":
         return node
     divides = node.operation in _QUOTIENTS and isinstance(node.args[0], Ref) and active[0] == 0
-    return replace(node, kind="sum") if node.kind in ("product", "bilinear") or divides else node
+    return node.but(kind="sum") if node.kind in ("product", "bilinear") or divides else node
 
 
 # ---------------------------------------------------------------------- hand-written normalizations
@@ -111,7 +111,7 @@ def _with_frozen_scale(node):
     if node.kind != "normalization":
         return node
     make = _LAYERS.get(type(node.layer)) or _inherited(node.layer) or _OPERATIONS.get(node.operation)
-    return node if make is None else replace(node, kind="sum", function=make(node))
+    return node if make is None else node.but(kind="sum", function=make(node))
 
 
 def _inherited(layer):

@@ -21,7 +21,7 @@ who reads it and whether a signal flows through it are a graph's to say. A pass 
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import keras
@@ -136,7 +136,13 @@ class Node:
     def among(self, active):
         """The node as it is where the tensors of `active` are those that a signal flows through."""
         positions = active_positions(self, active)
-        return self if positions == self.active_inputs else replace(self, active_inputs=positions)
+        return self if positions == self.active_inputs else self.but(active_inputs=positions)
+
+    def but(self, **changes):
+        """The node with other attributes, its arguments being what they are (which `dataclasses.replace` looks through)."""
+        made = object.__new__(Node)
+        vars(made).update(vars(self) | changes)
+        return made
 
     def __repr__(self):
         return f"<{self.kind} {self.path}>"

@@ -123,15 +123,15 @@ def settle(node):
     if node.kind == "constant":
         return node
     if node.kind == "pass" and len(active) > 1:
-        return replace(node, kind="opaque")  # such as x ** y
+        return node.but(kind="opaque")  # such as x ** y
     if node.kind in ("product", "quotient", "bilinear") and len(active) == 1:
         return _settled_linear(node, active[0])
     if node.kind == "quotient" or (node.kind == "bilinear" and "Conv" in node.operation):
-        return replace(node, kind="opaque")
+        return node.but(kind="opaque")
     if node.kind == "winner" and len(active) == 1 and node.view is None and node.operation not in _WINDOWS:
         # an elementwise maximum with a constant
         rectifies = node.operation == "Maximum" and any(_is_zero(leaf) for leaf in node.args)
-        return replace(node, kind="pass", **({"view": Rectifier(), "operation": "Relu"} if rectifies else {}))
+        return node.but(kind="pass", **({"view": Rectifier(), "operation": "Relu"} if rectifies else {}))
     return node
 
 
@@ -159,7 +159,7 @@ def _settled_linear(node, position):
     """One active operand: the operation is linear in it, unless it divides by it."""
     reference = [r for r in keras.tree.flatten((node.args, node.kwargs)) if isinstance(r, Ref)][position]
     if node.kind == "quotient" and reference is not node.args[0]:
-        return replace(node, kind="pass" if node.outputs[0].shape == node.inputs[position].shape else "opaque")
+        return node.but(kind="pass" if node.outputs[0].shape == node.inputs[position].shape else "opaque")
     constants = [a for a in node.args if not isinstance(a, Ref)]
     if node.kind == "bilinear" and len(node.args) == 2 and len(constants) == 1 and not node.kwargs:
         first, function = isinstance(node.args[0], Ref), node.function
@@ -167,4 +167,4 @@ def _settled_linear(node, position):
         family = "convolution" if "Conv" in node.operation else "dense"
         view = ConstantMatrix(call, constants[0], family)
         return replace(node, kind="affine", function=view, view=view, args=(reference,), reads=node.variables)
-    return replace(node, kind="sum")
+    return node.but(kind="sum")

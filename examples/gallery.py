@@ -73,14 +73,14 @@ def trained(model, x, labels, epochs):
 
 # ---------------------------------------------------------------------- pictures
 def explained(model, x, columns, x_train):
-    """Dict from label to maps, for a dict from label to (name, arguments)."""
-    maps = {}
+    """Maps and palettes by label, for a dict from label to (name, arguments)."""
+    maps, palettes, opened = {}, {}, innspect.open_model(model)
     for label, (name, arguments) in columns.items():
-        analyzer = innspect.create_analyzer(name, model, **arguments)
+        analyzer = innspect.create_analyzer(name, opened, **arguments)
         if name.startswith("pattern."):
             analyzer.fit(x_train)
-        maps[label] = analyzer.analyze(x)
-    return maps
+        maps[label], palettes[label] = analyzer.analyze(x), visualize.palette_of(analyzer)
+    return maps, palettes
 
 
 def written(file, model, x, maps, palettes, families=None):
@@ -98,8 +98,7 @@ def draw(file, model, x, columns, x_train=None):
     grouped = all(isinstance(c, dict) for c in columns.values())
     flat = {label: m for group in columns.values() for label, m in group.items()} if grouped else columns
     families = {family: list(group) for family, group in columns.items()} if grouped else None
-    palettes = {label: visualize.palette_of(name) for label, (name, _) in flat.items()}
-    written(file, model, x, explained(model, x, flat, x_train), palettes, families)
+    written(file, model, x, *explained(model, x, flat, x_train), families)
 
 
 def plain(*names):
@@ -136,7 +135,7 @@ def main():
             "over noise": plain("smoothgrad", "smoothgrad.squared", "vargrad"),
         },
     )
-    signals = explained(
+    signals, _ = explained(
         digits, x, plain("gradient", "deconvnet", "guided_backprop") | {"PatternNet": ("pattern.net", {})}, x_train
     )
     as_signal = {f"{label} ": visualize.signal(m) for label, m in signals.items()}
@@ -217,7 +216,7 @@ def hidden(model, x):
     certain = {"window 2": ("occlusion", {"window": 2, "stride": 1})}
     logit = {f"window {w} ": ("occlusion", {"window": w, "stride": 1, "head": "logit"}) for w in (1, 2, 3)}
     masks = {f"grid {g}": ("rise", {"grid": g, "num_masks": 1000}) for g in (4, 7)}
-    maps = explained(model, x, certain | logit | masks, None)
+    maps, _ = explained(model, x, certain | logit | masks, None)
     maps |= {label: maps[label] - maps[label].min(axis=(1, 2), keepdims=True) for label in masks}
     groups = {"probability": list(certain), "occlusion of the logit": list(logit), "rise": list(masks)}
     written("perturbation", model, x, maps, dict.fromkeys(masks, "heat"), groups)
@@ -225,7 +224,9 @@ def hidden(model, x):
 
 def attended(model, x):
     """A transformer, pixel by pixel and patch by patch."""
-    maps = explained(model, x, plain("gradient", "input_t_gradient", "integrated_gradients", "lrp.cp", "lrp.attention"), None)
+    maps, _ = explained(
+        model, x, plain("gradient", "input_t_gradient", "integrated_gradients", "lrp.cp", "lrp.attention"), None
+    )
     patches = {f"{name} ": maps[name].reshape(-1, 4, 2, 4, 2).sum((2, 4)) for name in ("lrp.cp", "lrp.attention")}
     written("transformer", model, x, maps | patches, "red_blue", {"by pixel": list(maps), "by patch": list(patches)})
 

@@ -10,6 +10,8 @@ import pytest
 from keras import layers as L
 
 import innspect
+from innspect.analyzers.data import Inputs
+from innspect.analyzers.registry import example_arguments
 
 
 def network():
@@ -53,3 +55,25 @@ def test_no_growth_over_two_hundred_analyzers():
             sizes.append(resident())
         innspect.create_analyzer("lrp.epsilon", model).analyze(np.ones((2, 4)), 1)
     assert sizes[-1] - sizes[1] < 5, sizes  # MiB over 150 of them; the first warm up
+
+
+EVERY = [name for name in innspect.list_analyzers() if not name.startswith(("lrp.", "test."))]
+KEPT = ["gradient", "smoothgrad"] if keras.backend.backend() == "jax" else EVERY
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("method", KEPT)
+def test_what_an_analyzer_compiles_holds_on_to_no_inputs(method):
+    x = keras.Input((6, 6, 1))
+    h = L.GlobalAveragePooling2D()(L.Conv2D(2, 3, activation="relu")(x))
+    model = keras.Model(x, L.Dense(3, bias_initializer="ones")(h))
+    analyzer = innspect.create_analyzer(method, model, **example_arguments(method, DATA))
+    if analyzer.learned:
+        analyzer.fit(DATA)
+    gc.collect()
+    before = {id(each) for each in gc.get_objects() if type(each) is Inputs}
+    analyzer.explain(DATA, neurons=[0, np.ones((2, 3), "float32")])
+    if hasattr(analyzer, "conservation"):
+        analyzer.conservation(DATA, 0)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if type(each) is Inputs and id(each) not in before]

@@ -165,7 +165,7 @@ class Runner:
 
     def run(self, points, moves, ws, backward):
         """One compiled call; see `Points`."""
-        request = points.request
+        request = points.request.bare
         key = request.output, request.at
         if key not in self._passes:
             self._passes[key] = self.inner.make_pass(*key, self._plan)

@@ -118,7 +118,7 @@ class RsiGradCam(LayerMap):
 
     # ------------------------------------------------------------------ walking
     def explain_batch(self, batch):
-        request, walk, rows = batch.request, batch.request.context, batch.rows
+        request, walk, rows = batch.request.bare, batch.request.context, batch.rows
         number, key, way = request.output, request.key, self.way(request)
         if isinstance(walk, _Straight) and all(walk.fixed[i] for i in self.place(number).inputs):
             raise ValueError(

@@ -38,7 +38,7 @@ class ChannelScores(LayerMap):
         raise NotImplementedError
 
     def explain_batch(self, batch):
-        request, way, xs = batch.request, self.way(batch.request), batch.xs
+        request, way, xs = batch.request.bare, self.way(batch.request), batch.xs
         if request.at:
             raise ValueError(f"{self.name!r} sends no signal, so there is none at a layer. Received: at={list(request.at)}")
         number, key = request.output, request.key

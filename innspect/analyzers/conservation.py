@@ -83,7 +83,7 @@ class Conserving:
         way = self._books_pass(number)
         parts = []
         for batch, count in request.batches():
-            books = way(("books", request.key), self._books(way, request), batch.xs, batch.values)
+            books = way(("books", request.key), self._books(way, request.bare), batch.xs, batch.values)
             parts.append({p: {k: backend.to_numpy(v)[:count] for k, v in book.items()} for p, book in books.items()})
         seen = [s for s in reversed(way.program.steps) if hasattr(s, "rule") and s.path in parts[0]]
         table = {

@@ -110,9 +110,9 @@ class DeepLift(ReverseAnalyzer):
 
     @few_at_once
     def explain_batch(self, batch):
-        way, request = self.way(batch.request), batch.request
+        way, request = self.way(batch.request), batch.request.bare
         xs, total = on_device(batch.xs, self.opened), None
-        for references, ws in _chunks(request.context, batch):
+        for references, ws in _chunks(batch.request.context, batch):
             given = [ops.convert_to_tensor(r) for r in references if r is not None]
             found = way(request.key, self._averaged(way, request), xs, given, batch.values, ops.convert_to_tensor(ws))
             if total is None:

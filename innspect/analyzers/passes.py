@@ -38,7 +38,7 @@ class Pass:
 
         Args:
             xs: What the program takes.
-            request: The `Request`.
+            request: The `Request`, bare, since what is compiled is kept.
             values: For each of its targets, what tells it for these rows.
         """
         return Passage(self, xs, request, values)
@@ -55,14 +55,14 @@ class Pass:
             Dict with the model's "outputs" (batch, ...), the explained values "targets" (batch,), and what `attributed`
             returns; with several targets, all but the outputs have a neuron axis first.
         """
-        attributed = attributed or _signals
+        attributed, request = attributed or _signals, batch.request.bare
 
         def explain(xs, values):
-            passage = self.forward(xs, batch.request, values)
+            passage = self.forward(xs, request, values)
             found = passage.each(lambda weights: attributed(passage, weights))
             return {**found, "targets": passage.targets, "outputs": passage.outputs}
 
-        return self(("explain", attributed, batch.request.key), explain, batch.xs, batch.values)
+        return self(("explain", attributed, request.key), explain, batch.xs, batch.values)
 
     def output(self, y):
         """The model's own output from the explained tensor."""

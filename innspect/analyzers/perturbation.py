@@ -188,7 +188,7 @@ class Seen:
         request = batch.request
         self.batch, self._predictor, self._key = batch, predictor, (place, request.key)
         self._evaluate = predictor.evaluator(request.output, request.inputs, place)
-        look = as_it_is(predictor, request.output, self._evaluate, request.targets)
+        look = as_it_is(predictor, request.output, self._evaluate, request.bare.targets)
         seen = predictor.call(("as it is", self._key), look, batch.xs, batch.values)
         self._weights = seen.pop("weights")
         seen = {k: backend.to_numpy(v) for k, v in seen.items()}
@@ -208,7 +208,7 @@ class Seen:
             Dict of arrays: "scores", the explained values (neurons, masks, batch); "classes", the largest element of the
             outputs' last axis (masks, batch); with a place, "responses" (maps, masks, batch).
         """
-        look = _through(self._evaluate, self.batch.request.targets, i, hide)
+        look = _through(self._evaluate, self.batch.request.bare.targets, i, hide)
         arguments = [ops.convert_to_tensor(a) for a in (x, masks, filling)]
         seen = self._predictor.call(("through", i, self._key), look, self.batch.xs, *arguments, self._weights)
         return {k: backend.to_numpy(v) for k, v in seen.items()}

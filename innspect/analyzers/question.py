@@ -36,7 +36,7 @@ class Question:
             An array (batch,), or (versions * batch,).
         """
         request = self._batch.request
-        evaluate, target = self._predictor.evaluator(request.output, request.inputs), request.targets[self._number]
+        evaluate, target = self._predictor.evaluator(request.output, request.inputs), request.bare.targets[self._number]
 
         def value(xs, weights):
             return ops.reshape(values_of(target, weights, evaluate(xs)[0]), (-1,))
@@ -51,7 +51,7 @@ def ask(analyzer, batch):
     request, predictor = batch.request, analyzer.predictor
     if request.at:
         raise ValueError(f"{analyzer.name!r} sends no signal, so there is none at a layer. Received: at={list(request.at)}")
-    look = as_it_is(predictor, request.output, predictor.evaluator(request.output, request.inputs), request.targets)
+    look = as_it_is(predictor, request.output, predictor.evaluator(request.output, request.inputs), request.bare.targets)
     seen = predictor.call(("as it is", request.key), look, batch.xs, batch.values)
     maps = [analyzer.attribute(Question(predictor, batch, n, seen)) for n in range(len(request.targets))]
     maps = [[np.asarray(m) for m in each] for each in maps]

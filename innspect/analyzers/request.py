@@ -31,7 +31,7 @@ class Request:
         context: What the method's `begin` made of the request.
     """
 
-    inputs: Inputs
+    inputs: Inputs | None
     targets: tuple[Selection, ...]
     several: bool = False
     output: int = 0
@@ -40,6 +40,12 @@ class Request:
     batch_size: int = 32
     advance: object = field(default=lambda count: None, repr=False)
     context: object = field(default=None, repr=False)
+
+    @functools.cached_property
+    def bare(self):
+        """The request without its data: what a function that is compiled and kept may hold on to."""
+        targets = tuple(replace(target, values=None) for target in self.targets)
+        return replace(self, inputs=None, targets=targets, advance=None, context=None)
 
     @property
     def key(self):

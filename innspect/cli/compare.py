@@ -41,13 +41,14 @@ def add(commands, common):
 def _run(given):
     import numpy as np
 
+    from innspect.graph.clone import opened_if_possible
     from innspect.reports import explaining
 
     files = [os.path.join(given.out, name) for name in ("comparison.csv", "comparison.png")] if given.out else []
     options.refuse_existing(files, given.force)
     options.check_folder(given.out or ".")
     model = options.load_model(given)
-    opened = explaining.opened(model)  # once, for all that follows
+    opened = opened_if_possible(model)  # once, for all that follows
     source = options.read_inputs(given, given.data, model)
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]

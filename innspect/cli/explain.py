@@ -51,13 +51,14 @@ def add(commands, common):
 def _run(given):
     import numpy as np
 
+    from innspect.graph.clone import opened_if_possible
     from innspect.reports import explaining
 
     given.top = given.top or 1
     options.check_folder(given.out)
     labels = _labels(given.labels)
     model = options.load_model(given)
-    opened = explaining.opened(model)  # once, for all that follows
+    opened = opened_if_possible(model)  # once, for all that follows
     source = options.read_inputs(given, given.inputs, model)
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]

@@ -47,16 +47,28 @@ def open_model(model):
         >>> opened = innspect.open_model(model)
         >>> maps = {name: innspect.create_analyzer(name, opened).analyze(x) for name in ("gradient", "lrp.epsilon")}
     """
-    given = model if isinstance(model, OpenedModel) else None
-    model = model if given is None else given.model
+    given, model = model, model_of(model)
     check_model(model)
     description, known = describe(model), _opened.get(model, lambda: None)()
     for opened in (given, known):
-        if opened is not None and opened.description == description:
+        if isinstance(opened, OpenedModel) and opened.description == description:
             return opened
     opened = OpenedModel(model, description)
     _opened[model] = weakref.ref(opened)
     return opened
+
+
+def opened_if_possible(model):
+    """The opened form of a model, to be held while several methods explain it; the model itself where it has none."""
+    try:
+        return open_model(model)
+    except NotAnalyzeableModelError:  # some methods only call it
+        return model
+
+
+def model_of(model):
+    """The Keras model itself, of a model or an opened one."""
+    return model.model if isinstance(model, OpenedModel) else model
 
 
 class OpenedModel:

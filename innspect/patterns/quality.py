@@ -12,6 +12,7 @@ estimator is x - a+ y+ - a- y-, so that all regressions of a layer share the fac
 import keras
 import numpy as np
 
+from innspect.graph.clone import open_model
 from innspect.patterns.fitting import fit, is_stream
 from innspect.patterns.patches import drawn_patches
 from innspect.patterns.report import Quality
@@ -56,7 +57,7 @@ def quality(
         raise ValueError(
             "`fit_data` and `eval_data` must both be given: what is fitted must not be evaluated on the same data."
         )
-    part = (0, 1)
+    model, part = open_model(model), (0, 1)
     if patterns is None and not _LEARNED.isdisjoint(names):
         if not is_stream(fit_data):
             batch_size = max(1, min(batch_size, len(keras.tree.flatten(fit_data)[0]) // 2))

@@ -80,12 +80,13 @@ def report(
     import numpy as np
 
     from innspect.files import write
+    from innspect.graph.clone import model_of, opened_if_possible
     from innspect.reports import explaining
     from innspect.reports.page import page
 
-    opened = explaining.opened(model)  # once, for all methods
+    opened = opened_if_possible(model)  # once, for all methods
     analyzers = explaining.make_analyzers(opened, default_methods(opened) if methods is None else methods)
-    model = getattr(opened, "model", opened)
+    model = model_of(opened)
     count = len(keras.tree.flatten(x)[0])
     for name, given in (("names", names), ("images", images)):
         if given is not None and len(given) != count:

@@ -10,9 +10,7 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers import create_analyzer
 from innspect.analyzers.base import Analyzer
-from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.calls import untouched
-from innspect.graph.clone import open_model
 
 
 @dataclass
@@ -61,14 +59,6 @@ class Work:
 
     def advance(self):
         """Take notice of a step that is done."""
-
-
-def opened(model):
-    """The opened form of a model, to be held while several methods explain it; the model itself where it has none."""
-    try:
-        return open_model(model)
-    except NotAnalyzeableModelError:  # some methods only call it
-        return model
 
 
 def make_analyzers(model, methods):

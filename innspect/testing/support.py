@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from innspect.analyzers.registry import accepted_arguments, create_analyzer, example_arguments, list_analyzers
+from innspect.graph.clone import model_of, opened_if_possible
 
 _OF_NO_TARGET = ("input", "random")
 
@@ -33,6 +34,7 @@ def support(model, x, methods=None, *, arguments=None):
         >>> support(model, x[:2], ["lrp.epsilon", "lrp.attention", "cam"])
     """
     methods = list_analyzers() if methods is None else methods
+    model = opened_if_possible(model)  # once, for all methods
     given = arguments or {}
     return {method: _tried(model, x, method, given.get(method, {})) for method in methods}
 
@@ -48,8 +50,9 @@ def _tried(model, x, method, arguments):
     except ValueError as reason:  # what innspect says of bad input; NotAnalyzeableModelError is one
         return _first_sentence(str(reason), method)
     except Exception as error:
-        raise AssertionError(f"{method!r} fails on the model {model.name!r}: {type(error).__name__}: {error}") from error
-    where = f"{method!r} on the model {model.name!r}"
+        name = model_of(model).name
+        raise AssertionError(f"{method!r} fails on the model {name!r}: {type(error).__name__}: {error}") from error
+    where = f"{method!r} on the model {model_of(model).name!r}"
     if not all(np.isfinite(each).all() for each in maps):
         overflow = [str(w.message) for w in told if "signals grew beyond" in str(w.message)]
         assert overflow, f"{where}: maps are not finite"

@@ -9,6 +9,8 @@ import time
 import keras
 import numpy as np
 
+from innspect.graph.clone import model_of
+
 FUNCTIONS = ("zeros", "gaussian", "mean", "invert")
 _NOISE = 0.3  # standard deviation of "gaussian", as in iNNvestigate
 _GONE = -np.inf  # relevance of a region that was replaced before
@@ -181,7 +183,7 @@ class PerturbationAnalysis:
         recompute_analysis=False,
         verbose=False,
     ):
-        self.analyzer, self.model, self.generator, self.perturbation = analyzer, model, generator, perturbation
+        self.analyzer, self.model, self.generator, self.perturbation = analyzer, model_of(model), generator, perturbation
         self.steps, self.regions_per_step = steps, regions_per_step
         self.recompute_analysis, self.verbose = recompute_analysis, verbose
 

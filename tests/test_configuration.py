@@ -100,6 +100,9 @@ DIRECT = {
     "rule class": lambda m: LRP(m, rule=Epsilon, epsilon=0.3),
     "rules": lambda m: LRP(m, rule="Epsilon", rules=[("pool", Proportional(0.2)), ("conv", Flat())]),
     "name": lambda m: GradientAnalyzer(m, postprocess="square", name="mine"),
+    "numbers of NumPy": lambda m: find("smoothgrad")[0](
+        m, num_samples=np.int64(2), noise_scale=np.float32(0.5), seed=np.int32(3)
+    ),
     "of an analyzer": lambda m: find("smoothgrad")[0](m, of=LRP(m, rule="Epsilon"), num_samples=2),
     "of a name": lambda m: find("integrated_gradients")[0](m, steps=3, postprocess="abs", start="value"),
 }

@@ -7,6 +7,7 @@ A method that is no backward pass through the model overrides `attribute`, or `e
 them when all constructors have run (`ready`), so their order does not matter.
 """
 
+import abc
 import functools
 import warnings
 from dataclasses import replace
@@ -30,7 +31,7 @@ from innspect.errors import PlainKeyError
 from innspect.graph.clone import open_model
 
 
-class _Made(type):
+class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
     """Checks the arguments of an instance, and calls its `ready`, once every constructor has run."""
 
     def __call__(cls, *args, **kwargs):

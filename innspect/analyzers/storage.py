@@ -142,7 +142,8 @@ def _decode(value, arrays, model):
     if not isinstance(value, dict):
         return value
     if "array" in value:
-        return arrays[value["array"]]
+        array = arrays[value["array"]]
+        return array if array.ndim else array[()]
     if "dict" in value:
         return {_decode(k, arrays, model): _decode(v, arrays, model) for k, v in value["dict"]}
     if "tuple" in value:

@@ -76,7 +76,7 @@ def _class(cls):
 
 def _attributes(layer):
     found = []
-    for name, value in vars(layer).items():
+    for name, value in list(vars(layer).items()):  # which another thread may be writing to, training
         if name not in _PASSING and not name.startswith(_OF_FRAMEWORKS):
             kind = type(value)
             if kind in _PLAIN:
@@ -97,7 +97,7 @@ def _value(value, deeper):
     if isinstance(value, list | tuple):
         return kind, tuple([_value(v, deeper - 1) for v in value])
     if isinstance(value, dict):
-        return kind, tuple([(_value(k, 0), _value(v, deeper - 1)) for k, v in value.items()])
+        return kind, tuple([(_value(k, 0), _value(v, deeper - 1)) for k, v in list(value.items())])
     if isinstance(value, set | frozenset):
         return kind, frozenset([_value(v, 0) for v in value])
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiubc":

@@ -27,7 +27,6 @@ from innspect.analyzers.migration import Migrated
 from innspect.analyzers.question import ask
 from innspect.analyzers.registry import name_of
 from innspect.analyzers.request import Request
-from innspect.errors import PlainKeyError
 from innspect.graph.clone import open_model
 
 
@@ -208,14 +207,7 @@ class Analyzer(Facts, Configured, Migrated, metaclass=_Made):
         return tuple(self._explained(number).shape[1:])
 
     def _output_number(self, output):
-        names = self.opened.output_names
-        if isinstance(output, str):
-            if output not in names:
-                raise PlainKeyError(f"`output` must be one of the model's outputs {names}. Received: {output!r}")
-            return names.index(output)
-        if not isinstance(output, int | np.integer) or not 0 <= output < len(names):
-            raise ValueError(f"`output` must be between 0 and {len(names) - 1}, or one of {names}. Received: {output!r}")
-        return int(output)
+        return self.opened.number(output)
 
     def _explained(self, number):
         """The tensor of the graph that is explained for an output."""

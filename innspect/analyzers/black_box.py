@@ -12,7 +12,7 @@ from innspect import backend
 from innspect.analyzers.data import Inputs
 from innspect.analyzers.locate import find_layer, reads_channels_first
 from innspect.analyzers.stateless import Compiler, values_of
-from innspect.errors import NotAnalyzeableModelError, PlainKeyError
+from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.calls import untouched
 from innspect.graph.clone import OpenedModel, open_model
 from innspect.graph.heads import without_head
@@ -71,13 +71,7 @@ class Network:
 
     def number(self, output):
         """The number of an output given by number or name."""
-        names = list(self.opened.output_names)
-        if isinstance(output, str) and output not in names:
-            raise PlainKeyError(f"`output` must be one of the model's outputs {names}. Received: {output!r}")
-        number = names.index(output) if isinstance(output, str) else output
-        if not isinstance(number, int | np.integer) or not 0 <= number < len(names):
-            raise ValueError(f"`output` must be between 0 and {len(names) - 1}, or one of {names}. Received: {output!r}")
-        return int(number)
+        return self.opened.number(output)
 
     def output_shape(self, number, inputs):
         """The shape of one sample's output; None where an axis is not known."""

@@ -15,7 +15,7 @@ import weakref
 import keras
 import numpy as np
 
-from innspect.errors import NotAnalyzeableModelError
+from innspect.errors import NotAnalyzeableModelError, PlainKeyError
 from innspect.graph import attention, lowering, rewriting  # noqa: F401  (fill the tables)
 from innspect.graph.comparison import compare
 from innspect.graph.description import describe
@@ -103,6 +103,22 @@ class OpenedModel:
 
     def variables(self):
         return self.graph.variables()
+
+    def number(self, output):
+        """The number of an output given by number or name.
+
+        Raises:
+            KeyError: No output has this name.
+            ValueError: There are not so many.
+        """
+        names = self.output_names
+        if isinstance(output, str):
+            if output not in names:
+                raise PlainKeyError(f"`output` must be one of the model's outputs {names}. Received: {output!r}")
+            return names.index(output)
+        if not isinstance(output, int | np.integer) or not 0 <= output < len(names):
+            raise ValueError(f"`output` must be between 0 and {len(names) - 1}, or one of {names}. Received: {output!r}")
+        return int(output)
 
     @functools.cached_property
     def batch(self):

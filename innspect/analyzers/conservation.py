@@ -80,7 +80,7 @@ class Conserving:
             raise ValueError("`x` must hold at least one sample. Received: none")
         chosen = self._selections(neuron_selection, None, number, inputs)
         request = Request(inputs, tuple(chosen), output=number, batch_size=inputs.checked_size(batch_size))
-        way = self._books_pass(number)
+        way = self.books_pass(number)
         parts = []
         for batch, count in request.batches():
             books = way(("books", request.key), self._books(way, request.bare), batch.xs, batch.values)
@@ -100,16 +100,9 @@ class Conserving:
             self._settings(neuron_selection, output),
         )
 
-    def _books_pass(self, number):
-        """The `Pass` whose steps are the lines of the books."""
-        key = "books", number
-        if key not in self._passes:
-            self._passes[key] = self.make_books(number)
-        return self._passes[key]
-
-    def make_books(self, number):
-        """The `Pass` of which every step has a line."""
-        return self.make_pass(number)
+    def books_pass(self, number):
+        """The `Pass` whose steps are the lines of the books: that of the analyses, where each layer is a step of its own."""
+        return self._kept((number, ()), self.make_pass, number)
 
     def _books(self, way, request):
         def books(xs, values):

@@ -13,7 +13,7 @@ from innspect.analyzers.references import Background, References, even_chunks
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.request import few_at_once
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.rule_table import Made, When, anything, kind
+from innspect.analyzers.rule_table import Made, When, anything, kind, relevance_rule
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.encoding import Lookup
 from innspect.graph.folding import fold
@@ -94,7 +94,7 @@ class DeepLift(ReverseAnalyzer):
 
     def _of_ids(self, node):
         ids = isinstance(node.view, Lookup) or any(self.opened.takes_ids(node.inputs[p]) for p in node.active_inputs)
-        return rules.Ids(getattr(node.view, "relevance_rule", None) or Reindex(), ids and self.zero_vectors)
+        return rules.Ids(relevance_rule(node) or Reindex(), ids and self.zero_vectors)
 
     def _winner(self, node):
         if not node.outputs[0].shape:

@@ -6,7 +6,7 @@ from keras import ops
 from innspect.analyzers.facts import Integer, Number, OneOf
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.rule_table import Made, When, anything, kind
+from innspect.analyzers.rule_table import Made, When, anything, gradient_rule, kind
 from innspect.graph.ir import channels_first, is_float
 from innspect.layers.flow import Reindex, SumOverEmbedding
 from innspect.layers.gradient import Gradient
@@ -17,14 +17,10 @@ _POSTPROCESS = {None: lambda t: t, "abs": ops.absolute, "square": ops.square}
 def prescribed(embedding="norm"):
     """The rows that a method in gradient form has no choice about: registered rules, and ids."""
     return [
-        (When("a registered layer", _registered), Made("its own rule", _registered)),
+        (When("a registered layer", gradient_rule), Made("its own rule", gradient_rule)),
         (kind("embedding"), SumOverEmbedding(embedding)),
         (When("ids", carries_ids), Reindex()),
     ]
-
-
-def _registered(node):
-    return getattr(node.view, "gradient_rule", None)
 
 
 def carries_ids(node):

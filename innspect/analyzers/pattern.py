@@ -15,9 +15,8 @@ from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
 from innspect.analyzers.rule_table import Made, When
-from innspect.analyzers.signal import winner_rule
+from innspect.analyzers.signal import winner_or_gradient
 from innspect.graph.heads import is_head
-from innspect.layers.gradient import Gradient
 from innspect.layers.pattern import DiagonalPattern, PatternRule, is_diagonal
 from innspect.patterns.collection import LayerPatterns, Patterns
 from innspect.patterns.files import load_patterns
@@ -155,7 +154,7 @@ class PatternAnalyzer(ReverseAnalyzer):
             (When("kernel layers", lambda node: node.path in paths), Made("PatternRule()", pattern)),
             *prescribed(self.embedding),
             (When("diagonal maps", is_diagonal), DiagonalPattern(self.times_kernel)),
-            (When("linear and gating layers", covered), Made("winner takes all, or Gradient()", _gated)),
+            (When("linear and gating layers", covered), Made("winner takes all, or Gradient()", winner_or_gradient)),
         ]
 
     def finish(self, signal, x):
@@ -182,10 +181,6 @@ class PatternAnalyzer(ReverseAnalyzer):
         if state is not None:
             layers = {path: LayerPatterns(**layer) for path, layer in state["layers"].items()}
             self._take(Patterns(**{**state, "layers": layers}))
-
-
-def _gated(node):
-    return winner_rule(node) or Gradient()
 
 
 @register_analyzer("pattern.net")

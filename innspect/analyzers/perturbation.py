@@ -106,7 +106,7 @@ class Perturbation(Analyzer):
         return self.predictor.number(output)
 
     def _output_shape(self, number, inputs):
-        return self.predictor.output_shape(number, inputs) if inputs.samples else ()
+        return self.predictor.output_shape(number, inputs)
 
     def _selections(self, neuron, neurons, number, inputs):
         if inputs.samples:

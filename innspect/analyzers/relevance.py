@@ -5,7 +5,7 @@ import warnings
 
 from innspect.analyzers.conservation import Conserving
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.rule_table import Made, RuleTable, When, kind
+from innspect.analyzers.rule_table import Made, RuleTable, When, kind, relevance_rule
 from innspect.analyzers.rules import fitted_box
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.folding import fold
@@ -52,7 +52,7 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
         attention = [(kind("softmax"), Softmax())] if self.explains_attention else []
         return [
             *kernels,
-            (When("a registered layer", _registered), Made("its own rule", _registered)),
+            (When("a registered layer", relevance_rule), Made("its own rule", relevance_rule)),
             (When("the model's head", lambda node: node.outputs[0] in heads), flow.Pass()),  # only with head="output"
             (kind("pass"), flow.Pass()),
             (kind("reindex"), flow.Reindex()),
@@ -103,10 +103,6 @@ class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
             f"(Arras et al. 2017). Use 'lrp.epsilon', 'lrp.z' or a preset, or name it in 'lrp': rule={{'default': ..., "
             f"{name!r}: 'Epsilon'}}; or bring a rule with `innspect.register_reverse_mapping(LayerClass, rule=...)`."
         )
-
-
-def _registered(node):
-    return getattr(node.view, "relevance_rule", None)
 
 
 def _data_free(table, graph):

@@ -108,9 +108,9 @@ def few_at_once(explain_batch):
     def explain(self, batch):
         count = len(batch.request.targets)
         size = backend.SCANNED or count
+        if count <= size:
+            return explain_batch(self, batch)
         parts = [explain_batch(self, batch.of_targets(slice(i, i + size))) for i in range(0, count, size)]
-        if len(parts) == 1:
-            return parts[0]
         outputs = [part.pop("outputs") for part in parts]
         joined = keras.tree.map_structure(lambda *found: np.concatenate([backend.to_numpy(f) for f in found]), *parts)
         return {**joined, "outputs": outputs[0]}

@@ -193,9 +193,12 @@ class ReverseAnalyzer(Analyzer):
     # ------------------------------------------------------------------ passes
     def way(self, request):
         """The `Pass` for a request's output and layers; it is made once."""
-        key = request.output, request.at
+        return self._kept((request.output, request.at), self.make_pass, request.output, request.at)
+
+    def _kept(self, key, make, *arguments):
+        """The pass of a key, made when it is first asked for."""
         if key not in self._passes:
-            self._passes[key] = self.make_pass(*key)
+            self._passes[key] = make(*arguments)
         return self._passes[key]
 
     def make_pass(self, number, at=(), plan=None):
@@ -239,7 +242,8 @@ class ReverseAnalyzer(Analyzer):
         """The rule, and the form of it, that was chosen for every layer: a table that prints itself."""
         from innspect.analyzers.summary import Summary
 
-        return Summary(self, self.make_pass(self._output_number(output)).program)
+        number = self._output_number(output)
+        return Summary(self, self._kept((number, ()), self.make_pass, number).program)
 
     # ------------------------------------------------------------------ running
     @few_at_once

@@ -52,6 +52,16 @@ def kind(name):
 anything = When("anything else", lambda node: True)
 
 
+def relevance_rule(node):
+    """The rule in relevance form that the class of a node's layer was registered with, or None."""
+    return getattr(node.view, "relevance_rule", None)
+
+
+def gradient_rule(node):
+    """As `relevance_rule`, in gradient form."""
+    return getattr(node.view, "gradient_rule", None)
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of a table.

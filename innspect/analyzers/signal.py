@@ -46,6 +46,11 @@ def winner_rule(node):
     return WinnerOfOperands() if node.view is None else WinnerOfAxes()
 
 
+def winner_or_gradient(node):
+    """`winner_rule`, or the gradient."""
+    return winner_rule(node) or Gradient()
+
+
 @register_analyzer("deconvnet")
 class Deconvnet(_RectifiedAnalyzer):
     """DeconvNet (Zeiler and Fergus 2014): only positive signals pass a ReLU, whatever its input was."""

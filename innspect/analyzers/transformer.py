@@ -6,8 +6,8 @@ from innspect.analyzers.gradient import carries_ids
 from innspect.analyzers.passes import Pass
 from innspect.analyzers.registry import register_analyzer
 from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.rule_table import Made, When, kind
-from innspect.analyzers.signal import winner_rule
+from innspect.analyzers.rule_table import Made, When, kind, relevance_rule
+from innspect.analyzers.signal import winner_or_gradient
 from innspect.graph.freezing import freeze
 from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
@@ -48,7 +48,10 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
         _, relevant = _before_the_network(graph)
         return RelevanceProgram(graph, output, rules, relevant=relevant, **settings)
 
-    def make_books(self, number):
+    def books_pass(self, number):
+        return self._kept(("books", number), self._make_books, number)
+
+    def _make_books(self, number):
         """Every layer a step of its own, and the value of every tensor at hand."""
         rules = {n: Linear() if type(r) is Gradient else r for n, r in self.rules_for(number).items()}
         graph = self.plan.graph
@@ -63,7 +66,7 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
         linear = Linear(self.epsilon) if self.epsilon else Gradient()
 
         def before(node):
-            passing = _registered(node) or _EARLY[node.kind]
+            passing = relevance_rule(node) or _EARLY[node.kind]
             return FromRelevance(passing, tuple(t not in relevant for t in node.outputs), outgoing=False)
 
         def recurrent(node):
@@ -76,27 +79,22 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
             (kind("embedding"), flow.SumOverEmbedding("inner")),
             (When("what only prepares the input", lambda node: node.path in early), Made("relevance passes on", before)),
             (When("ids", lambda node: node.kind in ("pass", "reindex") and carries_ids(node)), flow.Reindex()),
-            (When("a registered layer", _registered), Made("its own rule", lambda node: FromRelevance(_registered(node)))),
+            (
+                When("a registered layer", relevance_rule),
+                Made("its own rule", lambda node: FromRelevance(relevance_rule(node))),
+            ),
             (When("recurrent", lambda node: isinstance(node.view, RecurrentView)), Made("Recurrent()", recurrent)),
             (When("the model's head", lambda node: node.outputs[0] in heads), Identity()),  # only with head="output"
             (kind("affine"), linear),
             (kind("sum"), linear),
             (kind("reindex"), Gradient()),
             (kind("softmax"), Gradient()),
-            (kind("winner"), Made("winner takes all", _winner)),
+            (kind("winner"), Made("winner takes all", winner_or_gradient)),
             (When("a homogeneous function", _is_homogeneous), Gradient()),
             (kind("pass"), Identity()),
             (kind("product"), Made("Shared()", shared)),
             (kind("bilinear"), Made("Shared()", shared)),
         ]
-
-
-def _winner(node):
-    return winner_rule(node) or Gradient()
-
-
-def _registered(node):
-    return getattr(node.view, "relevance_rule", None)
 
 
 def _is_homogeneous(node):

@@ -23,8 +23,8 @@ import zoo
 
 import innspect
 from innspect import backend
-from innspect.analyzers.catalogue import describe
-from innspect.graph.clone import open_model
+from innspect.analyzers.base.registry import describe
+from innspect.graph.opened.opened_model import open_model
 from innspect.testing import support
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -3,35 +3,35 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from innspect._version import __version__
+
 if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers import Analyzer, Explanation, create_analyzer, list_analyzers, register_analyzer
-    from innspect.analyzers.cam_pooled import class_specific_units
-    from innspect.analyzers.storage import load_analyzer
+    from innspect.analyzers.base.storage import load_analyzer
+    from innspect.analyzers.cam.pooled import class_specific_units
     from innspect.errors import NotAnalyzeableModelError
-    from innspect.graph.clone import open_model
-    from innspect.graph.logits import model_wo_softmax
-    from innspect.graph.registry import register_reverse_mapping
+    from innspect.graph.capture.registry import register_reverse_mapping
+    from innspect.graph.opened.logits import model_wo_softmax
+    from innspect.graph.opened.opened_model import open_model
     from innspect.reports import report
-
-__version__ = "0.1.0"
 
 # Imported when first used, so that `import innspect` alone starts no framework.
 _PUBLIC = {
     "Analyzer": "innspect.analyzers",
     "Explanation": "innspect.analyzers",
     "NotAnalyzeableModelError": "innspect.errors",
-    "class_specific_units": "innspect.analyzers.cam_pooled",
+    "class_specific_units": "innspect.analyzers.cam.pooled",
     "create_analyzer": "innspect.analyzers",
     "list_analyzers": "innspect.analyzers",
-    "load_analyzer": "innspect.analyzers.storage",
-    "model_wo_softmax": "innspect.graph.logits",
-    "open_model": "innspect.graph.clone",
+    "load_analyzer": "innspect.analyzers.base.storage",
+    "model_wo_softmax": "innspect.graph.opened.logits",
+    "open_model": "innspect.graph.opened.opened_model",
     "register_analyzer": "innspect.analyzers",
-    "register_reverse_mapping": "innspect.graph.registry",
+    "register_reverse_mapping": "innspect.graph.capture.registry",
     "report": "innspect.reports",
 }
 
-__all__ = [*sorted(_PUBLIC), "NotAnalyzeableModelException"]
+__all__ = [*sorted(_PUBLIC), "NotAnalyzeableModelException", "__version__"]
 
 
 def __getattr__(name):

@@ -88,7 +88,7 @@ class ExplanationImages(keras.callbacks.Callback):
         self._look = {"cell": 0.9, **look}
 
     def on_train_begin(self, logs=None):
-        import innspect
+        from innspect.analyzers import create_analyzer
         from innspect.visualize.charts import new_figure
         from innspect.visualize.tensorboard import ImageWriter
 
@@ -96,7 +96,7 @@ class ExplanationImages(keras.callbacks.Callback):
         self._analyzers = {}
         for name, arguments in self.methods:
             label = name if name not in self._analyzers else f"{name} {len(self._analyzers) + 1}"
-            self._analyzers[label] = innspect.create_analyzer(name, self.model, **arguments)
+            self._analyzers[label] = create_analyzer(name, self.model, **arguments)
         unfitted = [label for label, a in self._analyzers.items() if _needs_fit(a)]
         if unfitted and self.fit_data is None:
             raise ValueError(f"`fit_data` must be given for the methods that are fitted: {unfitted}. Received: None")
@@ -158,7 +158,7 @@ def _named(method):
 def _first(data, samples):
     """The first samples as one NumPy array of their own."""
     from innspect import backend
-    from innspect.analyzers.data import batches_of, is_stream
+    from innspect.inputs.batches import batches_of, is_stream
 
     parts, count = [], 0
     for batch in batches_of(data) if is_stream(data) else [data]:

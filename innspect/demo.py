@@ -6,7 +6,7 @@ digits -> train -> ten digits it has not seen, one of each class -> every method
 import os
 import time
 
-from innspect.cli.progress import Progress
+from innspect.progress import Progress
 
 _SEED = 7
 _EPOCHS = 20
@@ -141,17 +141,17 @@ def explain(model, x, x_train):
     Returns:
         Dict from name to attributions, and dict from family to names.
     """
-    import innspect
-    from innspect.analyzers.catalogue import describe
-    from innspect.analyzers.registry import needed_arguments
+    from innspect.analyzers import create_analyzer, list_analyzers
+    from innspect.analyzers.base.registry import describe, needed_arguments
+    from innspect.graph.opened.opened_model import open_model
 
-    known, pairs = set(innspect.list_analyzers()), [(m, {}) if isinstance(m, str) else m for m in METHODS]
+    known, pairs = set(list_analyzers()), [(m, {}) if isinstance(m, str) else m for m in METHODS]
     pairs = [(name, arguments) for name, arguments in pairs if name in known]
-    attributions, families, opened = {}, {}, innspect.open_model(model)
+    attributions, families, opened = {}, {}, open_model(model)
     with Progress("Explaining", len(pairs)) as progress:
         for name, arguments in pairs:
             progress.say(name)
-            analyzer = innspect.create_analyzer(name, opened, **needed_arguments(name, x_train), **arguments)
+            analyzer = create_analyzer(name, opened, **needed_arguments(name, x_train), **arguments)
             if "patterns" in analyzer.learned:
                 analyzer.fit(x_train)
             attributions[name] = analyzer.analyze(x)

@@ -10,7 +10,7 @@ from keras import ops
 from models import array, ids, shake
 
 import innspect
-from innspect.graph.clone import open_model
+from innspect.graph.opened.opened_model import open_model
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -10,7 +10,7 @@ from networks import drawn
 
 import innspect
 from innspect import backend
-from innspect.layers import affine
+from innspect.graph.views import affine
 
 if keras.backend.backend() != "jax":
     pytest.skip("of the JAX backend", allow_module_level=True)

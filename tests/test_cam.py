@@ -8,7 +8,7 @@ from keras import layers as L
 from keras import ops
 
 import innspect
-from innspect.analyzers.resize import interpolation, resized
+from innspect.inputs.upsampling import interpolation, resized
 
 quick = pytest.mark.usefixtures("quick")
 CHANNELS_FIRST = keras.backend.backend() != "tensorflow"  # whose convolutions on a CPU are channels last

@@ -14,7 +14,7 @@ from PIL import Image
 
 import innspect
 from innspect import cli
-from innspect.analyzers.catalogue import describe
+from innspect.analyzers.base.registry import describe
 from innspect.cli.inputs import Source, expand, preprocessing, read_image
 from innspect.cli.options import label_of, method
 from innspect.cli.quiet import silent_stderr

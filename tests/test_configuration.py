@@ -13,12 +13,13 @@ from keras import ops
 from models import array, shake
 
 import innspect
-from innspect.analyzers import Analyzer, presets
+from innspect.analyzers import Analyzer
+from innspect.analyzers.base.registry import example_arguments, find
 from innspect.analyzers.gradient import GradientAnalyzer
-from innspect.analyzers.lrp import LRP
-from innspect.analyzers.registry import example_arguments, find
+from innspect.analyzers.relevance import presets
+from innspect.analyzers.relevance.lrp import LRP
 from innspect.layers import Epsilon, Flat
-from innspect.layers.flow import Proportional
+from innspect.layers.weightless import Proportional
 
 pytestmark = [
     pytest.mark.usefixtures("quick"),
@@ -165,7 +166,7 @@ def test_a_class_that_hands_nothing_on_takes_no_name():
             super().__init__(model)
             self.factor = factor
 
-    from innspect.analyzers.registry import _ANALYZERS
+    from innspect.analyzers.base.registry import _ANALYZERS
 
     innspect.register_analyzer("test.plain")(Plain)
     try:
@@ -234,7 +235,7 @@ def test_a_method_that_sends_no_signal_has_one_method_to_write():
             values = question.value([hidden.reshape(-1, x.shape[1])])
             return [(question.target - values.reshape(len(hidden), -1)).T]
 
-    from innspect.analyzers.registry import _ANALYZERS
+    from innspect.analyzers.base.registry import _ANALYZERS
     from innspect.testing import check_analyzer
 
     innspect.register_analyzer("test.ablation")(Ablation)

@@ -14,7 +14,7 @@ from keras import layers as L
 from models import array, shake
 
 import innspect
-from innspect.analyzers.registry import _ANALYZERS
+from innspect.analyzers.base.registry import _ANALYZERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md"))]

@@ -8,7 +8,7 @@ from keras import ops
 from models import ZOO, Attention, Native, OfArguments, array, shake
 
 import innspect
-from innspect.graph.clone import open_model
+from innspect.graph.opened.opened_model import open_model
 
 _HALF = {"mixed_precision"}
 

@@ -10,8 +10,8 @@ import pytest
 from keras import layers as L
 
 import innspect
-from innspect.analyzers.data import Inputs
-from innspect.analyzers.registry import example_arguments
+from innspect.analyzers.base.registry import example_arguments
+from innspect.inputs.batches import Inputs
 
 
 def network():

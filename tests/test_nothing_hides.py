@@ -16,15 +16,15 @@ from law_networks import relu_networks, signed_networks, some_inputs
 from models import array, shake
 
 import innspect
-from innspect.analyzers.averaging import _with_moved_embeddings
-from innspect.analyzers.registry import example_arguments
-from innspect.graph import intercepting, registry
-from innspect.graph.encoding import keep_numbers
-from innspect.graph.folding import fold
-from innspect.graph.freezing import freeze
+from innspect.analyzers.averaging.base import _with_moved_embeddings
+from innspect.analyzers.base.registry import example_arguments
+from innspect.graph.capture import interception, registry
 from innspect.graph.ir import Tensor
-from innspect.graph.opening import open_normalizations
-from innspect.graph.softmax import put_together
+from innspect.graph.passes.detach import freeze
+from innspect.graph.passes.folding import fold
+from innspect.graph.passes.ids import keep_numbers
+from innspect.graph.passes.normalization import open_normalizations
+from innspect.graph.passes.softmax import put_together
 
 pytestmark = pytest.mark.usefixtures("quick")
 drawn = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -283,7 +283,7 @@ def test_only_one_file_replaces_anything_of_keras():
     found = [
         p.relative_to(package).as_posix() for p in package.rglob("*.py") if assigning.search(p.read_text(encoding="utf-8"))
     ]
-    assert found == ["graph/intercepting.py"]
+    assert found == ["graph/capture/interception.py"]
 
 
 def test_a_recording_hears_its_own_thread_only():
@@ -299,7 +299,7 @@ def test_a_recording_hears_its_own_thread_only():
     thread = threading.Thread(target=elsewhere)
     thread.start()
     holder = keras.Sequential([keras.Input((3,)), layer])
-    with intercepting.recording() as heard:
+    with interception.recording() as heard:
         ready.set()
         done.wait(10)
         holder(array(1, 3))
@@ -331,7 +331,7 @@ def test_many_threads_that_open_models_leave_keras_as_it_was():
 
 def test_an_exception_within_a_recording_restores_keras():
     original = patched()
-    with pytest.raises(ZeroDivisionError), intercepting.recording():
+    with pytest.raises(ZeroDivisionError), interception.recording():
         raise ZeroDivisionError
     assert patched() == original
 
@@ -360,7 +360,7 @@ class OtherCell(L.LSTMCell):
 
 
 def test_a_subclass_that_computes_otherwise_is_not_taken_for_its_parent():
-    from innspect.layers.cells import view_cells
+    from innspect.graph.views.cells import view_cells
 
     assert registry.find_lowering(L.Conv2D(2, 2)) is not None
     assert registry.find_lowering(OtherConvolution(2, 2)) is None
@@ -370,5 +370,5 @@ def test_a_subclass_that_computes_otherwise_is_not_taken_for_its_parent():
 
 
 def test_no_name_is_compared_with_a_default():
-    for module in (registry, inspect.getmodule(__import__("innspect.layers.cells", fromlist=["cells"]).view_cells)):
+    for module in (registry, inspect.getmodule(__import__("innspect.graph.views.cells", fromlist=["cells"]).view_cells)):
         assert not re.search(r"getattr\([^()]*, None\) is (not )?getattr", inspect.getsource(module))

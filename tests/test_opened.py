@@ -12,7 +12,7 @@ from keras import ops
 from models import array, shake
 
 import innspect
-from innspect.graph import clone
+from innspect.graph.opened import opened_model
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.usefixtures("quick")
 @pytest.fixture
 def opened(monkeypatch):
     """The models that were opened, by name, one entry each time."""
-    names, replay = [], clone.replay
+    names, replay = [], opened_model.replay
 
     def counted(model, specs):
         names.append(model.name)
         return replay(model, specs)
 
-    monkeypatch.setattr(clone, "replay", counted)
+    monkeypatch.setattr(opened_model, "replay", counted)
     return names
 
 

@@ -9,9 +9,9 @@ from models import array, shake
 
 import innspect
 from innspect import backend
-from innspect.analyzers.data import Inputs
-from innspect.analyzers.request import Request
-from innspect.analyzers.selection import resolve
+from innspect.analyzers.base.request import Request
+from innspect.inputs.batches import Inputs
+from innspect.inputs.targets import resolve
 
 pytestmark = pytest.mark.usefixtures("quick")
 

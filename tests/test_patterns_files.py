@@ -116,7 +116,7 @@ def test_a_failed_write_leaves_the_old_file(fitted, tmp_path, monkeypatch):
         fitted.save(tmp_path / "no" / "folder.h5")
 
 
-def _disk_full(group, layer):
+def _disk_full(group, **layer):
     group.create_dataset("linear", data=1.0)
     raise OSError(28, "No space left on device")
 

@@ -10,7 +10,7 @@ from keras import layers as L
 from keras import ops
 
 import innspect
-from innspect.analyzers.rise import RandomMasks
+from innspect.analyzers.perturbation.rise import RandomMasks
 
 SHAPES = [(7,), (9, 2), (6, 8, 2), (4, 5, 6, 2)]
 

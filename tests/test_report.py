@@ -15,9 +15,9 @@ from models import array, shake
 from PIL import Image
 
 import innspect
-from innspect.reports.agreement import agreement, comparable, rank_correlation
-from innspect.reports.explaining import make_analyzers, most_likely
+from innspect.evaluation.agreement import agreement, comparable, rank_correlation
 from innspect.reports.pictures import input_pictures, reduced_size
+from innspect.study import make_analyzers, most_likely
 
 VOID = {"meta", "img", "input", "br", "link", "wbr"}
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

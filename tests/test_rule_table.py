@@ -7,10 +7,10 @@ from keras import layers as L
 from models import array, shake
 
 import innspect
-from innspect.analyzers.registry import example_arguments
-from innspect.analyzers.rule_table import RuleTable
+from innspect.analyzers.base.registry import example_arguments
 from innspect.layers import Epsilon, Flat, Gradient, ZPlus
-from innspect.layers.flow import Pass, Proportional
+from innspect.layers.rule_table import RuleTable
+from innspect.layers.weightless import Pass, Proportional
 
 pytestmark = pytest.mark.usefixtures("quick")
 

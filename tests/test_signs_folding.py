@@ -11,11 +11,12 @@ from models import array, shake
 from networks import drawn
 
 import innspect
-from innspect.analyzers import relevance, reverse
-from innspect.analyzers.request import Request
-from innspect.graph.clone import open_model
+from innspect.analyzers.base.request import Request
+from innspect.analyzers.relevance import base as relevance
+from innspect.analyzers.reverse import analyzer as reverse
 from innspect.graph.ir import Rewritten
-from innspect.graph.signs import nonnegative
+from innspect.graph.opened.opened_model import open_model
+from innspect.graph.passes.nonnegativity import nonnegative
 from innspect.layers import AffineRule
 
 pytestmark = [

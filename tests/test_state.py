@@ -10,7 +10,7 @@ from keras import ops
 from models import Block, array, ids, shake
 
 import innspect
-from innspect.analyzers.registry import example_arguments
+from innspect.analyzers.base.registry import example_arguments
 
 # What a method needs besides its name; the black-box methods as small as they can be.
 FITTED = ("pattern.net", "pattern.attribution")

@@ -9,7 +9,7 @@ import zoo
 from support import page, run
 
 import innspect
-from innspect.analyzers.registry import _ANALYZERS
+from innspect.analyzers.base.registry import _ANALYZERS
 from innspect.testing import support
 
 DOCS = Path(__file__).parent.parent / "docs"

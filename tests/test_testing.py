@@ -6,9 +6,8 @@ from keras import ops
 
 import innspect
 from innspect.analyzers import ReverseAnalyzer
-from innspect.analyzers.catalogue import describe
-from innspect.analyzers.config import parameters
-from innspect.analyzers.registry import example_arguments, find, names_of
+from innspect.analyzers.base.config import parameters
+from innspect.analyzers.base.registry import describe, example_arguments, find, names_of
 from innspect.layers import Epsilon
 from innspect.testing import check_analyzer, check_rule, example_models
 

@@ -6,8 +6,8 @@ import pytest
 from matplotlib import colormaps
 from models import array
 
+import innspect.migration.visualizations as ivis
 import innspect.utils as iutils
-import innspect.utils.visualizations as ivis
 
 MAPS = array(3, 5, 6, 3) * np.array([1, 100, 0])[:, None, None, None]
 

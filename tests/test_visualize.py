@@ -19,7 +19,7 @@ from PIL import Image
 
 import innspect
 from innspect import visualize
-from innspect.analyzers.explanation import Explanation
+from innspect.analyzers.base.explanation import Explanation
 from innspect.visualize import explanation_html, grid, heatmap, overlay, series, signal, table, text
 from innspect.visualize.html import png
 

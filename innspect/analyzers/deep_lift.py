@@ -6,22 +6,22 @@ import keras
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.data import on_device
-from innspect.analyzers.facts import OneOf
+from innspect.analyzers.base.facts import OneOf
+from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.gradient import carries_ids
-from innspect.analyzers.references import Background, References, even_chunks
-from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.request import few_at_once
-from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.rule_table import Made, When, anything, kind, relevance_rule
+from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
-from innspect.graph.encoding import Lookup
-from innspect.graph.folding import fold
 from innspect.graph.ir import Ref, Rewritten, is_float
-from innspect.graph.opening import open_normalizations
+from innspect.graph.passes.folding import fold
+from innspect.graph.passes.normalization import open_normalizations
+from innspect.graph.views.ids import Lookup
+from innspect.inputs.batches import on_device
+from innspect.inputs.references import Background, References, even_chunks
 from innspect.layers import deep_lift as rules
-from innspect.layers.flow import Reindex
 from innspect.layers.reveal_cancel import RevealCancel, SplitAffine, SplitSum
+from innspect.layers.rule_table import Made, When, anything, kind, relevance_rule
+from innspect.layers.weightless import Reindex
 
 _RULES = ("rescale", "reveal_cancel")
 _FAMILIES = ("dense", "convolution")

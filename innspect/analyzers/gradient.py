@@ -3,13 +3,13 @@
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.facts import Integer, Number, OneOf
-from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.rule_table import Made, When, anything, gradient_rule, kind
+from innspect.analyzers.base.facts import Integer, Number, OneOf
+from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.graph.ir import channels_first, is_float
-from innspect.layers.flow import Reindex, SumOverEmbedding
 from innspect.layers.gradient import Gradient
+from innspect.layers.rule_table import Made, When, anything, gradient_rule, kind
+from innspect.layers.weightless import Reindex, SumOverEmbedding
 
 _POSTPROCESS = {None: lambda t: t, "abs": ops.absolute, "square": ops.square}
 

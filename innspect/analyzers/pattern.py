@@ -11,15 +11,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import prescribed
-from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.rule_table import Made, When
+from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_or_gradient
 from innspect.graph.heads import is_head
 from innspect.layers.pattern import DiagonalPattern, PatternRule, is_diagonal
+from innspect.layers.rule_table import Made, When
 from innspect.patterns.collection import LayerPatterns, Patterns
-from innspect.patterns.files import load_patterns
+from innspect.patterns.collection import load as load_patterns
 from innspect.patterns.fitting import fit
 from innspect.patterns.kinds import checked_types
 from innspect.patterns.matching import fitted_to

@@ -1,12 +1,12 @@
 """The signal family: what in the input the network reacted to."""
 
+from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import prescribed
-from innspect.analyzers.registry import register_analyzer
-from innspect.analyzers.reverse import ReverseAnalyzer
-from innspect.analyzers.rule_table import Made, When, anything, kind
-from innspect.graph.operations import Rectifier
-from innspect.layers.flow import WinnerOfAxes, WinnerOfOperands
+from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
+from innspect.graph.views.activations import Rectifier
 from innspect.layers.gradient import Gradient, Rectified
+from innspect.layers.rule_table import Made, When, anything, kind
+from innspect.layers.weightless import WinnerOfAxes, WinnerOfOperands
 
 rectifier = When("ReLU", lambda node: isinstance(node.view, Rectifier))
 

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 
-from innspect import __version__
+from innspect._version import __version__
 from innspect.cli import compare, demo, explain, methods, patterns
 from innspect.cli.quiet import silent_stderr
 from innspect.errors import PlainKeyError

@@ -4,8 +4,8 @@ import argparse
 import os
 
 from innspect.cli import options
-from innspect.cli.progress import Progress
 from innspect.files import write
+from innspect.progress import Progress
 
 _DESCRIPTION = "Explain the same inputs with several methods, and compare them in numbers."
 _COLUMNS = """\
@@ -41,8 +41,8 @@ def add(commands, common):
 def _run(given):
     import numpy as np
 
-    from innspect.graph.clone import opened_if_possible
-    from innspect.reports import explaining
+    from innspect import study
+    from innspect.graph.opened.opened_model import opened_if_possible
 
     files = [os.path.join(given.out, name) for name in ("comparison.csv", "comparison.png")] if given.out else []
     options.refuse_existing(files, given.force)
@@ -52,17 +52,17 @@ def _run(given):
     source = options.read_inputs(given, given.data, model)
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
-    analyzers = explaining.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
+    analyzers = study.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
     x = source[:]
-    outputs = explaining.predict(model, source.batches(given.batch_size))
+    outputs = study.predict(model, source.batches(given.batch_size))
     if given.neuron is None:
-        neurons = explaining.most_likely(outputs, 1)
+        neurons = study.most_likely(outputs, 1)
     else:
         neurons = np.full((1, len(outputs)), given.neuron, "int32")
     _warm_up(analyzers, source, neurons, given.batch_size)
     batches = -(-len(source) // given.batch_size)
     with Progress("Comparing", len(analyzers) * batches) as progress:
-        result = explaining.explain(analyzers, x, outputs, neurons, batch_size=given.batch_size, progress=progress)
+        result = study.explain(analyzers, x, outputs, neurons, batch_size=given.batch_size, progress=progress)
     rows, table = numbers(result)
     print()
     _print(rows, table, len(source))
@@ -87,7 +87,7 @@ def numbers(result):
     """(label, milliseconds, error or None, positive share) of each method, and the table of agreement."""
     import numpy as np
 
-    from innspect.reports.agreement import agreement, comparable
+    from innspect.evaluation.agreement import agreement, comparable
 
     rows, maps = [], {}
     first = {label: next(iter(m.attributions.values()))[0] for label, m in result.methods.items()}
@@ -108,7 +108,7 @@ def numbers(result):
 
 
 def _print(rows, table, samples):
-    from innspect.analyzers.tables import Table
+    from innspect.tables import Table
 
     shown = [
         [f"{i + 1}", label, f"{ms:.3g}", "-" if error is None else f"{error:.1e}", f"{positive:.0%}"]

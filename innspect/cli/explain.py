@@ -6,8 +6,8 @@ import os
 import shlex
 
 from innspect.cli import options
-from innspect.cli.progress import Progress
 from innspect.files import write
+from innspect.progress import Progress
 
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
 _WRITES = """\
@@ -51,8 +51,8 @@ def add(commands, common):
 def _run(given):
     import numpy as np
 
-    from innspect.graph.clone import opened_if_possible
-    from innspect.reports import explaining
+    from innspect import study
+    from innspect.graph.opened.opened_model import opened_if_possible
 
     given.top = given.top or 1
     options.check_folder(given.out)
@@ -66,15 +66,15 @@ def _run(given):
         raise ValueError(f"--method must name each method once. Received: {', '.join(names)}")
     formats = list(dict.fromkeys(given.format or ["png"]))
     options.refuse_existing(_planned(given, source.names, names, formats), given.force)
-    analyzers = explaining.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
+    analyzers = study.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
 
     x = source[:]
     batches = -(-len(source) // given.batch_size)
-    outputs = explaining.predict(model, source.batches(given.batch_size))
+    outputs = study.predict(model, source.batches(given.batch_size))
     neurons = _neurons(given, outputs, np)
     with Progress("Explaining", batches * len(analyzers)) as progress:
         settings = {"batch_size": given.batch_size, "books": "html" in formats, "progress": progress}
-        result = explaining.explain(analyzers, x, outputs, neurons, **settings)
+        result = study.explain(analyzers, x, outputs, neurons, **settings)
     os.makedirs(given.out, exist_ok=True)
     for kind in formats:
         {"png": _pictures, "npz": _arrays, "html": _page}[kind](given, source, result, labels)
@@ -93,7 +93,7 @@ def _labels(path):
 
 
 def _neurons(given, outputs, np):
-    from innspect.reports.explaining import most_likely
+    from innspect.study import most_likely
 
     if not given.neuron:
         found = most_likely(outputs, given.top)

@@ -24,7 +24,7 @@ class Source:
     """
 
     def __init__(self, given, model, preprocess="none", limit=None):
-        from innspect.graph.clone import open_model
+        from innspect.graph.opened.opened_model import open_model
 
         opened = open_model(model)
         self._specs, self._names = opened.specs, opened.names

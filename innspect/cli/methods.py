@@ -14,10 +14,10 @@ def add(commands, common):
 
 
 def _run(given):
-    from innspect import list_analyzers
-    from innspect.analyzers.catalogue import describe
-    from innspect.analyzers.tables import Table
+    from innspect.analyzers import list_analyzers
+    from innspect.analyzers.base.registry import describe
     from innspect.errors import PlainKeyError, suggest
+    from innspect.tables import Table
 
     if given.name in list_analyzers() and not given.names:
         print(_manual(given.name))
@@ -38,8 +38,7 @@ def _manual(name):
     """What the documentation of a method's class says, and all arguments with their defaults."""
     import inspect
 
-    from innspect.analyzers.catalogue import describe
-    from innspect.analyzers.registry import accepted_arguments, find
+    from innspect.analyzers.base.registry import accepted_arguments, describe, find
 
     cls, fixed = find(name)
     known = describe(name)

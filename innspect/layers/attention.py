@@ -8,9 +8,9 @@ divided by a small sum, and what is left are the few rules below. `Softmax` is t
 from keras import ops
 
 from innspect.layers.base import Rule, safe_divide, stabilised, vjp_at
-from innspect.layers.flow import sum_to
 from innspect.layers.gradient import Gradient
 from innspect.layers.program import Program
+from innspect.layers.weightless import sum_to
 
 
 class Linear(Rule):

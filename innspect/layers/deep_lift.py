@@ -15,10 +15,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from innspect.graph.operations import Rectifier
+from innspect.graph.views.activations import Rectifier
 from innspect.layers.base import Rule, safe_divide, vjp_at
-from innspect.layers.flow import sum_to
 from innspect.layers.program import Program
+from innspect.layers.weightless import sum_to
 
 NEAR = 1e-7  # a smaller change of an activation's input counts as none
 _TINY = 1e-30

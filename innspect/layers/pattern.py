@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from innspect.graph.views.diagonal import BatchNorm
 from innspect.layers.base import Rule, safe_divide
-from innspect.layers.diagonal import BatchNorm
 
 
 class PatternRule(Rule):

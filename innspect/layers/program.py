@@ -12,10 +12,10 @@ from keras import ops
 
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
-from innspect.graph.operations import Rectifier
+from innspect.graph.views.activations import Rectifier
 from innspect.layers.base import ReverseLayer, vjp_at
-from innspect.layers.flow import Pass
 from innspect.layers.gradient import Gradient
+from innspect.layers.weightless import Pass
 
 
 class Segment:

@@ -9,32 +9,9 @@ from keras import ops
 
 from innspect.graph.ir import Ref
 from innspect.layers.base import Rule, safe_divide, stabilised
-from innspect.layers.walk import Walk, send_back, send_back_all
+from innspect.layers.unrolled import Walk, send_back, send_back_all
 
 _ON_JAX = keras.backend.backend() == "jax"
-
-
-class RecurrentView:
-    """What the rule asks of a recurrent layer: its cells, from the input up, and how they are run.
-
-    The node's arguments are the sequence (batch, steps, features), the list of initial states or None, and the mask
-    or None; its outputs are the output and, with `return_state`, the last states.
-    """
-
-    def __init__(self, layer, cells):
-        self.layer, self.cells = layer, cells
-
-    def zero_start(self, states):
-        """Whether the first states are zeros that nobody has given."""
-        return states is None and not self.layer.stateful
-
-    def initial(self, states, x):
-        """The states of all cells in one list, from those that were given."""
-        if states is None and self.layer.stateful:
-            states = self.layer.states
-        if states is None:
-            return [ops.zeros((x.shape[0], c.units), x.dtype) for c in self.cells for _ in range(c.states)]
-        return [ops.cast(ops.convert_to_tensor(s), x.dtype) for s in keras.tree.flatten(states)]
 
 
 class Recurrent(Rule):

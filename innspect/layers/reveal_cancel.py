@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from keras import ops
 
 from innspect.layers.deep_lift import NEAR, MultiplierRule, Pair, Rescale, at_input, at_reference
-from innspect.layers.flow import sum_to
 from innspect.layers.terms import negative, positive
+from innspect.layers.weightless import sum_to
 
 
 @dataclass

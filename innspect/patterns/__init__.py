@@ -1,7 +1,6 @@
 """Signal estimators learned from data: patterns, for PatternNet and PatternAttribution (Kindermans et al. 2017)."""
 
-from innspect.patterns.collection import Patterns
-from innspect.patterns.files import load_patterns as load
+from innspect.patterns.collection import Patterns, load
 from innspect.patterns.fitting import fit
 from innspect.patterns.merging import merge
 from innspect.patterns.quality import quality

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from innspect.errors import PlainKeyError
+from innspect.patterns import files
 from innspect.patterns.kinds import KINDS, checked_types, kind_of
+from innspect.patterns.matching import fitted_to
+from innspect.tables import Table
+
+HEADER = ("pattern_types", "samples", "gate", "y_mean", "model_name", "fingerprints")  # what a file says of its whole
 
 
 @dataclass
@@ -26,6 +31,10 @@ class LayerPatterns:
     count: int = 0
     active: np.ndarray = field(default_factory=lambda: np.zeros((0,), "int64"))
     degenerate: dict = field(default_factory=dict)
+
+    def record(self):
+        """What a file holds of them."""
+        return {"arrays": self.arrays, "count": self.count, "active": self.active, "degenerate": self.degenerate}
 
 
 class Patterns(Mapping):
@@ -88,16 +97,18 @@ class Patterns(Mapping):
         Raises:
             OSError: The file cannot be written, such as on a full disk.
         """
-        from innspect.patterns.files import save_patterns
-
-        save_patterns(self, path)
+        header = {name: getattr(self, name) for name in HEADER}
+        layers = {name: {"gated": layer.gated, "patterns": layer.record()} for name, layer in self.layers.items()}
+        files.write(path, header, layers)
 
     @staticmethod
     def load(path, model=None, *, strict=True):
         """Read a file: see `innspect.patterns.load`."""
-        from innspect.patterns.files import load_patterns
+        return load(path, model, strict=strict)
 
-        return load_patterns(path, model, strict=strict)
+    def of_model(self, layers, model_name, fingerprints):
+        """These patterns as those of another model, under the names of its layers."""
+        return Patterns(layers, self.pattern_types, self.samples, self.gate, self.y_mean, model_name, fingerprints)
 
     # ------------------------------------------------------------------ looking at it
     def summary(self, print_fn=print):
@@ -110,10 +121,8 @@ class Patterns(Mapping):
             dead = str(int((layer.active == 0).sum()))
             shape = "x".join(map(str, layer.arrays[shown].shape))
             rows.append([path, shape, shown, str(layer.active.size), dead, *without, str(layer.count)])
-        widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
-        lines.append(f"{self.samples} samples of the input; types {', '.join(self.pattern_types)}; gate {self.gate}")
-        text = "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+        note = f"{self.samples} samples of the input; types {', '.join(self.pattern_types)}; gate {self.gate}"
+        text = str(Table(head, rows, note, left=3))
         if print_fn is not None:
             print_fn(text)
         return text
@@ -145,6 +154,27 @@ class Patterns(Mapping):
 
     def __repr__(self):
         return f"Patterns({len(self)} layers, types {list(self.pattern_types)}, {self.samples} samples)"
+
+
+def load(path, model=None, *, strict=True):
+    """Read patterns from an HDF5 file.
+
+    Args:
+        path: The file.
+        model: The model they are for; without it nothing is compared now, but an analyzer will.
+        strict: True wants the very model they were fitted on, weights included; False compares shapes only.
+
+    Returns:
+        A `Patterns` object.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, holds no patterns, is of a newer version, or was fitted on another model; the message
+            names the first layer that differs.
+    """
+    header, layers = files.read_patterns(path)
+    patterns = Patterns({name: LayerPatterns(**layer) for name, layer in layers.items()}, **header)
+    return patterns if model is None else fitted_to(patterns, model, strict=strict)
 
 
 def _same(a, b):

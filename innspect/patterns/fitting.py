@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 
+from innspect.inputs.batches import Inputs, batches_of, is_stream
 from innspect.patterns.statistics import PatternStatistics
 
 _LOG = logging.getLogger("innspect.patterns")
@@ -107,8 +108,6 @@ def _finish(statistics, checkpoint):
 # ------------------------------------------------------------------ batches
 def batches(data, opened, batch_size, done=0, steps=None):
     """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, None for the others."""
-    from innspect.analyzers.data import Inputs, batches_of
-
     if is_stream(data):
         for number, batch in enumerate(batches_of(data)):
             if steps is not None and number >= steps:
@@ -121,13 +120,6 @@ def batches(data, opened, batch_size, done=0, steps=None):
         if steps is not None and number >= steps:
             return
         yield [a[start : start + batch_size] for a in inputs.arrays]
-
-
-def is_stream(data):
-    """Whether the data comes in batches."""
-    from innspect.analyzers import data as kinds  # importing it registers analyzers, which use patterns
-
-    return kinds.is_stream(data)
 
 
 def _size(data, batch_size):

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
-from innspect.layers import affine
+from innspect.graph.views import affine
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from itertools import zip_longest
 
-from innspect.graph.clone import open_model
-from innspect.patterns.collection import Patterns
+from innspect.graph.opened.opened_model import open_model
 from innspect.patterns.fingerprint import first_difference, layer_fingerprints
 from innspect.patterns.units import units_of
 
@@ -23,8 +22,7 @@ def fitted_to(patterns, model, *, strict=True):
     if strict and known is not None:
         check_same_layers(patterns.fingerprints, known, patterns.model_name, opened.model.name, "patterns")
     layers = dict(zip(shapes, patterns.layers.values(), strict=True))
-    settings = patterns.pattern_types, patterns.samples, patterns.gate, patterns.y_mean, opened.model.name, known
-    return Patterns(layers, *settings)
+    return patterns.of_model(layers, opened.model.name, known)
 
 
 def _compare_shapes(patterns, shapes, name):

@@ -1,8 +1,8 @@
 """Joining the statistics files of many runs with bounded memory."""
 
-from innspect.patterns.container import opened
-from innspect.patterns.files import layer_groups, load_statistics, read_moments
-from innspect.patterns.statistics import merged_moments
+from innspect.patterns.files import read_moments
+from innspect.patterns.moments import Moments
+from innspect.patterns.statistics import load, merged_moments
 
 
 def merge(files):
@@ -23,10 +23,10 @@ def merge(files):
     files = [str(f) for f in files]
     if not files:
         raise ValueError("`files` must name at least one statistics file. Received: none")
-    result, shards = load_statistics(files[0], moments=False), {}
+    result, shards = load(files[0], moments=False), {}
     result.samples = 0
     for file in files:
-        other = load_statistics(file, moments=False)
+        other = load(file, moments=False)
         result.check_mergeable(other)
         _check_new(shards, other.progress, file)
         result.samples += other.samples
@@ -51,8 +51,7 @@ def _joined(files, index):
     """The moments of one layer in all files, joined as a binary counter: stack[i] holds those of 2^i files."""
     stack = []
     for number, file in enumerate(files, start=1):
-        with opened(file) as found:
-            moments = read_moments(layer_groups(found)[index]["statistics"])
+        moments = Moments.of(read_moments(file, index))
         while number % 2 == 0:
             moments = merged_moments(stack.pop(), moments)
             number //= 2

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from innspect.patterns.layout import Layout
+
 REGIMES = ("linear", "positive", "negative")
 
 # A denominator that is smaller than so many units of rounding, relative to what it was summed from, has vanished.
@@ -40,6 +42,15 @@ class Moments:
     def empty(cls, layout, regimes, centre):
         """No samples yet, about a centre."""
         return cls(layout, regimes, {k: np.asarray(v, "float64") for k, v in centre.items()}, {})
+
+    @classmethod
+    def of(cls, record):
+        """From what `record` gave; None for None."""
+        return None if record is None else cls(**record | {"layout": Layout(**record["layout"])})
+
+    def record(self):
+        """What a file holds of them: a dict of arrays and strings."""
+        return {"layout": vars(self.layout), "regimes": self.regimes, "centre": self.centre, "sums": self.sums}
 
     def add(self, sums):
         """Add sums about the same centre, in place."""

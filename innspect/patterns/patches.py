@@ -7,7 +7,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.errors import PlainKeyError
-from innspect.graph.clone import open_model
+from innspect.graph.opened.opened_model import open_model
 from innspect.patterns.fitting import batches
 from innspect.patterns.measure import Measurement
 

@@ -12,8 +12,9 @@ estimator is x - a+ y+ - a- y-, so that all regressions of a layer share the fac
 import keras
 import numpy as np
 
-from innspect.graph.clone import open_model
-from innspect.patterns.fitting import fit, is_stream
+from innspect.graph.opened.opened_model import open_model
+from innspect.inputs.batches import is_stream
+from innspect.patterns.fitting import fit
 from innspect.patterns.patches import drawn_patches
 from innspect.patterns.report import Quality
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from innspect.tables import Table
+
 LABELS = {
     "random": "random",
     "identity": "$S_x$ (identity)",
@@ -47,9 +49,7 @@ class Quality(Mapping):
         """Print the mean over the neurons of every layer and estimator, and return the text."""
         head = ["layer", *self.estimators]
         rows = [[path, *[f"{self.mean(path, e):.3f}" for e in self.estimators]] for path in self]
-        widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
-        text = "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+        text = str(Table(head, rows, left=1))
         if print_fn is not None:
             print_fn(text)
         return text

@@ -7,7 +7,7 @@ block of the product while it is in the cache, takes far less memory than the pr
 import numpy as np
 
 from innspect import backend
-from innspect.layers import affine
+from innspect.graph.views import affine
 
 _NUMBERS_OF_A_BLOCK = 2**18
 _LARGE = 2**21  # numbers in a kernel: of smaller ones the products are made sooner than rows are handed on

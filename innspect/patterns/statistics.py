@@ -1,15 +1,19 @@
 """`PatternStatistics`: everything about a data set that patterns are made from; mergeable, storable, resumable."""
 
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from innspect import backend
-from innspect.graph.clone import open_model
+from innspect.graph.opened.opened_model import open_model
+from innspect.inputs.batches import Inputs
+from innspect.patterns import files
 from innspect.patterns.accumulate import Accumulator
-from innspect.patterns.collection import LayerPatterns, Patterns
+from innspect.patterns.collection import HEADER, LayerPatterns, Patterns
 from innspect.patterns.fingerprint import first_difference, layer_fingerprints
 from innspect.patterns.kinds import checked_types, kinds_of
+from innspect.patterns.matching import check_same_layers
 from innspect.patterns.measure import Measurement
 from innspect.patterns.moments import Moments, regimes_to_measure
 from innspect.patterns.rows import add_products
@@ -61,6 +65,26 @@ class PatternStatistics:
             self.layers[unit.path] = LayerStatistics(backend.snapshot(unit.kernel()), unit.gated)
         self.fingerprints = layer_fingerprints(self._opened.graph)
 
+    @classmethod
+    def _of(cls, header, layers):
+        """Statistics as they were collected, of no model."""
+        made = object.__new__(cls)
+        vars(made).update({"progress": {}, **header, "layers": layers})
+        made._opened = made._measurement = made._centres = None
+        made._accumulator = Accumulator()
+        return made
+
+    def _header(self):
+        return {name: getattr(self, name) for name in HEADER}
+
+    def _adopt(self, opened):
+        """Take a model, which must be that of these statistics, so that data can be added."""
+        known, name = layer_fingerprints(opened.graph), self.model_name
+        check_same_layers(self.fingerprints, known, name, opened.model.name, "statistics")
+        self._attach(opened)
+        self.fingerprints = known
+        self.layers = dict(zip([unit.path for unit in self._measurement.units], self.layers.values(), strict=True))
+
     def _attach(self, model):
         self._opened = open_model(model)
         self.model_name = self._opened.model.name
@@ -78,8 +102,6 @@ class PatternStatistics:
             ValueError: `x` does not fit the model's inputs.
             RuntimeError: The statistics were loaded without a model.
         """
-        from innspect.analyzers.data import Inputs  # importing it registers analyzers, which use patterns
-
         self._require_model()
         self.add_arrays(Inputs(x, self._opened).arrays)
 
@@ -135,14 +157,13 @@ class PatternStatistics:
         self.check_mergeable(other)
         self.flush()
         other.flush()
-        merged = object.__new__(PatternStatistics)
-        merged.__dict__.update(self.__dict__)
-        merged._centres, merged._accumulator, merged.progress = None, Accumulator(), {}
-        merged.samples = self.samples + other.samples
-        merged.layers = {
+        header = self._header() | {"samples": self.samples + other.samples}
+        layers = {
             path: replace(layer, moments=merged_moments(layer.moments, theirs.moments))
             for (path, layer), theirs in zip(self.layers.items(), other.layers.values(), strict=True)
         }
+        merged = PatternStatistics._of(header, layers)
+        merged._opened, merged._measurement = self._opened, self._measurement
         return merged
 
     def check_mergeable(self, other):
@@ -195,9 +216,15 @@ class PatternStatistics:
             path: The file, which `innspect.patterns.load` reads as well.
             patterns: False leaves the patterns out and writes the statistics only.
         """
-        from innspect.patterns.files import save_statistics
-
-        save_statistics(self, path, patterns=patterns and self.samples > 0)
+        self.flush()
+        fitted = self.patterns().layers if patterns and self.samples else {}
+        layers = {}
+        for name, layer in self.layers.items():
+            moments = None if layer.moments is None else layer.moments.record()
+            layers[name] = {"gated": layer.gated, "statistics": {"kernel": layer.kernel, "moments": moments}}
+            if name in fitted:
+                layers[name]["patterns"] = fitted[name].record()
+        files.write(path, self._header(), layers, progress=json.dumps(self.progress), statistics=True)
 
     @staticmethod
     def load(path, model=None):
@@ -210,9 +237,17 @@ class PatternStatistics:
         Raises:
             ValueError: The file is damaged, of a newer version, without statistics, or of another model.
         """
-        from innspect.patterns.files import load_statistics
+        return load(path, model)
 
-        return load_statistics(path, model)
+
+def load(path, model=None, *, moments=True):
+    """Read `PatternStatistics`, without the moments where they are not wanted."""
+    header, layers = files.read_statistics(path, moments=moments)
+    read = {k: LayerStatistics(v["kernel"], v["gated"], Moments.of(v["moments"])) for k, v in layers.items()}
+    statistics = PatternStatistics._of(header, read)
+    if model is not None:
+        statistics._adopt(open_model(model))
+    return statistics
 
 
 def merged_moments(first, second):

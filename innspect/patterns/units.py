@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from innspect import backend
-from innspect.graph.operations import Extremum, Rectifier
-from innspect.layers.diagonal import BatchNorm
+from innspect.graph.views.activations import Extremum, Rectifier
+from innspect.graph.views.diagonal import BatchNorm
 from innspect.patterns.layout import layout_of
 
 

@@ -11,7 +11,7 @@ class Report:
 
     Attributes:
         html: The page.
-        explained: The numbers in it, see `innspect.reports.explaining.Explained`.
+        explained: The numbers in it, see `innspect.study.Explained`.
     """
 
     html: str
@@ -79,13 +79,13 @@ def report(
     import keras
     import numpy as np
 
+    from innspect import study
     from innspect.files import write
-    from innspect.graph.clone import model_of, opened_if_possible
-    from innspect.reports import explaining
+    from innspect.graph.opened.opened_model import model_of, opened_if_possible
     from innspect.reports.page import page
 
     opened = opened_if_possible(model)  # once, for all methods
-    analyzers = explaining.make_analyzers(opened, default_methods(opened) if methods is None else methods)
+    analyzers = study.make_analyzers(opened, default_methods(opened) if methods is None else methods)
     model = model_of(opened)
     count = len(keras.tree.flatten(x)[0])
     for name, given in (("names", names), ("images", images)):
@@ -95,12 +95,12 @@ def report(
         raise ValueError(f"`x` must hold a sample, and `top` must be at least 1. Received: {count} samples, top={top!r}")
     batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
     parts = [keras.tree.map_structure(lambda a, r=rows: np.asarray(a[r]), x) for rows in batches]
-    outputs = explaining.predict(model, parts, output)
+    outputs = study.predict(model, parts, output)
     if neurons is None:
-        chosen = explaining.most_likely(outputs, top)
+        chosen = study.most_likely(outputs, top)
     else:
         chosen = np.repeat(np.asarray(neurons, "int32")[:, None], count, axis=1)
-    explained = explaining.explain(analyzers, x, outputs, chosen, batch_size=batch_size, output=output, books=True)
+    explained = study.explain(analyzers, x, outputs, chosen, batch_size=batch_size, output=output, books=True)
     names = [f"input {i}" for i in range(count)] if names is None else list(names)
     html = page(explained, names, labels, title or f"What {model.name} looks at", images=images)
     if path is not None:
@@ -110,7 +110,7 @@ def report(
 
 def default_methods(model):
     """The names of some common methods, as far as the model allows them."""
-    from innspect import create_analyzer
+    from innspect.analyzers import create_analyzer
 
     fitting = []
     for name in DEFAULT_METHODS:

@@ -8,8 +8,8 @@ from importlib import resources
 
 import numpy as np
 
-from innspect.analyzers.tables import Table
 from innspect.reports.pictures import coloured, input_pictures, is_picture, reduced_size
+from innspect.tables import Table
 from innspect.visualize import colours, palette_of
 from innspect.visualize.html import png
 

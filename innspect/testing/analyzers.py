@@ -8,9 +8,9 @@ import numpy as np
 from keras import layers as L
 
 from innspect import backend
-from innspect.analyzers.config import parameters, same_value
-from innspect.analyzers.registry import create_analyzer, names_of
-from innspect.analyzers.storage import load_analyzer
+from innspect.analyzers.base.config import parameters, same_value
+from innspect.analyzers.base.registry import create_analyzer, names_of
+from innspect.analyzers.base.storage import load_analyzer
 
 CHECKS = ("shape", "deterministic", "samples", "target", "neurons", "outputs", "empty", "model", "config", "save")
 

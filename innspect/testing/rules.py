@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.graph.clone import open_model
+from innspect.graph.opened.opened_model import open_model
 from innspect.layers.base import Rule
-from innspect.layers.flow import Pass
 from innspect.layers.program import Program
+from innspect.layers.weightless import Pass
 from innspect.testing.layers import AFFINE_LAYERS
 
 # Keras itself computes some float64 layers in float32 on torch, so the forward pass is compared less strictly.

@@ -6,8 +6,8 @@ import warnings
 import keras
 import numpy as np
 
-from innspect.analyzers.registry import accepted_arguments, create_analyzer, example_arguments, list_analyzers
-from innspect.graph.clone import model_of, opened_if_possible
+from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, example_arguments, list_analyzers
+from innspect.graph.opened.opened_model import model_of, opened_if_possible
 
 _OF_NO_TARGET = ("input", "random")
 

@@ -1,6 +1,6 @@
-"""The tools of iNNvestigate, by the same names and arguments: pixel flipping, and fitting of patterns."""
+"""Compatibility: `innvestigate.tools`, pixel flipping and fitting of patterns. They live in `innspect.migration`."""
 
-from innspect.tools.pattern import PatternComputer
-from innspect.tools.perturbate import Perturbation, PerturbationAnalysis
+from innspect.migration.patterns import PatternComputer
+from innspect.migration.perturbation import Perturbation, PerturbationAnalysis
 
 __all__ = ["PatternComputer", "Perturbation", "PerturbationAnalysis"]

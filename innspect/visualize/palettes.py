@@ -52,7 +52,7 @@ def _has_sign(of):
         return of["signed"] if "signed" in of else _has_sign(of.get("method", ""))
     if not isinstance(of, str | None):
         return of.signed
-    from innspect.analyzers.registry import is_signed
+    from innspect.analyzers.base.registry import is_signed
 
     return is_signed(of)
 

@@ -1,4 +1,4 @@
-"""`innvestigate.utils.keras`, as far as scripts use it."""
+"""Compatibility: `innvestigate.utils.keras`, as far as scripts use it."""
 
 from innspect.utils.keras import checks, graph
 

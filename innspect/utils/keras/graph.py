@@ -1,5 +1,5 @@
-"""`innvestigate.utils.keras.graph`, as far as scripts use it: where `model_wo_softmax` was at first."""
+"""Compatibility: where `model_wo_softmax` was at first."""
 
-from innspect.graph.logits import model_wo_softmax
+from innspect.graph.opened.logits import model_wo_softmax
 
 __all__ = ["model_wo_softmax"]

@@ -1,0 +1,259 @@
+"""Methods that average another method over many points: on a path to the input, or around it.
+
+Requirements of the design:
+
+- What is explained is fixed at the input itself: the largest output there is the target at every point.
+- Points are made on the device from the batch that is there already, as many (sample, point) pairs at once as the batch
+  size allows, and are reduced before they leave it. Memory does not grow with their number.
+- Ids of an embedding cannot be moved; their vectors can. So every embedding gets one more input, by which its vectors
+  are moved.
+"""
+
+import functools
+from dataclasses import replace
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect.analyzers.base.analyzer import Analyzer
+from innspect.analyzers.base.config import parameters
+from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, is_signed
+from innspect.graph.ir import Ref, Rewritten, Tensor
+from innspect.inputs.batches import on_device
+
+
+class Averaging(Analyzer):
+    """Base of the methods that average another one.
+
+    Args:
+        model: A built Keras model.
+        of: The method that is averaged: its name, with its arguments among `arguments`, or an analyzer of `model`.
+        **arguments: Of that method.
+
+    Attributes:
+        inner: The analyzer that is averaged.
+    """
+
+    family = "averaged gradient"
+
+    def __init__(self, model, *, of="gradient", name=None, neuron_selection_mode=None, disable_model_checks=False, **arguments):
+        super().__init__(
+            model, name=name, neuron_selection_mode=neuron_selection_mode, disable_model_checks=disable_model_checks
+        )
+        self.of, self._of_inner = of, {**arguments, "disable_model_checks": disable_model_checks}
+
+    @functools.cached_property
+    def inner(self):
+        return self.make_inner(self._of_inner)
+
+    def make_inner(self, arguments):
+        """The analyzer that is averaged, from the arguments that this method does not take itself."""
+        if isinstance(self.of, str):
+            return create_analyzer(self.of, self.opened, **arguments)
+        if not isinstance(self.of, Analyzer) or self.of.model is not self.model:
+            raise ValueError(f"`of` must be the name of an analyzer, or an analyzer of the same model. Received: {self.of!r}")
+        return self.of
+
+    @classmethod
+    def more_arguments(cls, given):
+        """The names of the arguments that the averaged method takes, for the check of spelling."""
+        of = given.get("of", "gradient")
+        return accepted_arguments(of) if isinstance(of, str) else set()
+
+    # ------------------------------------------------------------------ configuration
+    @property
+    def learned(self):
+        return self.inner.learned if isinstance(self.of, str) else ()
+
+    def get_config(self):
+        return {**self._beside(self.inner.get_config()), **super().get_config()}
+
+    def arguments(self):
+        own = parameters(type(self))
+        return {**self._beside(self.inner.arguments()), **{k: v for k, v in super().arguments().items() if k in own}}
+
+    def _beside(self, of_inner):
+        """Those arguments of the averaged method that are given beside this method's own."""
+        own = parameters(type(self))
+        return {k: v for k, v in of_inner.items() if k not in own} if isinstance(self.of, str) else {}
+
+    def fit(self, *args, **kwargs):
+        """Fit the averaged method, where it learns from data."""
+        self.inner.fit(*args, **kwargs)
+        vars(self).pop("runner", None)
+        return self
+
+    def state(self):
+        return self.inner.state()
+
+    def set_state(self, state):
+        self.inner.set_state(state)
+        vars(self).pop("runner", None)
+
+    # ------------------------------------------------------------------ what the averaged method knows
+    @property
+    def signed(self):
+        return self.inner.signed
+
+    @classmethod
+    def signed_with(cls, **arguments):
+        return is_signed(arguments["of"]) if isinstance(cls.signed, property) else cls.signed
+
+    @property
+    def one_graph(self):
+        return self.runner is not None
+
+    def _explained(self, number):
+        return self.inner._explained(number)
+
+    def _restore(self, inputs, arrays):
+        return self.inner._restore(inputs, arrays)
+
+    def _attribution_shapes(self, shapes):
+        return self.inner._attribution_shapes(shapes)
+
+    @functools.cached_property
+    def runner(self):
+        """The averaged method at points, in one compiled call; None where it has no backward pass of the usual kind."""
+        return Runner(self) if getattr(self.inner, "composable", False) else None
+
+    # ------------------------------------------------------------------ what a method decides
+    def place(self, xs, moves, count):
+        """The points, inside the compiled call.
+
+        Args:
+            xs: The inputs, (batch, ...) each.
+            moves: What `Points.step` was given.
+            count: Points of each sample.
+
+        Returns:
+            A tensor (batch * count, ...) for each input, the points of a sample together; then what each embedding's
+            `move` is given.
+        """
+        raise NotImplementedError
+
+    def move(self, vectors, given):
+        """An embedding's vectors, moved by what `place` gave for it."""
+        raise NotImplementedError
+
+    def reduce(self, maps, ws):
+        """What is kept of the maps (batch, count, ...) of a chunk; `ws` broadcasts over them and weighs the points."""
+        return ops.sum(maps * ws, axis=1)
+
+
+class Runner:
+    """Another analyzer's forward and backward passes at many points, in one compiled call.
+
+    Args:
+        owner: The `Averaging` method, which places the points and reduces what is found there.
+
+    Attributes:
+        embeddings: One more input of the model for every embedding, by which its vectors are moved.
+        sources: For each of them the number of the input that its ids come from.
+    """
+
+    def __init__(self, owner):
+        self.owner, self.inner, self._passes = owner, owner.inner, {}
+        graph = self.inner.plan.graph
+        moved = [
+            (node, Tensor(node.outputs[0].shape, node.outputs[0].dtype)) for node in graph.nodes if node.kind == "embedding"
+        ]
+        self.embeddings = [given for _, given in moved]
+        self.sources = [_source(graph, node) for node, _ in moved]
+        self._plan = self.inner.plan.rewritten(_with_moved_embeddings, dict(moved), owner.move)
+
+    def run(self, points, moves, ws, backward):
+        """One compiled call; see `Points`."""
+        request = points.request.bare
+        key = request.output, request.at
+        if key not in self._passes:
+            self._passes[key] = self.inner.make_pass(*key, self._plan)
+        way = self._passes[key]
+
+        def function(xs, moves, values, ws):
+            count = ws.shape[0]
+            placed = self.owner.place(xs, moves, count)
+            passage = way.forward(placed, request, [ops.repeat(v, count, axis=0) for v in values])
+            at_points = ops.reshape(passage.targets, (*passage.targets.shape[:-1], -1, count))
+            found = {"outputs": passage.outputs, "values": at_points, "settled": passage.settled}
+            if not backward:
+                return found
+
+            def back(weights):
+                result = self.inner.attributed(passage, weights)
+                maps = {k: v for k, v in result.items() if k in ("attributions", "signals")}
+                return keras.tree.map_structure(lambda t: self._reduced(t, ws, xs), maps)
+
+            return found | {"maps": {"signals": {}, **passage.each(back)}}
+
+        return way((backward, request.key), function, points.xs, moves, points.values, ops.convert_to_tensor(ws))
+
+    def _reduced(self, maps, ws, xs):
+        count, batch = ws.shape[0], xs[0].shape[0]
+        maps = ops.reshape(maps, (batch, count, *ops.shape(maps)[1:]))
+        return self.owner.reduce(maps, ops.cast(ops.reshape(ws, (1, count, *[1] * (len(maps.shape) - 2))), maps.dtype))
+
+
+class Points:
+    """One batch of an analysis on the device, ready to be explained at points.
+
+    Attributes:
+        request: The `Request`.
+        xs: The inputs, numbers among them in floating point.
+        room: How many points of each sample may be computed at once.
+        outputs: The model's outputs at the input, known from `look` or `step` with `here` on.
+        targets: The explained values there, (batch,), with a neuron axis first for several neurons.
+    """
+
+    def __init__(self, runner, batch):
+        self._runner, self.request, self.room = runner, batch.request, batch.room
+        self.xs, self.values = on_device(batch.xs, runner.inner.opened), batch.values
+
+    def step(self, moves, ws, here=False):
+        """Reduced maps at a chunk of points, and the explained values there, (batch, points).
+
+        Args:
+            moves: What places the points.
+            ws: (points,), the weight of each.
+            here: True where the one point is the input itself, which settles what is explained.
+        """
+        found = self._runner.run(self, moves, ws, backward=True)
+        if here:
+            self._settle(found)
+        return found["maps"], found["values"]
+
+    def look(self, moves, here=False):
+        """The explained values at one point of each sample, (batch,), without a backward pass."""
+        found = self._runner.run(self, moves, np.ones(1, "float32"), backward=False)
+        if here:
+            self._settle(found)
+        return found["values"][..., 0]
+
+    def _settle(self, found):
+        self.outputs = found["outputs"]
+        self.targets = found["values"][..., 0]
+        self.values = found["settled"]
+
+
+def _source(graph, node):
+    """The number of the input that a node's signal goes to first."""
+    wanted = {t for n in graph.ancestors(node.outputs) for t in n.inputs if t in graph.active}
+    return next(i for i, t in enumerate(graph.inputs) if t in wanted)
+
+
+def _with_moved_embeddings(graph, given, move):
+    """A graph with one more input for every embedding, by which its vectors are moved.
+
+    Args:
+        graph: The graph.
+        given: Dict from the nodes of the embeddings to the tensors of those inputs.
+        move: A function from vectors and such an input to the vectors.
+    """
+
+    def moved(node):
+        args, look_up = (*node.args, Ref(given[node])), node.function
+        return replace(node, function=lambda *a, **k: move(look_up(*a[:-1], **k), a[-1]), args=args)
+
+    nodes = [moved(node) if node in given else node for node in graph.nodes]
+    return Rewritten(replace(graph, nodes=nodes, inputs=[*graph.inputs, *given.values()]))

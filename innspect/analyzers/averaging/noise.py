@@ -1,0 +1,195 @@
+"""Methods that average another one over noisy copies of the input."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect.analyzers.averaging.base import Averaging, Points
+from innspect.analyzers.averaging.on_host import HostPoints
+from innspect.analyzers.base.facts import Integer, Number
+from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.base.request import few_at_once
+from innspect.inputs.references import even_chunks
+
+
+class Noisy(Averaging):
+    """Base of the methods that average over Gaussian noise added to the input.
+
+    Every sample meets the same draws, scaled to its own range of values, so that its map does not depend on what else
+    is in the batch. For ids of an embedding the noise is added to the embedding's vectors. What is explained is the
+    neuron chosen at the input without noise.
+
+    Args:
+        num_samples: Number of noisy copies.
+        augment_by_n: iNNvestigate's name of `num_samples`.
+        noise_scale: Standard deviation of the noise, in the input's units.
+        noise_level: The same as a share of each sample's range of values, where `noise_scale` is None.
+        seed: The same integer gives the same draws; None draws anew each time.
+        of: The method that is averaged, "gradient" or any other, with its arguments beside these; or an analyzer of
+            the same model.
+
+    `batch_size` bounds the noisy copies that are computed at once.
+    """
+
+    default_num_samples = 64
+    ranges = {"num_samples": Integer(1), "noise_scale": Number(), "noise_level": Number(), "seed": Integer(or_none=True)}
+    small = {"num_samples": 2, "seed": 1}
+
+    def __init__(
+        self,
+        model,
+        *,
+        num_samples=None,
+        augment_by_n=None,
+        noise_scale=None,
+        noise_level=0.15,
+        seed=0,
+        of="gradient",
+        **arguments,
+    ):
+        if num_samples is not None and augment_by_n is not None:
+            raise ValueError(f"Give either `num_samples` or `augment_by_n`. Received: {num_samples!r} and {augment_by_n!r}")
+        if noise_scale is None and noise_level is None:
+            raise ValueError("`noise_scale` or `noise_level` must be given. Received: None for both")
+        super().__init__(model, of=of, **arguments)
+        given = num_samples if augment_by_n is None else augment_by_n
+        self.num_samples, self.augment_by_n = self.default_num_samples if given is None else given, None
+        self.noise_scale, self.noise_level, self.seed = noise_scale, noise_level, seed
+
+    # ------------------------------------------------------------------ points
+    def begin(self, request):
+        """The seed of the draws."""
+        return np.random.SeedSequence().entropy if self.seed is None else int(self.seed)
+
+    def _draws(self, request, numbers):
+        """Unit noise for each input that can be moved, then for each embedding, of the draws with these numbers."""
+        inputs, opened = request.inputs, self.opened
+        shapes = [a.shape[1:] for a, t in zip(inputs.arrays, opened.graph.inputs, strict=True) if opened.moves(t)]
+        if self.runner is not None:
+            moved = zip(self.runner.embeddings, self.runner.sources, strict=True)
+            shapes += [_known(t.shape[1:], inputs.arrays[i]) for t, i in moved]
+        generators = [np.random.default_rng([request.context, int(k)]) for k in numbers]
+        drawn = [[g.standard_normal(s, "float32") for s in shapes] for g in generators]
+        return [np.stack(d) for d in zip(*drawn, strict=True)]
+
+    def _scale(self, x):
+        """The standard deviation for each sample, a tensor that broadcasts over x."""
+        if self.noise_scale is not None:
+            return ops.full([1] * len(x.shape), self.noise_scale, dtype=x.dtype)
+        axes = tuple(range(1, len(x.shape)))
+        return self.noise_level * (ops.max(x, axis=axes, keepdims=True) - ops.min(x, axis=axes, keepdims=True))
+
+    def place(self, xs, moves, count):
+        given, points = iter(moves), []
+        for x, tensor in zip(xs, self.opened.graph.inputs, strict=True):
+            if not self.opened.moves(tensor):
+                points.append(ops.repeat(x, count, axis=0))
+            else:
+                noisy = x[:, None] + ops.expand_dims(self._scale(x), 1) * ops.cast(next(given), x.dtype)[None]
+                points.append(ops.reshape(noisy, (-1, *x.shape[1:])))
+        batch = xs[0].shape[0]
+        return points + [ops.tile(g, (batch, *[1] * (len(g.shape) - 1))) for g in given]
+
+    def move(self, vectors, given):
+        return vectors + self._scale(vectors) * ops.cast(given, vectors.dtype)
+
+    # ------------------------------------------------------------------ running
+    @few_at_once
+    def explain_batch(self, batch):
+        request, points, total = batch.request, self._points(batch), None
+        points.look([ops.zeros_like(ops.convert_to_tensor(d)) for d in self._draws(request, [0])], here=True)
+        for numbers, counts in even_chunks(self.num_samples, points.room):
+            draws = [ops.convert_to_tensor(d) for d in self._draws(request, numbers)]
+            maps, _ = points.step(draws, counts)
+            total = maps if total is None else self.merge(total, maps)
+        found = self.conclude(total)
+        result = {"attributions": found["attributions"], "outputs": points.outputs, "targets": points.targets}
+        return result | ({"signals": found["signals"]} if request.at else {})
+
+    def _points(self, batch):
+        if self.runner is not None:
+            return Points(self.runner, batch)
+        if any(self.opened.takes_ids(t) for t in self.opened.graph.inputs):
+            raise ValueError(
+                "Noise can be added to ids of an embedding only for methods that send a signal back to it. "
+                f"Received: of={self.of!r}"
+            )
+        return HostPoints(self, batch)
+
+    def merge(self, a, b):
+        """What was reduced of two chunks as one."""
+        return keras.tree.map_structure(lambda s, t: s + t, a, b)
+
+    def conclude(self, total):
+        """The maps from what was reduced and merged."""
+        return keras.tree.map_structure(lambda t: t / self.num_samples, total)
+
+
+def _known(shape, ids):
+    """The shape of an embedding's vectors for one sample; what the model leaves open is as in the ids."""
+    if None not in shape:
+        return tuple(shape)
+    if ids.ndim == len(shape):
+        return tuple(n if n is not None else m for n, m in zip(shape, (*ids.shape[1:], None), strict=True))
+    raise ValueError(f"The shape of an embedding's vectors, {('samples', *shape)}, is not known from the input's.")
+
+
+@register_analyzer("smoothgrad")
+class SmoothGrad(Noisy):
+    """SmoothGrad (Smilkov et al. 2017): the mean over noisy copies of the input. Arguments: see `Noisy`."""
+
+    paper = "Smilkov et al. 2017"
+
+
+@register_analyzer("smoothgrad.squared")
+class SmoothGradSquared(Noisy):
+    """SmoothGrad squared (Hooker et al. 2019): the mean of the squared maps. Arguments: see `Noisy`."""
+
+    paper = "Hooker et al. 2019"
+    signed = False
+
+    def reduce(self, maps, ws):
+        return super().reduce(ops.square(maps), ws)
+
+
+@register_analyzer("vargrad")
+class VarGrad(Noisy):
+    """VarGrad (Adebayo et al. 2018): the variance of the maps over noisy copies of the input. Arguments: see `Noisy`.
+
+    With the same draws, SmoothGrad squared is VarGrad plus the square of SmoothGrad.
+    """
+
+    paper = "Adebayo et al. 2018"
+    signed = False
+
+    def reduce(self, maps, ws):
+        """Moments around the chunk's own mean: plain sums of squares would cancel."""
+        count = ops.sum(ws, axis=1)
+        mean = super().reduce(maps, ws) / count
+        return {"count": count, "mean": mean, "spread": super().reduce(ops.square(maps - mean[:, None]), ws)}
+
+    def merge(self, a, b):
+        return _each(_merged, a, b)
+
+    def conclude(self, total):
+        return _each(lambda moments: moments["spread"] / self.num_samples, total)
+
+
+def _merged(a, b):
+    """Two chunks' moments as one (Chan et al. 1979)."""
+    count, step = a["count"] + b["count"], b["mean"] - a["mean"]
+    return {
+        "count": count,
+        "mean": a["mean"] + step * (b["count"] / count),
+        "spread": a["spread"] + b["spread"] + step * step * (a["count"] * b["count"] / count),
+    }
+
+
+def _each(function, *trees):
+    """Apply `function` to the moments in nests of them."""
+    first = trees[0]
+    if isinstance(first, dict) and "spread" in first:
+        return function(*trees)
+    if isinstance(first, dict):
+        return {k: _each(function, *[t[k] for t in trees]) for k in first}
+    return [_each(function, *branches) for branches in zip(*trees, strict=True)]

@@ -1,0 +1,71 @@
+"""Averaging of methods that have a way of their own, such as class activation maps and occlusion, over many points.
+
+The points go to them as batches of more samples, and the maps that come back are reduced.
+"""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.analyzers.base.request import Batch
+from innspect.inputs.batches import on_device
+from innspect.inputs.targets import Selection
+
+
+class HostPoints:
+    """As `averaging.Points`, for an inner analyzer that is asked through its own `explain_batch`."""
+
+    def __init__(self, owner, batch):
+        self.owner, self.request, self.room = owner, batch.request, batch.room
+        self.arrays = batch.arrays
+        self.xs = on_device(batch.xs, owner.opened)
+        of_rows = [replace(t, values=None if t.values is None else t.rows(batch.rows)) for t in batch.request.targets]
+        self.targets_at = tuple(of_rows)
+
+    def look(self, moves, here):
+        """Settle what is explained, at the input itself."""
+        found = self._explain(self.arrays, self.targets_at, explained=True)
+        self.outputs, self.targets = found["outputs"], found["targets"]
+        flat = np.asarray(self.outputs).reshape(len(self.arrays[0]), -1)
+        if flat.shape[1]:
+            places = flat.argmax(-1).astype("int32")
+            self.targets_at = tuple(Selection("element", places) if t.kind == "max" else t for t in self.targets_at)
+
+    def step(self, moves, ws):
+        points = [backend.to_numpy(p) for p in self.owner.place(self.xs, moves, len(ws))]
+        found = self._explain(points, tuple(_repeated(t, len(ws)) for t in self.targets_at), explained=False)
+        maps = {"attributions": found["attributions"], "signals": found.get("signals", {}) if self.request.at else {}}
+        return keras.tree.map_structure(lambda m: self._reduced(np.asarray(m), ws), maps), None
+
+    def _reduced(self, maps, ws):
+        if self.request.several:
+            return keras.tree.map_structure(lambda *m: ops.stack(m), *[self._of_one(m, ws) for m in maps])
+        return self._of_one(maps, ws)
+
+    def _of_one(self, maps, ws):
+        maps = ops.convert_to_tensor(maps.reshape(-1, len(ws), *maps.shape[1:]))
+        ws = ops.convert_to_tensor(np.reshape(ws, (1, -1, *[1] * (len(maps.shape) - 2))))
+        return self.owner.reduce(maps, ops.cast(ws, maps.dtype))
+
+    def _explain(self, arrays, targets, explained):
+        """What the method finds for arrays of as many samples each."""
+        inner, inputs = self.owner.inner, self.request.inputs.holding(arrays)
+        request = replace(
+            self.request,
+            inputs=inputs,
+            targets=targets,
+            explained=explained,
+            batch_size=inputs.samples,
+            advance=lambda count: None,
+            context=None,
+        )
+        request = replace(request, context=inner.begin(request))
+        found = inner.explain_batch(Batch.of(request, np.arange(inputs.samples)))
+        return keras.tree.map_structure(backend.to_numpy, found)
+
+
+def _repeated(target, count):
+    return replace(target, values=None if target.values is None else np.repeat(target.values, count, axis=0))

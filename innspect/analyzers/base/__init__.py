@@ -1,0 +1,1 @@
+"""What every method is: one flow, its arguments, its facts."""

@@ -1,0 +1,296 @@
+"""The analyzer: one flow for every method.
+
+    inputs -> request -> batches -> what the method finds -> Explanation
+
+A method that is no backward pass through the model overrides `attribute`, or `explain_batch`; one that is derives from
+`ReverseAnalyzer` and says what rule each node gets. Constructors keep arguments; what depends on the model is made from
+them when all constructors have run (`ready`), so their order does not matter.
+"""
+
+import abc
+import functools
+import warnings
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from innspect import backend
+from innspect._version import __version__
+from innspect.analyzers.base.assembly import assembled, overflown, plain
+from innspect.analyzers.base.explanation import Explanation
+from innspect.analyzers.base.export import export
+from innspect.analyzers.base.facts import Facts
+from innspect.analyzers.base.migration import Migrated
+from innspect.analyzers.base.question import ask
+from innspect.analyzers.base.registry import name_of
+from innspect.analyzers.base.request import Request
+from innspect.analyzers.base.storage import Stored
+from innspect.graph.opened.opened_model import open_model
+from innspect.inputs import targets
+from innspect.inputs.batches import Inputs, batches_of, is_stream
+from innspect.inputs.predictor import Network
+
+
+class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
+    """Checks the arguments of an instance, and calls its `ready`, once every constructor has run."""
+
+    def __call__(cls, *args, **kwargs):
+        made = super().__call__(*args, **kwargs)
+        made.check_arguments()
+        made.ready()
+        return made
+
+
+class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
+    """Base of all methods.
+
+    Args:
+        model: A built Keras model, or what `innspect.open_model` made of it. It is only read.
+        name: What the analyzer is called in errors, pictures and files; default the name it is registered by.
+        neuron_selection_mode: None accepts any `neuron_selection`; "max_activation", "index" and "all" fix what it
+            is, as in iNNvestigate.
+        disable_model_checks: Where a relevance method has no rule for a layer, share in proportion to input times
+            gradient instead of raising.
+
+    Raises:
+        TypeError: `model` is no Keras model.
+        NotAnalyzeableModelError: The model has a layer that the method has no rule for.
+    """
+
+    one_graph = False  # whether `explain_batch` is a single graph of tensors, so that it can be exported
+
+    def __init__(self, model, *, name=None, neuron_selection_mode=None, disable_model_checks=False):
+        targets.check_mode(neuron_selection_mode)
+        self._name = name
+        self.neuron_selection_mode = neuron_selection_mode
+        self.disable_model_checks = disable_model_checks
+        self.opened = self._open(model)
+
+    def _open(self, model):
+        return open_model(model)
+
+    def ready(self):
+        """Called once the constructors have run: raise where the method does not apply to the model."""
+
+    @property
+    def name(self):
+        """The name given, or that of `list_analyzers` under which this class, with these arguments, is registered."""
+        return self._name or name_of(self)
+
+    @property
+    def model(self):
+        """The user's model."""
+        return self.opened.model
+
+    @functools.cached_property
+    def predictor(self):
+        """The model as a function of its inputs, for methods that ask it about other inputs."""
+        return Network(self.opened, "output")
+
+    # ------------------------------------------------------------------ for users
+    def analyze(self, x, neuron_selection=None, *, batch_size=32, output=0, verbose=0, neurons=None):
+        """Explain the model's output for `x`.
+
+        Args:
+            x: The model's input, samples first: an array, a list of arrays (several inputs), a dict of arrays; or a
+                stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch DataLoader, generator).
+            neuron_selection: What to explain. None: the largest output. An integer, or an integer array (samples,):
+                that index of the last axis, summed over spatial axes. A tuple: one element. A float array of the
+                output's shape: weights. A callable from the output (batch, ...) to (batch,). "all": every element.
+            batch_size: Samples computed at once.
+            output: Number or name of the output, for a model with several.
+            verbose: 1 shows progress.
+            neurons: A list of selections: the result gets a neuron axis first.
+
+        Returns:
+            Attributions as NumPy arrays, in the structure of `x`.
+
+        Raises:
+            ValueError: An argument does not fit the model; the message says what was expected.
+        """
+        if is_stream(x):
+            settings = {"batch_size": batch_size, "output": output, "verbose": verbose, "neurons": neurons}
+            parts = list(self.stream(x, neuron_selection, **settings))
+            if not parts:
+                raise ValueError("`x` yielded no batches. Received: an empty stream")
+            return keras.tree.map_structure(lambda *a: np.concatenate(a, axis=0 if neurons is None else 1), *parts)
+        return self._run(x, neuron_selection, batch_size, output, verbose, neurons, None).attributions
+
+    def stream(self, data, neuron_selection=None, **arguments):
+        """Explain a stream of batches one by one: an iterator of what `analyze` returns for each."""
+        for batch in batches_of(data):
+            yield self.analyze(batch, neuron_selection, **arguments)
+
+    def explain(self, x, neuron_selection=None, *, at=(), batch_size=32, output=0, verbose=0, neurons=None):
+        """As `analyze`, but returns an `Explanation`: outputs, targets, signals at layers, conservation error.
+
+        Args:
+            at: Paths of layers (such as "conv3" or "backbone/conv3") whose signals are wanted.
+        """
+        at = (at,) if isinstance(at, str) else tuple(at)
+        return self._run(x, neuron_selection, batch_size, output, verbose, neurons, at)
+
+    # ------------------------------------------------------------------ what a method decides
+    def check(self, inputs):
+        """Warn, or raise, where the method cannot be right for these `Inputs`."""
+
+    def begin(self, request):
+        """What serves all batches of a `Request`, such as references; `batch.request.context` has it."""
+        return None
+
+    def attribute(self, question):
+        """The maps of one batch for one target: an array (batch, ...) for each of the model's inputs, in a list.
+
+        Args:
+            question: A `Question`: the samples, and what the model says of others in their place.
+        """
+        raise NotImplementedError
+
+    def explain_batch(self, batch):
+        """All that is found for a `Batch`.
+
+        Returns:
+            Dict of tensors or arrays: "attributions", a list with one for each input; "outputs", the model's (batch, ...);
+            "targets", the explained values (batch,); and as the method has them "signals" at `batch.request.at`, "delta"
+            and "details". Where `batch.request.several` all but the outputs have a neuron axis first.
+        """
+        return ask(self, batch)
+
+    def work(self, request):
+        """How much there is to do for a request, in the steps that `request.advance` is told of; None: samples."""
+        return None
+
+    # ------------------------------------------------------------------ the flow
+    def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
+        inputs, number = self._inputs(x), self._output_number(output)
+        self.check(inputs)
+        request = Request(
+            inputs,
+            tuple(self._selections(neuron, neurons, number, inputs)),
+            several=neurons is not None,
+            output=number,
+            at=at or (),
+            explained=at is not None,  # None: only the attributions are wanted
+            batch_size=inputs.checked_size(batch_size),
+        )
+        parts = self._parts(request, verbose) if inputs.samples else []
+        return self._assemble(request, parts, self._settings(neuron, output) if request.explained else {})
+
+    def _parts(self, request, verbose):
+        """What was found for each batch, NumPy arrays, and how many of its samples count."""
+        request = replace(request, context=self.begin(request))
+        steps = self.work(request)
+        progress = keras.utils.Progbar(request.inputs.samples if steps is None else steps) if verbose else None
+        if progress and steps is not None:
+            request = replace(request, advance=progress.add)
+        parts = []
+        for batch, count in request.batches():
+            result = self.explain_batch(batch)
+            for target in request.targets:
+                target.check(result["outputs"].shape[1:])
+            parts.append(keras.tree.map_structure(backend.to_numpy, result) | {"count": count})
+            if progress and steps is None:
+                progress.add(count)
+        return parts
+
+    def _inputs(self, x):
+        inputs = Inputs(x, self.opened)
+        if inputs.samples:
+            self.opened.verify([a[:1] for a in inputs.arrays])
+        return inputs
+
+    def _selections(self, neuron, neurons, number, inputs):
+        shape = self._output_shape(number, inputs)
+        return targets.resolve_all(neuron, neurons, self.neuron_selection_mode, shape, inputs.samples)
+
+    def _output_shape(self, number, inputs):
+        """The shape of one sample's explained tensor; None where an axis is not known."""
+        return tuple(self._explained(number).shape[1:])
+
+    def _output_number(self, output):
+        return self.opened.number(output)
+
+    def _explained(self, number):
+        """The tensor of the graph that is explained for an output."""
+        return self.opened.graph.outputs[number]
+
+    def _assemble(self, request, parts, settings):
+        """The `Explanation` of what was found for each batch."""
+        if not parts:
+            return self._empty(request, settings)
+        explanation = assembled(request, parts, settings)
+        self._warn_of_overflow(explanation, 1 if request.several else 0)
+        return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions))
+
+    def _warn_of_overflow(self, explanation, axis):
+        """Name the samples whose output is finite but whose maps are not."""
+        sound, lost = overflown(explanation, axis)
+        if len(lost):
+            listed = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+            dtype = explanation.attributions[0].dtype
+            warnings.warn(
+                f"{self.name!r}: signals grew beyond what {dtype} can hold, so the maps are not finite, for "
+                f"{len(lost)} of {sound} samples (number {listed}). Rules that divide by sums which may be near zero do "
+                "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more.",
+                stacklevel=5,
+            )
+
+    def _empty(self, request, settings):
+        shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
+        lead = (len(request.targets),) if request.several else ()
+        arrays = [np.zeros((*lead, *s), "float32") for s in shapes]
+        restored = self._restore(request.inputs, arrays)
+        return Explanation(restored, np.zeros((0,), "float32"), np.zeros((*lead, 0), "float32"), settings=settings)
+
+    def _attribution_shapes(self, shapes):
+        return shapes
+
+    def _restore(self, inputs, arrays):
+        """Attributions, a flat list, as they are returned."""
+        return inputs.restore(arrays)
+
+    def _settings(self, neuron, output):
+        return {
+            "method": self.name,
+            "arguments": {k: plain(v) for k, v in self.arguments().items()},
+            "signed": self.signed,
+            "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
+            "neuron_selection": plain(neuron),
+            "output": output,
+            "innspect": __version__,
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+        }
+
+    def export(self, path, neuron_selection=None, *, output=0, batch_size=32):
+        """Write a TensorFlow SavedModel that predicts and explains, and needs neither innspect nor Keras to run.
+
+        The signature "serving_default" takes the model's inputs by name, in batches of any size, and gives "prediction"
+        and "attribution" (for several inputs "attribution_<name>"). Where the output is a vector, the signature "neuron"
+        also takes "neuron", integers (samples,), and explains these. The weights are those of the moment.
+
+        Args:
+            path: A new or an empty folder.
+            neuron_selection: What "serving_default" explains; as for `analyze`, but not one for each sample.
+            output: Number or name of the output.
+            batch_size: Samples computed at once; what a batch leaves over is computed one by one. The method is traced for
+                both sizes, so that 1 halves the time an export takes.
+
+        Raises:
+            NotImplementedError: Keras does not run on TensorFlow; the method, or one of its arguments, cannot be written
+                as one graph.
+            FileExistsError: The folder is not empty.
+
+        Examples:
+            >>> analyzer.export("served")
+            >>> served = tf.saved_model.load("served").signatures["serving_default"]
+        """
+        export(self, path, neuron_selection, output=output, batch_size=batch_size)
+
+    def state(self):
+        """What the analyzer has learned, as a nest of arrays, strings and numbers; None where there is nothing."""
+        return None
+
+    def set_state(self, state):
+        """Take back what `state` returned."""

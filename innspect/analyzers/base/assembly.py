@@ -1,0 +1,63 @@
+"""Putting together what was found batch by batch."""
+
+import keras
+import numpy as np
+
+from innspect.analyzers.base.explanation import Explanation
+
+
+def assembled(request, parts, settings):
+    """An `Explanation` with flat lists of attributions.
+
+    Args:
+        request: The `Request`.
+        parts: What `Analyzer.explain_batch` returned for each batch, NumPy arrays, with the "count" of samples that count.
+        settings: For the `Explanation`.
+    """
+    axis = 1 if request.several else 0
+
+    def joined(key, axis):
+        trimmed = [_trimmed(p[key], p["count"], axis) for p in parts]
+        return keras.tree.map_structure(lambda *a: np.concatenate(a, axis), *trimmed)
+
+    return Explanation(
+        attributions=joined("attributions", axis),
+        outputs=joined("outputs", 0),
+        targets=joined("targets", axis),
+        signals=joined("signals", axis) if request.at else {},
+        delta=joined("delta", axis) if "delta" in parts[0] else None,
+        settings=settings,
+        details=joined("details", axis) if "details" in parts[0] else {},
+    )
+
+
+def _trimmed(tree, count, axis):
+    return keras.tree.map_structure(lambda a: a[:count] if axis == 0 else a[:, :count], tree)
+
+
+def overflown(explanation, axis):
+    """The number of samples, and which of them have a finite output and maps that are not finite.
+
+    Args:
+        explanation: With a flat list of attributions.
+        axis: Of the samples in these.
+    """
+    fine, sound = _finite(explanation.attributions, axis), _finite(keras.tree.flatten(explanation.outputs), 0)
+    return len(sound), np.flatnonzero(sound & ~fine)
+
+
+def _finite(arrays, axis):
+    """Whether all that arrays hold for each sample, along `axis`, is finite: (samples,)."""
+    flat = [np.isfinite(np.moveaxis(a, axis, 0)).reshape(a.shape[axis], -1).all(axis=1) for a in arrays]
+    return np.logical_and.reduce(flat)
+
+
+def plain(value):
+    """A value that JSON can hold."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist() if value.size <= 64 else f"array of shape {value.shape}"
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | type(None)) else repr(value)

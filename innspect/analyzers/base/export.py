@@ -1,0 +1,158 @@
+"""An analyzer as a TensorFlow SavedModel, which needs neither innspect nor Keras to run."""
+
+import os
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from innspect.analyzers.base.request import Batch, Request
+from innspect.inputs.batches import Inputs
+from innspect.inputs.targets import resolve
+
+_TOLERANCE = 1e-3  # of the largest attribution: kernels differ by batch size
+
+
+def export(analyzer, path, neuron_selection=None, *, output=0, batch_size=32):
+    """See `Analyzer.export`."""
+    path = os.fspath(path)
+    _check(analyzer, path)
+    traced = _Traced(analyzer, neuron_selection, output, batch_size)
+    example = drawn(analyzer.opened, 1)
+    expected = analyzer.analyze(traced.nest(example), neuron_selection, output=output)
+
+    from innspect.backend import saved_model
+
+    # The first piece, of one sample, is compared before the others are traced.
+    piece = saved_model.trace(traced.run, traced.takes, 1)
+    _compare(analyzer, traced, piece, example, keras.tree.flatten(expected))
+    pieces = {1: piece}
+    if traced.batch_size > 1:
+        pieces[traced.batch_size] = saved_model.trace(traced.run, traced.takes, traced.batch_size)
+    whole = saved_model.any_batch(pieces, traced.takes)
+    if traced.neuron:
+        default = saved_model.with_default(whole, traced.takes, traced.neuron, traced.default)
+        saved_model.save(path, {"serving_default": default, "neuron": whole})
+    else:
+        saved_model.save(path, {"serving_default": whole})
+
+
+def _check(analyzer, path):
+    if keras.backend.backend() != "tensorflow":
+        raise NotImplementedError(
+            "`export` writes a TensorFlow SavedModel and needs Keras on TensorFlow. Weights and patterns do not depend on the "
+            "backend: call `analyzer.save(file)` here, then `innspect.load_analyzer(file).export(folder)` in a process with "
+            f"KERAS_BACKEND=tensorflow. Received: the backend {keras.backend.backend()!r}"
+        )
+    if not analyzer.one_graph:
+        raise NotImplementedError(_no_graph(analyzer))
+    if analyzer.opened.batch is not None:
+        raise NotImplementedError("A model with a state for each sample cannot take batches of any size.")
+    unknown = [tuple(s.shape[1:]) for s in analyzer.opened.specs if None in s.shape[1:]]
+    if unknown:
+        raise ValueError(f"`export` needs inputs whose shape is known but for the samples. Received: {unknown[0]}")
+    if os.path.exists(path) and (not os.path.isdir(path) or os.listdir(path)):
+        raise FileExistsError(f"`path` must be a new or an empty folder. Received: {path!r}")
+
+
+def _no_graph(analyzer):
+    return (
+        f"{analyzer.name!r} cannot be exported: it looks at the numbers of one pass before it starts the next, so it is no "
+        "single graph. Export a method that sends a signal back through the model, such as 'gradient', 'integrated_gradients', "
+        "'lrp.epsilon', 'deep_taylor', 'deep_lift', 'pattern.attribution' or 'grad_cam'."
+    )
+
+
+class _Traced:
+    """The function that is traced, and what it takes.
+
+    One function serves both signatures: each sample has a neuron, and the signature that takes none hands it the default,
+    where -1 stands for the largest output. So nothing is traced twice.
+
+    Attributes:
+        takes: Dict from argument to an array of one sample.
+        neuron: The name of the argument that chooses neurons; None where the output is no vector of several.
+        default: What that argument is where no neuron is given.
+        makes: Names of the attributions, known once the function has run.
+    """
+
+    def __init__(self, analyzer, neuron, output, batch_size):
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
+        self._analyzer, self.batch_size = analyzer, int(batch_size)
+        self._number = analyzer._output_number(output)
+        shape, mode = tuple(analyzer._explained(self._number).shape[1:]), analyzer.neuron_selection_mode
+        self._chosen = [resolve(neuron, mode, shape, samples) for samples in sorted({1, self.batch_size})]
+        self._names = _distinct([_identifier(n) for n in analyzer.opened.names])
+        self.takes = dict(zip(self._names, self._inputs(1).arrays, strict=True))
+        self.neuron, self.default, self.makes = None, -1, []
+        kind = self._chosen[0].kind
+        if len(shape) == 1 and shape[0] != 1 and mode in (None, "index") and kind in ("max", "index"):
+            self.neuron = _distinct([*self._names, "neuron"])[-1]
+            self.takes[self.neuron] = np.zeros((1,), "int32")
+            self.default = -1 if kind == "max" else int(self._chosen[0].values[0])
+
+    def _inputs(self, samples):
+        """`Inputs` of so many samples of zeros, which fix shapes and dtypes."""
+        return Inputs(self.nest(drawn(self._analyzer.opened, samples, zeros=True)), self._analyzer.opened)
+
+    def nest(self, arrays):
+        """Flat arrays in the structure that `analyze` takes."""
+        structure = self._analyzer.opened.structure
+        return arrays[0] if len(arrays) == 1 and not isinstance(structure, dict) else _packed(structure, arrays)
+
+    def run(self, tensors):
+        """Predictions and attributions of a batch of known size; `tensors` are in the order of `takes`."""
+        size = tensors[0].shape[0]
+        chosen = self._chosen[0 if size == 1 else -1]
+        if self.neuron:
+            *tensors, neuron = tensors
+            values = [neuron]
+        else:
+            values = [keras.ops.convert_to_tensor(chosen.rows(np.arange(size)))]
+        request = Request(self._inputs(size), (chosen,), output=self._number, explained=False, batch_size=self.batch_size)
+        request = replace(request, context=self._analyzer.begin(request))
+        result = self._analyzer.explain_batch(Batch(request, np.arange(size), list(tensors), values))
+        found, maps = {"prediction": result["outputs"]}, result["attributions"]
+        self.makes = ["attribution"] if len(maps) == 1 else [f"attribution_{name}" for name in self._names]
+        return found | dict(zip(self.makes, maps, strict=True))
+
+
+def drawn(opened, samples, zeros=False):
+    """Arrays for every input: uniform between 0.05 and 1, or ids 0 and 1."""
+    random, arrays = np.random.default_rng(2), []
+    for spec, tensor in zip(opened.specs, opened.graph.inputs, strict=True):
+        shape = (samples, *spec.shape[1:])
+        if opened.takes_ids(tensor) or "int" in spec.dtype or spec.dtype == "bool":
+            values = random.integers(0, 2, shape).astype("int32")
+        else:
+            values = random.uniform(0.05, 1, shape).astype("float32" if "16" in spec.dtype else spec.dtype)
+        arrays.append(np.zeros_like(values) if zeros else values)
+    return arrays
+
+
+def _packed(structure, arrays):
+    return keras.tree.pack_sequence_as(structure, arrays)
+
+
+def _identifier(name):
+    word = "".join(c if c.isalnum() else "_" for c in str(name))
+    return word if word and not word[0].isdigit() else f"input_{word}"
+
+
+def _distinct(names):
+    return names if len(set(names)) == len(names) else [f"{n}_{i}" for i, n in enumerate(names)]
+
+
+def _compare(analyzer, traced, piece, example, expected):
+    """Raise where the traced function gives other numbers than the analyzer."""
+    given = [*example, np.full((1,), traced.default, "int32")] if traced.neuron else example
+    made = piece(*[keras.ops.convert_to_tensor(a, t.dtype) for a, t in zip(given, traced.takes.values(), strict=True)])
+    found = [np.asarray(made[k]) for k in traced.makes]
+    largest = max(np.abs(a).max(initial=0) for a in expected)
+    for a, b in zip(expected, found, strict=True):
+        if a.shape != b.shape or not np.abs(a - b).max(initial=0) <= _TOLERANCE * largest:
+            raise NotImplementedError(
+                f"{analyzer.name!r} with these arguments depends on more than the batch it is given, such as random numbers "
+                "drawn anew or references made from the data, and the exported function would give other numbers."
+            )

@@ -1,0 +1,47 @@
+"""What an iNNvestigate script may call on any analyzer, besides what analyzers here have anyway."""
+
+import os
+
+from innspect.analyzers.base.storage import load_analyzer, loaded
+
+
+class Migrated:
+    """Base of `Analyzer` with iNNvestigate's ways to train, save and load."""
+
+    def fit(self, *_, **__):
+        """Nothing to learn: returns the analyzer itself, so that a script may call it for every method."""
+        return self
+
+    def fit_generator(self, generator, *_, **__):
+        """As `fit`."""
+        return self
+
+    def save_npz(self, fname):
+        """As `save`, with iNNvestigate's ending: ".npz" is added where it is missing."""
+        self.save(_with_ending(fname))
+
+    @staticmethod
+    def load(class_name, state):
+        """The analyzer of which `save()` gave this name and state.
+
+        Raises:
+            ValueError: The state was saved by iNNvestigate, or is of another analyzer.
+        """
+        if not isinstance(state, bytes):
+            raise ValueError(
+                "`state` must be what `analyzer.save()` of innspect returned; create and fit anew what iNNvestigate saved. "
+                f"Received: {type(state).__name__}"
+            )
+        analyzer = loaded(state)
+        if analyzer.name != class_name:
+            raise ValueError(f"`class_name` must be the state's, {analyzer.name!r}. Received: {class_name!r}")
+        return analyzer
+
+    @staticmethod
+    def load_npz(fname):
+        """The analyzer that `save_npz` or `save` wrote."""
+        return load_analyzer(fname if os.path.exists(fname) else _with_ending(fname))
+
+
+def _with_ending(fname):
+    return fname if str(fname).endswith(".npz") else f"{fname}.npz"

@@ -1,0 +1,62 @@
+"""Asking the model about other inputs: what methods are given that send no signal back through it."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.inputs.predictor import as_it_is
+from innspect.inputs.targets import values_of
+
+
+class Question:
+    """One target of a batch.
+
+    Attributes:
+        arrays: The model's inputs, NumPy arrays (batch, ...).
+        outputs: What the model says of them, (batch, ...).
+        target: The explained values, (batch,).
+    """
+
+    def __init__(self, predictor, batch, number, seen):
+        self.arrays, self._batch, self._number, self._predictor = batch.arrays, batch, number, predictor
+        self.outputs, self._weights = backend.to_numpy(seen["outputs"]), seen["weights"][number]
+        self.target = backend.to_numpy(seen["targets"][number])
+
+    def value(self, arrays):
+        """The explained value of other inputs in the place of the samples.
+
+        What is explained stays what it is at the samples: the same output element, where it was the largest.
+
+        Args:
+            arrays: For each of the model's inputs (batch, ...), or several versions, (versions * batch, ...), versions
+                first.
+
+        Returns:
+            An array (batch,), or (versions * batch,).
+        """
+        request = self._batch.request
+        evaluate, target = self._predictor.evaluator(request.output, request.inputs), request.bare.targets[self._number]
+
+        def value(xs, weights):
+            return ops.reshape(values_of(target, weights, evaluate(xs)[0]), (-1,))
+
+        dtypes = [x.dtype for x in self._batch.xs]
+        xs = [ops.convert_to_tensor(a, dtype=d) for a, d in zip(arrays, dtypes, strict=True)]
+        return backend.to_numpy(self._predictor.call(("value", request.key, self._number), value, xs, self._weights))
+
+
+def ask(analyzer, batch):
+    """What `Analyzer.explain_batch` returns, from an analyzer's `attribute`."""
+    request, predictor = batch.request, analyzer.predictor
+    if request.at:
+        raise ValueError(f"{analyzer.name!r} sends no signal, so there is none at a layer. Received: at={list(request.at)}")
+    look = as_it_is(predictor, request.output, predictor.evaluator(request.output, request.inputs), request.bare.targets)
+    seen = predictor.call(("as it is", request.key), look, batch.xs, batch.values)
+    maps = [analyzer.attribute(Question(predictor, batch, n, seen)) for n in range(len(request.targets))]
+    maps = [[np.asarray(m) for m in each] for each in maps]
+    targets = backend.to_numpy(seen["targets"])
+    if not request.several:
+        return {"attributions": maps[0], "outputs": seen["outputs"], "targets": targets[0]}
+    stacked = keras.tree.map_structure(lambda *m: np.stack(m), *maps)
+    return {"attributions": stacked, "outputs": seen["outputs"], "targets": targets}

@@ -1,0 +1,148 @@
+"""Analyzers by name."""
+
+import warnings
+
+from innspect.analyzers.base.parameters import parameters, same_value
+from innspect.errors import PlainKeyError, suggest
+
+_ANALYZERS: dict = {}  # name -> (class, arguments that the name fixes)
+
+# iNNvestigate's arguments that have no meaning here, with what replaces them.
+_REPLACED = {
+    "bn_layer_rule": "batch normalization is folded or answered exactly",
+    "allow_lambda_layers": None,  # accepted: Lambda layers are opened
+}
+
+
+def register_analyzer(name, **fixed):
+    """Class decorator: make an `Analyzer` known as `name`, with some of its arguments fixed."""
+
+    def register(cls):
+        _ANALYZERS[name] = (cls, fixed)
+        return cls
+
+    return register
+
+
+def names_of(cls):
+    """The names that a class is registered by, the first one first, with the arguments that each fixes."""
+    return {name: fixed for name, (known, fixed) in _ANALYZERS.items() if known is cls}
+
+
+def name_of(analyzer):
+    """The name whose fixed arguments an analyzer has, that which fixes most; the name of its class where there is none."""
+    missing = object()
+
+    def fits(fixed):
+        return all(same_value(getattr(analyzer, k, missing), v) for k, v in fixed.items())
+
+    fitting = [name for name, fixed in names_of(type(analyzer)).items() if fits(fixed)]
+    return max(fitting, key=lambda name: len(_ANALYZERS[name][1]), default=type(analyzer).__name__)
+
+
+def fixed_arguments(cls, name):
+    """The arguments that a name fixes, where a class is registered by it."""
+    return names_of(cls).get(name, {})
+
+
+def list_analyzers():
+    """The names that `create_analyzer` knows, sorted."""
+    return sorted(_ANALYZERS)
+
+
+def create_analyzer(name, model, **kwargs):
+    """Create an analyzer by name.
+
+    Args:
+        name: One of `list_analyzers()`, such as "lrp.epsilon" or "guided_backprop".
+        model: A built Keras model, or what `innspect.open_model` made of it. It is only read: weights stay shared with it,
+            nothing of it is changed.
+        **kwargs: The method's arguments; the class's docstring lists them.
+
+    Returns:
+        An `Analyzer`.
+
+    Raises:
+        KeyError: Unknown name; near matches are offered.
+        TypeError: An argument the method does not take, or `model` is no Keras model.
+        NotAnalyzeableModelError: The model has a layer that the method has no rule for.
+
+    Examples:
+        >>> analyzer = innspect.create_analyzer("lrp.epsilon", model, epsilon=0.1)
+        >>> attribution = analyzer.analyze(x)
+    """
+    cls, fixed = find(name)
+    given = _without_replaced(kwargs)
+    _check_arguments(name, cls, fixed, given)
+    named = {"name": name} if "name" in parameters(cls) else {}
+    return cls(model, **{**named, **fixed, **given})
+
+
+def _without_replaced(kwargs):
+    def is_replaced(argument):
+        return argument in _REPLACED or (argument.startswith("reverse_") and argument != "reverse_project_bottleneck_layers")
+
+    dropped = {k: v for k, v in kwargs.items() if is_replaced(k)}
+    named = {k: _REPLACED.get(k, "explain(at=...) returns signals, conservation() checks them") for k in dropped}
+    told = {k: why for k, why in named.items() if why}
+    if told:
+        told = "; ".join(f"`{k}`: {why}" for k, why in told.items())
+        warnings.warn(f"Arguments of iNNvestigate that are ignored here: {told}.", stacklevel=3)
+    return {k: v for k, v in kwargs.items() if k not in dropped}
+
+
+def _check_arguments(name, cls, fixed, given):
+    accepted = accepted_arguments(name)
+    more = getattr(cls, "more_arguments", None)
+    if more is not None:
+        accepted |= more({**fixed, **given})
+    for argument in given:
+        if argument not in accepted:
+            raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
+
+
+def is_signed(name):
+    """Whether the maps of a method have a sign with its default arguments; True for what is no method."""
+    if name not in _ANALYZERS:
+        return True
+    cls, fixed = _ANALYZERS[name]
+    return cls.signed_with(**{**cls.defaults(), **fixed})
+
+
+def find(name):
+    """The class of a name, and the arguments that the name fixes.
+
+    Raises:
+        KeyError: Unknown name; near matches are offered.
+    """
+    if name not in _ANALYZERS:
+        raise PlainKeyError(f"Unknown analyzer: {name!r}. {suggest(name, list_analyzers())}")
+    return _ANALYZERS[name]
+
+
+def accepted_arguments(name):
+    """The names of the arguments that a method takes."""
+    cls, fixed = find(name)
+    return set(parameters(cls)) - set(fixed)
+
+
+def needed_arguments(name, x):
+    """What a method must be given, chosen to suit inputs `x`."""
+    cls, fixed = find(name)
+    return cls.needed(x, **fixed)
+
+
+def example_arguments(name, x):
+    """Arguments with which a method does little work on inputs `x`, with all that it must be given."""
+    cls, fixed = find(name)
+    return cls.example(x, **fixed)
+
+
+def describe(name):
+    """Family, paper and needs of a registered method, as its class says; see `innspect.analyzers.base.facts`.
+
+    Returns:
+        A dict with the keys "name", "family", "paper" and "needs"; what is not known, or not needed, is "".
+    """
+    cls, fixed = find(name)
+    return {"name": name, **cls.describe(**fixed)}

@@ -1,0 +1,118 @@
+"""What is asked of a method: a request for all samples of a call, and the batches that it is answered in.
+
+A request and its batches are written once and read by everybody: by the method, by what averages it, by what exports it.
+"""
+
+import functools
+from dataclasses import dataclass, field, replace
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.inputs.batches import Inputs
+from innspect.inputs.targets import Selection
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked, for all samples.
+
+    Attributes:
+        inputs: The checked `Inputs`.
+        targets: A `Selection` for each neuron.
+        several: Whether results have a neuron axis first.
+        output: Number of the model's output.
+        at: Paths of the layers whose signals are wanted.
+        explained: Whether more than attributions is wanted, such as the error of completeness where it costs a pass.
+        batch_size: How many samples may be computed at once.
+        advance: A function that is told of the work that is done, see `Analyzer.work`.
+        context: What the method's `begin` made of the request.
+    """
+
+    inputs: Inputs | None
+    targets: tuple[Selection, ...]
+    several: bool = False
+    output: int = 0
+    at: tuple[str, ...] = ()
+    explained: bool = True
+    batch_size: int = 32
+    advance: object = field(default=lambda count: None, repr=False)
+    context: object = field(default=None, repr=False)
+
+    @functools.cached_property
+    def bare(self):
+        """The request without its data: what a function that is compiled and kept may hold on to."""
+        targets = tuple(replace(target, values=None) for target in self.targets)
+        return replace(self, inputs=None, targets=targets, advance=None, context=None)
+
+    @property
+    def key(self):
+        """What tells functions apart that are compiled for requests."""
+        return (self.output, self.at, self.several, *(target.key for target in self.targets))
+
+    def batches(self):
+        """A `Batch` for so many samples at once, and how many of its samples count."""
+        for rows, count in self.inputs.batches(self.batch_size):
+            yield Batch.of(self, rows), count
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples of a request, on the device.
+
+    Attributes:
+        request: The `Request`.
+        rows: The numbers of the samples; the last may be repeated.
+        xs: The model's inputs, tensors (batch, ...).
+        values: For each target, what tells it for these samples, see `Selection.rows`.
+    """
+
+    request: Request
+    rows: np.ndarray
+    xs: list
+    values: list
+
+    @classmethod
+    def of(cls, request, rows):
+        xs = [ops.convert_to_tensor(a[rows]) for a in request.inputs.arrays]
+        return cls(request, rows, xs, [ops.convert_to_tensor(t.rows(rows)) for t in request.targets])
+
+    def __len__(self):
+        return len(self.rows)
+
+    @property
+    def arrays(self):
+        """The model's inputs, NumPy arrays (batch, ...)."""
+        return [a[self.rows] for a in self.request.inputs.arrays]
+
+    @property
+    def room(self):
+        """How many versions of each sample may be computed at once."""
+        return max(1, self.request.batch_size // len(self))
+
+    def of_targets(self, some):
+        """The batch with some of its targets, a slice."""
+        request = replace(self.request, targets=self.request.targets[some])
+        return replace(self, request=request, values=self.values[some])
+
+
+def few_at_once(explain_batch):
+    """For an `explain_batch` that sends one signal back for each neuron: many neurons go in groups.
+
+    One compiled program holds the ways back of a group, and serves for all groups of its size.
+    """
+
+    @functools.wraps(explain_batch)
+    def explain(self, batch):
+        count = len(batch.request.targets)
+        size = backend.SCANNED or count
+        if count <= size:
+            return explain_batch(self, batch)
+        parts = [explain_batch(self, batch.of_targets(slice(i, i + size))) for i in range(0, count, size)]
+        outputs = [part.pop("outputs") for part in parts]
+        joined = keras.tree.map_structure(lambda *found: np.concatenate([backend.to_numpy(f) for f in found]), *parts)
+        return {**joined, "outputs": outputs[0]}
+
+    return explain

@@ -1,0 +1,237 @@
+"""Class activation maps: the channels of one layer, weighted by what they mean to the explained value.
+
+Every method here is one formula from the layer's activations A and the gradient G of the explained value with respect
+to them, both (batch, *spatial axes, channels), to a map (batch, *spatial axes). The model runs forward once; the
+gradient runs only from the output back to the layer.
+"""
+
+from keras import ops
+
+from innspect.analyzers.base.facts import OneOf
+from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.gradient import GradientRules
+from innspect.graph.opened.target_layer import find_layer, reads_channels_first
+from innspect.inputs.upsampling import CONVENTIONS, no_input_to_cover, resized, spatial_size
+from innspect.layers.base import safe_divide
+from innspect.layers.partial import CutProgram
+
+
+class LayerMap(GradientRules):
+    """Base of the methods that make a map of one layer's activations.
+
+    Args:
+        layer: Path of the layer, such as "conv5" or, in a nested model, "backbone/conv5"; "conv5[1]" for the second
+            call of a shared layer. None: the last layer with spatial axes.
+        upsample: True resizes the map to the input's spatial axes, linearly; False returns it as it is.
+        relu: True keeps only what speaks for the explained value.
+        resize: "half_pixel" or "align_corners", see `innspect.inputs.upsampling`.
+
+    The result is (samples, *spatial axes). With several inputs it is one map, on the first input that has as many
+    spatial axes and that the layer depends on.
+
+    Raises:
+        KeyError: No layer has this path; near matches are offered.
+        ValueError: The layer has no spatial axes, or the output does not depend on it.
+    """
+
+    family = "class activation"
+    needs = "a layer with spatial axes"
+    default_relu = True
+    composable = False
+    ranges = {"resize": OneOf(*CONVENTIONS)}
+
+    def __init__(self, model, *, layer=None, upsample=True, relu=None, resize="half_pixel", **arguments):
+        super().__init__(model, **arguments)
+        self.layer, self.upsample, self.resize = layer, upsample, resize
+        self.relu = self.default_relu if relu is None else relu
+        self._places = {}
+
+    @property
+    def signed(self):
+        return not self.relu
+
+    def ready(self):
+        """Raise where no output has a map; with several outputs, some may have none."""
+        super().ready()
+        problems = []
+        for number in range(len(self.opened.graph.outputs)):
+            try:
+                self.place(number)
+            except (KeyError, ValueError) as problem:
+                problems.append(problem)
+        if len(problems) == len(self.opened.graph.outputs):
+            raise problems[0]
+
+    # ------------------------------------------------------------------ where
+    def place(self, output=0):
+        """The `Place` of the map for an output: the layer's path, its tensor and where its channels are."""
+        number = self._output_number(output)
+        if number not in self._places:
+            self._places[number] = self._find(number)
+        return self._places[number]
+
+    def _find(self, number):
+        graph = self.opened.graph
+        return find_layer(graph, self._explained(number), graph.outputs[number], self.layer)
+
+    def make_program(self, number, stops, plan):
+        every = dict.fromkeys([*self._stops(number), *stops])
+        return CutProgram(plan.graph, self._explained(number), every, self.rules_for(number, plan))
+
+    def _stops(self, number):
+        """The tensors whose values and signals the map is made of."""
+        return [self.place(number).tensor]
+
+    # ------------------------------------------------------------------ from the layer to the map
+    def _aligned(self, values, number, batch):
+        """The layer's values with their channels last."""
+        if values.shape[0] != batch:
+            raise ValueError(
+                f"The layer {self.place(number).path!r} does not work on samples: it sees {values.shape[0]} rows for {batch} "
+                "samples, as layers inside a TimeDistributed layer do. Name the layer around it."
+            )
+        return ops.moveaxis(values, 1, -1) if self.place(number).channels_first else values
+
+    def _shown(self, maps, number, input_shapes):
+        """Maps as they are returned: rectified and resized as asked."""
+        maps = ops.relu(maps) if self.relu else maps
+        return resized(maps, self._target_size(number, maps.shape[1:], input_shapes), self.resize) if self.upsample else maps
+
+    def _covered(self, number, axes, input_shapes):
+        """Number and spatial size of the input that a map with so many axes lies on; None, None where there is none."""
+        for i in self.place(number).inputs:
+            size = spatial_size(input_shapes[i], axes, reads_channels_first(self.opened.graph, i))
+            if size is not None:
+                return i, size
+        return None, None
+
+    def _target_size(self, number, map_shape, input_shapes):
+        _, size = self._covered(number, len(map_shape), input_shapes)
+        if size is None:
+            raise no_input_to_cover(self.place(number).path, map_shape, input_shapes)
+        return size
+
+    # ------------------------------------------------------------------ one array, whatever the inputs
+    def _restore(self, inputs, arrays):
+        return inputs.restore(arrays) if len(inputs.arrays) == 1 else arrays[0]
+
+    def _attribution_shapes(self, shapes):
+        place = next(iter(self._places.values()))
+        inner = place.tensor.shape[2:] if place.channels_first else place.tensor.shape[1:-1]
+        number = next(iter(self._places))
+        size = self._target_size(number, inner, shapes) if self.upsample else inner
+        return [(shapes[0][0], *(d or 0 for d in size))]
+
+
+class GradientMap(LayerMap):
+    """Base of the maps that are a formula of activations and their gradient."""
+
+    def formula(self, a, g):
+        """The map (batch, *spatial axes) from A and G, (batch, *spatial axes, channels)."""
+        raise NotImplementedError
+
+    def slope(self, weights, y):
+        """The signal at the explained tensor whose gradient G is."""
+        return self.seed(weights, y)
+
+    def _map(self, number, values, signals, batch):
+        tensor = self.place(number).tensor
+        return self.formula(self._aligned(values[tensor], number, batch), self._aligned(signals[tensor], number, batch))
+
+    def attributed(self, passage, weights):
+        return self._attributed(passage, weights, passage.tape.values)
+
+    def _attributed(self, passage, weights, values):
+        """As `attributed`, from the values of the tensors where signals stop."""
+        number, batch = passage.request.output, passage.y.shape[0]
+        signals = passage.back(self.slope(weights, passage.y))
+        shown = self._shown(self._map(number, values, signals, batch), number, [x.shape for x in passage.xs])
+        return {"attributions": [shown], **({"signals": passage.at_layers(signals)} if passage.request.at else {})}
+
+
+def spatial_axes(a):
+    return tuple(range(1, len(a.shape) - 1))
+
+
+def weighted(a, weights):
+    """The channels of A, (batch, *spatial axes, channels), summed with a weight each, (batch, *1s or axes, channels)."""
+    return ops.sum(a * weights, axis=-1)
+
+
+@register_analyzer("grad_cam")
+class GradCam(GradientMap):
+    """Grad-CAM (Selvaraju et al. 2017, eq. 1 and 2): channels weighted by their mean gradient.
+
+    On a network that ends in global average pooling and a dense layer it is CAM divided by the number of positions.
+    """
+
+    paper = "Selvaraju et al. 2017"
+    sign = 1
+
+    def formula(self, a, g):
+        return weighted(a, self.sign * ops.mean(g, axis=spatial_axes(a), keepdims=True))
+
+
+@register_analyzer("grad_cam.counterfactual")
+class CounterfactualGradCam(GradCam):
+    """Counterfactual Grad-CAM (Selvaraju et al. 2017, sec. 3.3): what would make the network change its decision."""
+
+    sign = -1
+
+
+@register_analyzer("grad_cam_plus_plus")
+class GradCamPlusPlus(GradientMap):
+    """Grad-CAM++ (Chattopadhay et al. 2018, eq. 10 and 19): channels weighted by their positive gradients.
+
+    Each position's share is alpha = 1 / (2 + g sum(A)), with the sum over the whole channel, which is exact where all
+    behind the layer is piecewise linear. The paper's factor exp(score), the same for all channels, is left out.
+
+    Args:
+        normalize_alpha: True makes the alphas of each channel sum to 1, as other libraries do and the paper does not.
+    """
+
+    paper = "Chattopadhay et al. 2018"
+
+    def __init__(self, model, *, normalize_alpha=False, **arguments):
+        super().__init__(model, **arguments)
+        self.normalize_alpha = normalize_alpha
+
+    def formula(self, a, g):
+        axes = spatial_axes(a)
+        denominator = 2 + ops.sum(a, axis=axes, keepdims=True) * g
+        defined = ops.logical_and(g != 0, ops.absolute(denominator) > 1e-12)
+        alpha = ops.where(defined, safe_divide(ops.ones_like(g), denominator), ops.zeros_like(g))
+        if self.normalize_alpha:
+            alpha = safe_divide(alpha, ops.sum(alpha, axis=axes, keepdims=True))
+        return weighted(a, ops.sum(alpha * ops.relu(g), axis=axes, keepdims=True))
+
+
+@register_analyzer("layer_cam")
+class LayerCam(GradientMap):
+    """LayerCAM (Jiang et al. 2021, eq. 6 and 7): every element weighted by its own positive gradient."""
+
+    paper = "Jiang et al. 2021"
+
+    def formula(self, a, g):
+        return weighted(a, ops.relu(g))
+
+
+@register_analyzer("hires_cam")
+class HiResCam(GradientMap):
+    """HiResCAM (Draelos and Carin 2020): every element weighted by its own gradient."""
+
+    paper = "Draelos and Carin 2020"
+
+    def formula(self, a, g):
+        return weighted(a, g)
+
+
+@register_analyzer("xgrad_cam")
+class XGradCam(GradientMap):
+    """XGrad-CAM (Fu et al. 2020, eq. 8): channels weighted by their gradients' mean over their own activation."""
+
+    paper = "Fu et al. 2020"
+
+    def formula(self, a, g):
+        axes = spatial_axes(a)
+        return weighted(a, safe_divide(ops.sum(g * a, axis=axes, keepdims=True), ops.sum(a, axis=axes, keepdims=True) + 1e-7))

@@ -1,0 +1,172 @@
+"""CAM: networks that end in global pooling and an affine layer explain themselves."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.cam.base import GradientMap, weighted
+from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.heads import without_head
+from innspect.graph.interpreter import Interpreter
+from innspect.graph.opened.opened_model import open_model
+from innspect.graph.opened.target_layer import place_of
+
+_CHAIN = ("affine", "reindex", "sum")
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Global pooling before the output: the `Place` it reads, its result, and the affine nodes from there on."""
+
+    place: object
+    pooled: object
+    nodes: list
+
+
+def find_pooling(graph, explained):
+    """The global pooling that only affine nodes separate from the explained tensor.
+
+    Raises:
+        NotAnalyzeableModelError: The model is not built so; the message says what stands in the way.
+    """
+    tensor, nodes = explained, []
+    while True:
+        node = graph.producer(tensor)
+        active = [] if node is None else [node.inputs[i] for i in node.active_inputs]
+        if len(active) != 1:
+            what = "there is no pooling before it" if node is None else f"{node.path!r} joins several branches"
+            raise _unfit(what)
+        place = place_of(graph, _path_of(graph, active[0]), active[0])
+        if _has_positions(place):
+            if not _pools_all(node, place):
+                raise _unfit(f"{node.path!r} reads the positions of {place.path!r}, and it is no global pooling")
+            return Pooling(place, tensor, nodes[::-1])
+        if node.kind not in _CHAIN:
+            if len(tensor.shape) > 2:  # such as (batch, 1, 1, channels)
+                raise _unfit(f"the maps before the output have a single position, {tensor.shape}: give larger inputs")
+            raise _unfit(f"{node.path!r} ({node.operation or node.kind}) stands before the output and is not affine")
+        nodes.append(node)
+        tensor = active[0]
+
+
+def _unfit(reason):
+    return NotAnalyzeableModelError(
+        "'cam' needs a model whose output is an affine layer on a global pooling of feature maps, such as Conv2D, "
+        f"GlobalAveragePooling2D, Dense. Here {reason}. 'grad_cam' has no such condition, and where 'cam' is possible it "
+        "gives the same map up to a factor."
+    )
+
+
+def _path_of(graph, tensor):
+    """The shortest path of a layer that returns the tensor."""
+    paths = [p for p, calls in graph.paths.items() if any(tensor in tensors for tensors in calls)]
+    node = graph.producer(tensor)
+    return min(paths, key=len) if paths else (node.path if node else "input")
+
+
+def _axes(place):
+    rank = len(place.tensor.shape)
+    return tuple(range(2, rank)) if place.channels_first else tuple(range(1, rank - 1))
+
+
+def _has_positions(place):
+    return any(place.tensor.shape[axis] != 1 for axis in _axes(place))
+
+
+def _pools_all(node, place):
+    """Whether a node takes the mean, or the maximum, over all positions: tried on drawn numbers."""
+    shape, axes = place.tensor.shape, _axes(place)
+    channels = shape[1 if place.channels_first else -1]
+    if len(node.inputs) != 1 or [d for d in node.outputs[0].shape[1:] if d != 1] != [d for d in [channels] if d != 1]:
+        return False
+    x = np.random.default_rng(0).normal(size=(2, *(d or 4 for d in shape[1:]))).astype("float32")
+    with backend.inference():
+        y = backend.to_numpy(node(ops.convert_to_tensor(x))[0]).reshape(2, -1)
+    return any(np.allclose(y, pool(axis=axes), atol=1e-5) for pool in (x.mean, x.max))
+
+
+@register_analyzer("cam")
+class Cam(GradientMap):
+    """Class activation mapping (Zhou et al. 2016): channels weighted by the class's weights in the last layer.
+
+    With average pooling, the mean of the map (as it is, without ReLU and resizing) plus the bias is the logit. The
+    paper has no ReLU, so `relu` is False by default.
+
+    Raises:
+        NotAnalyzeableModelError: The model does not end in global pooling and affine layers.
+    """
+
+    paper = "Zhou et al. 2016"
+    default_relu = False
+    needs = "global average pooling before a dense layer"
+
+    def __init__(self, model, **arguments):
+        super().__init__(model, **arguments)
+        self._poolings = {}
+
+    def _find(self, number):
+        pooling = self._poolings[number] = find_pooling(self.opened.graph, self._explained(number))
+        if self.layer is not None and super()._find(number).tensor is not pooling.place.tensor:
+            raise ValueError(
+                f"`layer` must be the one that global pooling reads, {pooling.place.path!r}; the weights of the last layer "
+                f"belong to no other. Received: layer={self.layer!r}"
+            )
+        return pooling.place
+
+    def _stops(self, number):
+        return [self.place(number).tensor, self._poolings[number].pooled]
+
+    def _map(self, number, values, signals, batch):
+        tensor, pooled = self._stops(number)
+        a = self._aligned(values[tensor], number, batch)
+        w = signals[pooled]  # the class's weights, since all behind the pooling is affine
+        return weighted(a, ops.reshape(w, (batch, *[1] * (len(a.shape) - 2), a.shape[-1])))
+
+
+class ClassUnits(NamedTuple):
+    """The channels of the layer before global pooling, the one that speaks most for the class first.
+
+    Attributes:
+        units: Channel numbers, (channels,).
+        weights: The class's weight of each.
+        specific: Whether each channel's weight for this class is larger than for all others.
+    """
+
+    units: np.ndarray
+    weights: np.ndarray
+    specific: np.ndarray
+
+
+def class_specific_units(model, class_index, *, output=0):
+    """The units that detect a class (Zhou et al. 2016, sec. 5), ranked by the class's weights in the last layer.
+
+    Args:
+        model: A built Keras model that ends in global pooling and a dense layer.
+        class_index: Number of the class.
+        output: Number of the output, for a model with several.
+
+    Returns:
+        `ClassUnits`: `units`, `weights` and `specific`, arrays (channels,).
+
+    Raises:
+        NotAnalyzeableModelError: The model is not built so; the message says why.
+        ValueError: There is no such class.
+    """
+    graph = open_model(model).graph
+    explained = without_head(graph, graph.outputs[output])
+    pooling = find_pooling(graph, explained)
+    affine = Interpreter(pooling.nodes, [pooling.pooled], [explained])
+    width = int(np.prod([d for d in pooling.pooled.shape[1:] if d]))
+    probes = np.concatenate([np.zeros((1, width)), np.eye(width)]).reshape(-1, *pooling.pooled.shape[1:])
+    with backend.inference():
+        (y,) = affine([ops.convert_to_tensor(probes.astype(pooling.pooled.dtype))])
+    y = backend.to_numpy(y).reshape(width + 1, -1)
+    table = y[1:] - y[0]  # (channels, classes)
+    if not 0 <= class_index < table.shape[1]:
+        raise ValueError(f"`class_index` must be between 0 and {table.shape[1] - 1}. Received: {class_index!r}")
+    order = np.argsort(-table[:, class_index], kind="stable")
+    return ClassUnits(order, table[order, class_index], (table.argmax(axis=1) == class_index)[order])

@@ -1,0 +1,144 @@
+"""The books of a relevance method: where relevance went, layer by layer, so that a map can be trusted or not."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.analyzers.base.request import Request
+from innspect.layers.program import per_sample
+from innspect.tables import Table
+
+_SHARES = ("bias", "stabiliser", "dropped")
+_COLUMNS = ("received", "passed_on", *_SHARES, "unexplained")
+
+
+@dataclass
+class ConservationTable:
+    """Relevance at every layer, from the output down.
+
+    Attributes:
+        layers: Paths, from the output to the input.
+        rules: The rule of each.
+        columns: Dict from column to an array (layers, samples): "received" (relevance that arrived at the outputs),
+            "passed_on" (that left to the inputs), the shares lost to "bias", "stabiliser" and "dropped" (0/0, an
+            empty side, a constant operand), and "unexplained", what is then missing.
+        magnitude: (layers, samples), the sum of |relevance| that arrived.
+    """
+
+    layers: list
+    rules: list
+    columns: dict
+    magnitude: np.ndarray
+    settings: dict = field(default_factory=dict)
+
+    @property
+    def error(self):
+        """The largest share of any layer's relevance, of any sample, that is unexplained."""
+        scale = np.maximum(self.magnitude, np.finfo("float32").tiny)
+        missing = np.abs(self.columns["unexplained"])
+        return float(np.max(np.where(missing == 0, 0, missing / scale), initial=0.0))
+
+    def __getitem__(self, path):
+        row = self.layers.index(path)
+        return {name: column[row] for name, column in self.columns.items()}
+
+    def _table(self):
+        head = ["layer", "rule", *[c.replace("_", " ") for c in _COLUMNS]]
+        rows = [
+            [path, rule, *[f"{np.mean(self.columns[c][i]):.4g}" for c in _COLUMNS]]
+            for i, (path, rule) in enumerate(zip(self.layers, self.rules, strict=True))
+        ]
+        samples = self.magnitude.shape[1]
+        note = f"means over {samples} sample{'s' * (samples != 1)}; largest unexplained share {self.error:.1e}"
+        return Table(head, rows, note)
+
+    def __str__(self):
+        return str(self._table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        return self._table().html()
+
+
+class Conserving:
+    """Adds `conservation` to a method in relevance form."""
+
+    def conservation(self, x, neuron_selection=None, *, batch_size=32, output=0):
+        """Account for the relevance of every layer.
+
+        Args:
+            x, neuron_selection, batch_size, output: As for `analyze`.
+
+        Returns:
+            A `ConservationTable`; printing it shows means over the samples.
+        """
+        inputs, number = self._inputs(x), self._output_number(output)
+        if not inputs.samples:
+            raise ValueError("`x` must hold at least one sample. Received: none")
+        chosen = self._selections(neuron_selection, None, number, inputs)
+        request = Request(inputs, tuple(chosen), output=number, batch_size=inputs.checked_size(batch_size))
+        way = self.books_pass(number)
+        parts = []
+        for batch, count in request.batches():
+            books = way(("books", request.key), self._books(way, request.bare), batch.xs, batch.values)
+            parts.append({p: {k: backend.to_numpy(v)[:count] for k, v in book.items()} for p, book in books.items()})
+        seen = [s for s in reversed(way.program.steps) if hasattr(s, "rule") and s.path in parts[0]]
+        table = {
+            key: np.array([np.concatenate([p[s.path][key] for p in parts]) for s in seen])
+            for key in ("received", "passed_on", *_SHARES, "magnitude")
+        }
+        magnitude = table.pop("magnitude")
+        table["unexplained"] = table["received"] - table["passed_on"] - sum(table[k] for k in _SHARES)
+        return ConservationTable(
+            [s.path for s in seen],
+            [type(s.rule).__name__ for s in seen],
+            table,
+            magnitude,
+            self._settings(neuron_selection, output),
+        )
+
+    def books_pass(self, number):
+        """The `Pass` whose steps are the lines of the books: that of the analyses, where each layer is a step of its own."""
+        return self._kept((number, ()), self.make_pass, number)
+
+    def _books(self, way, request):
+        def books(xs, values):
+            passage, ledger = way.forward(xs, request, values), []
+            passage.back(self.seed(passage.weights[0], passage.y), ledger)
+            return {entry[0].path: _entry(*entry, passage.y.shape[0]) for entry in ledger}
+
+        return books
+
+
+def _entry(step, arrived, left, saved, batch):
+    """One row of the books."""
+    received = [(r, _batch_axis(t)) for r, t in zip(arrived, step.outputs, strict=True)]
+    passed = [(r, _batch_axis(t)) for r, t in zip(left, step.inputs, strict=True) if r is not None]
+    axes = {tuple(r.shape): axis for r, axis in [*passed, *received]}
+    zero = ops.zeros((batch,), arrived[0].dtype)
+
+    def total(tensors):
+        return sum((_of_samples(r, axis, batch) for r, axis in tensors), zero)
+
+    row = {
+        "received": total(received),
+        "passed_on": total(passed),
+        "magnitude": total([(ops.absolute(r), axis) for r, axis in received]),
+    }
+    shares = step.rule.shares(step, saved, arrived)
+    return row | {share: total([(r, axes.get(tuple(r.shape), 0)) for r in shares.get(share, ())]) for share in _SHARES}
+
+
+def _of_samples(tensor, axis, batch):
+    """Sums for each sample; what belongs to no sample, such as the largest value of a batch, in equal parts."""
+    if not len(tensor.shape) or tensor.shape[axis] % batch:
+        return ops.broadcast_to(ops.sum(tensor) / batch, (batch,))
+    return per_sample(ops.moveaxis(tensor, axis, 0) if axis else tensor, batch)
+
+
+def _batch_axis(tensor):
+    """Where the samples are: attention that takes queries, keys and values apart may have those first."""
+    return tensor.shape.index(None) if None in tensor.shape else 0

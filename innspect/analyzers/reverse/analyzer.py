@@ -1,0 +1,280 @@
+"""Methods that send a signal back through the model: a plan of rules, and passes that are compiled from it."""
+
+import functools
+from dataclasses import dataclass
+
+from keras import ops
+
+from innspect.analyzers.base.analyzer import Analyzer
+from innspect.analyzers.base.facts import OneOf
+from innspect.analyzers.base.request import few_at_once
+from innspect.analyzers.reverse.passes import Pass, tensors_at
+from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.heads import is_head, without_head
+from innspect.graph.ir import Graph, Rewritten, is_float
+from innspect.graph.passes.nonnegativity import nonnegative
+from innspect.layers.base import Rule
+from innspect.layers.program import Program, per_sample
+from innspect.layers.rule_table import Made, RuleTable, anything, rows_for
+from innspect.layers.weightless import Proportional
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method makes of a model: a graph, and the rules of its nodes.
+
+    Attributes:
+        written: The `Rewritten` graph that signals are sent through.
+        table: The `RuleTable`.
+        nonnegative: The tensors proven to be >= 0.
+    """
+
+    written: Rewritten
+    table: RuleTable
+    nonnegative: frozenset
+
+    @classmethod
+    def of(cls, written, rows):
+        return cls(written, RuleTable(rows), frozenset(nonnegative(written.graph)))
+
+    @property
+    def graph(self) -> Graph:
+        return self.written.graph
+
+    def rewritten(self, rewrite, *args):
+        """The plan for a graph that another pass makes of its own."""
+        return Plan.of(self.written.then(rewrite, *args), self.table.rows)
+
+
+class ReverseAnalyzer(Analyzer):
+    """Base of the methods that send a signal back through the model.
+
+    Args:
+        head: "logit" explains what a final softmax or sigmoid is given; "output" what it returns.
+        start: "value" seeds the explained value itself, "one" seeds 1, None what the method prescribes.
+        rules: Rules of one's own, a `RuleTable` or pairs of a condition and a rule, which are tried before the method's; see
+            `innspect.layers.rule_table`.
+
+    Attributes:
+        form: "relevance" or "gradient": what the signal is, and so the rules.
+        composable: Whether `attributed` is the whole method, so that it can be asked at many points in one compiled call. A
+            class that overrides `explain_batch` is not, unless it says so.
+    """
+
+    form = "gradient"
+    default_head = "logit"
+    default_start = "one"
+    conserves = False
+    composable = True
+    one_graph = True
+    takes: type = Rule
+    ranges = {"head": OneOf("logit", "output"), "start": OneOf("value", "one")}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "explain_batch" in own:
+            cls.composable, cls.one_graph = own.get("composable", False), own.get("one_graph", False)
+
+    def __init__(self, model, *, head=None, start=None, rules=None, **arguments):
+        super().__init__(model, **arguments)
+        self.head, self.start = head or self.default_head, start or self.default_start
+        self.rules = rules
+        self._passes = {}
+
+    def ready(self):
+        self.opened.verify()
+        if self.head == "logit" and self.opened.hidden_softmax:
+            raise NotAnalyzeableModelError(
+                f"The layer {self.opened.hidden_softmax!r} at the end of the model returns probabilities, but its softmax "
+                "cannot be seen, so it cannot be stripped. Write it with `keras.ops.softmax` or a Softmax layer, or "
+                'explain the probabilities with head="output".'
+            )
+        self.rules_for(0)
+
+    # ------------------------------------------------------------------ what a method decides
+    def rewrite(self, graph):
+        """The graph that rules are given to, as a `Rewritten`."""
+        return Rewritten(graph)
+
+    def rows(self, graph):
+        """The rows of the method's `RuleTable` for a graph; a node without a rule is refused."""
+        return [(anything, Made(type(self).__name__, self.rule))]
+
+    def rule(self, node):
+        """In the place of `rows`: the rule of a node that a signal flows through, or None where the method has none."""
+        raise NotImplementedError
+
+    def seed(self, weights, y):
+        """The signal at the explained tensor."""
+        return weights * y if self.start == "value" else weights
+
+    def finish(self, signal, x):
+        """The attribution of one input from the signal that arrived there."""
+        return signal
+
+    def program(self, graph, output, rules, **settings):
+        """The `Program` that runs a graph."""
+        return Program(graph, output, rules, **settings)
+
+    # ------------------------------------------------------------------ the plan
+    @functools.cached_property
+    def plan(self):
+        """The `Plan` for the model."""
+        written = self.rewrite(self.opened.graph)
+        return Plan.of(written, [*self.given_rows, *self.rows(written.graph)])
+
+    @property
+    def table(self):
+        """The rules for this model, in the order in which they are tried: a `RuleTable`, which prints itself."""
+        return self.plan.table
+
+    @functools.cached_property
+    def given_rows(self):
+        """The rows of the user's own rules."""
+        rows = rows_for(self.rules or (), self.opened.graph)
+        for row in rows:
+            rule = row.rule
+            if isinstance(rule, Rule) and not (isinstance(rule, self.takes) and rule.form == self.form):
+                raise ValueError(
+                    f"`rules` of {self.name!r} must be in {self.form} form, a `{self.takes.__name__}` of "
+                    f"`innspect.layers`. Received: {rule!r}, in {rule.form} form"
+                )
+        return rows
+
+    def _explained(self, number):
+        tensor = self.opened.graph.outputs[number]
+        return without_head(self.opened.graph, tensor) if self.head == "logit" else tensor
+
+    def rules_for(self, number, plan=None):
+        """Dict from every node that a signal flows through, for an output, to its rule.
+
+        Raises:
+            NotAnalyzeableModelError: A node has none; or no signal reaches an input.
+        """
+        plan, explained = plan or self.plan, self._explained(number)
+        if explained not in plan.graph.active:
+            raise NotAnalyzeableModelError(
+                f"The output {self.opened.output_names[number]!r} of the model {self.model.name!r} does not depend "
+                "differentiably on any of its inputs, so there is nothing that could be sent back to them."
+                + self._where_it_ends(explained)
+            )
+        nodes = plan.graph.ancestors([explained])
+        rules = {node: plan.table.rule_of(node) for node in nodes if node.kind != "constant"}
+        for node in [n for n, rule in rules.items() if rule is None]:
+            if not self.disable_model_checks:
+                raise NotAnalyzeableModelError(self._no_rule(node))
+            rules[node] = Proportional()
+        return rules
+
+    def _where_it_ends(self, explained):
+        """A sentence about the first steps that have no gradient."""
+        graph = self.plan.graph
+        found = [n for n in graph.ancestors([explained]) if n.kind == "constant" and any(t in graph.active for t in n.inputs)]
+        return " It ends at " + ", ".join(f"{n.path!r} (a {n.operation})" for n in found[:3]) + "." if found else ""
+
+    def _no_rule(self, node):
+        if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):
+            return (
+                f"{self.name!r} has no rule for {node.path!r}, a quotient of two tensors that both depend on the input. Where "
+                "the denominator only scales, as in a normalization, say so: x / keras.ops.stop_gradient(y)."
+            )
+        text = (
+            f"{self.name!r} has no rule for {node.path!r} (a {node.operation or node.kind}). Register one for the layer's "
+            "class with `innspect.register_reverse_mapping(LayerClass, rule=...)`, or use a gradient method."
+        )
+        reason = self.opened.unopened.get(node.path)
+        if reason:
+            text += f" The layer could not be opened into Keras operations: {reason}."
+            if any(None in tuple(t.shape)[1:] for t in node.inputs):
+                text += " A length that is not known beforehand may be why: call the model on a `keras.Input` of a known one."
+        return text
+
+    # ------------------------------------------------------------------ passes
+    def way(self, request):
+        """The `Pass` for a request's output and layers; it is made once."""
+        return self._kept((request.output, request.at), self.make_pass, request.output, request.at)
+
+    def _kept(self, key, make, *arguments):
+        """The pass of a key, made when it is first asked for."""
+        if key not in self._passes:
+            self._passes[key] = make(*arguments)
+        return self._passes[key]
+
+    def make_pass(self, number, at=(), plan=None):
+        """A `Pass` for an output that stops, too, at some layers; of another plan than the method's own, if one is given."""
+        plan = plan or self.plan
+        layers = {path: [self._stand_in(t, plan) for t in tensors_at(self.opened, path)] for path in at}
+        stops = list(dict.fromkeys(t for tensors in layers.values() for t in tensors))
+        return Pass(self.make_program(number, stops, plan), self.variables, self._head(number), layers)
+
+    def make_program(self, number, stops, plan):
+        """The program of an output, with signals at some tensors."""
+        return self.program(
+            plan.graph,
+            self._explained(number),
+            self.rules_for(number, plan),
+            nonnegative=plan.nonnegative,
+            keep=stops,
+            seed_support=self.start == "value",
+        )
+
+    @property
+    def variables(self):
+        """What the passes read."""
+        return self.opened.variables()
+
+    def _head(self, number):
+        """A function from the explained tensor to the model's own output."""
+        output = self.opened.graph.outputs[number]
+        head = self.opened.graph.producer(output)
+        return None if output is self._explained(number) else lambda y: head(y)[0]
+
+    def _stand_in(self, tensor, plan):
+        """The tensor of a plan's graph that carries the signal of one of the model's."""
+        graph = self.opened.graph
+        explained, node = {self._explained(i) for i in range(len(graph.outputs))}, graph.producer(tensor)
+        if is_head(node) and node.inputs[0] in explained:  # behind the head there is no signal
+            return node.inputs[0]
+        return plan.written.find(tensor)
+
+    def summary(self, output=0):
+        """The rule, and the form of it, that was chosen for every layer: a table that prints itself."""
+        from innspect.analyzers.reverse.summary import Summary
+
+        number = self._output_number(output)
+        return Summary(self, self._kept((number, ()), self.make_pass, number).program)
+
+    # ------------------------------------------------------------------ running
+    @few_at_once
+    def explain_batch(self, batch):
+        return self.way(batch.request).explain(batch, self.attributed)
+
+    def attributed(self, passage, weights):
+        """What one target's signal tells: "attributions", one for each input, and "delta" and "signals".
+
+        Args:
+            passage: A `Passage`.
+            weights: Of the elements of the explained tensor.
+        """
+        seed = self.seed(weights, passage.y)
+        signals = passage.back(seed)
+        arrived = passage.at_inputs(signals)
+        numbers = [self._as_number(t, x) for t, x in zip(self.opened.graph.inputs, passage.xs, strict=False)]
+        result = {"attributions": [self.finish(s, x) for s, x in zip(arrived, numbers, strict=False)]}
+        if self.conserves:
+            result["delta"] = sums(seed) - sum(sums(s) for s in arrived)
+        if passage.request.at:
+            result["signals"] = passage.at_layers(signals)
+        return result
+
+    def _as_number(self, tensor, x):
+        """Ids as integers, also those given as fractions or strings; all else, such as pixels, in floating point."""
+        if self.opened.takes_ids(tensor):
+            return ops.cast(x, "int32") if is_float(x.dtype) else x
+        return x if is_float(x.dtype) else ops.cast(x, "float32")
+
+
+def sums(tensor):
+    """Sums over everything but the samples: (batch,)."""
+    return per_sample(tensor, tensor.shape[0])

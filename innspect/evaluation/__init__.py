@@ -1,0 +1,1 @@
+"""Is a map true? Measures of maps, wherever they come from."""

@@ -1,0 +1,1 @@
+"""How a model becomes a graph: its own `call` is replayed on symbolic tensors."""

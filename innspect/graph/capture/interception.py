@@ -1,0 +1,139 @@
+"""Answering for Keras: while a model is replayed, its layer calls and operations come to the replay, in this thread only.
+
+Keras has no hook for either, so `Layer.__call__`, `Operation.symbolic_call` and `Layer.add_loss` are replaced while at
+least one thread is listened to, and stand as they were afterwards. Other threads meet what they always met. This is the
+one place where anything of Keras is replaced.
+"""
+
+import contextlib
+import threading
+
+import keras
+
+from innspect.graph.capture.dynamic_shapes import functions
+from innspect.graph.capture.layer_calls import has_symbols
+
+_here = threading.local()
+_lock = threading.Lock()
+_listening = 0
+_originals: dict = {}
+
+
+class CannotOpen(Exception):
+    """A layer whose `call` does not run on symbolic tensors."""
+
+
+class Listener:
+    """What answers for Keras in one thread; this one lets Keras answer itself."""
+
+    trace = None
+
+    def call(self, original, layer, args, kwargs):
+        return original(layer, *args, **kwargs)
+
+    def operate(self, original, operation, args, kwargs):
+        return original(operation, *args, **kwargs)
+
+    def add_loss(self, original, layer, loss):
+        original(layer, loss)
+
+
+_KERAS = Listener()
+
+
+def _listener():
+    return getattr(_here, "listener", _KERAS)
+
+
+@contextlib.contextmanager
+def _heard_by(listener):
+    """Let `listener` answer in this thread."""
+    before = _listener()
+    _patch()
+    _here.listener = listener
+    try:
+        yield
+    finally:
+        _here.listener = before
+        _unpatch()
+
+
+def _patch():
+    global _listening
+    with _lock:
+        if _listening == 0:
+            layer_call, symbolic_call, add_loss = keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss
+            stand_ins = functions(lambda: _listener().trace)
+            _originals["functions"] = {name: getattr(keras.ops, name) for name in stand_ins}
+            _originals["methods"] = layer_call, symbolic_call, add_loss
+            vars(keras.ops).update(stand_ins)
+            keras.Layer.__call__ = lambda layer, *a, **k: _listener().call(layer_call, layer, a, k)
+            keras.Operation.symbolic_call = lambda operation, *a, **k: _listener().operate(symbolic_call, operation, a, k)
+            keras.Layer.add_loss = lambda layer, loss: _listener().add_loss(add_loss, layer, loss)
+        _listening += 1
+
+
+def _unpatch():
+    global _listening
+    with _lock:
+        _listening -= 1
+        if _listening == 0:
+            keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss = _originals.pop("methods")
+            vars(keras.ops).update(_originals.pop("functions"))
+
+
+class _NoReads(keras.StatelessScope):
+    """Catches assignments; refuses reads, whose values would be baked into the graph."""
+
+    def get_current_value(self, variable):
+        raise CannotOpen(f"it reads the variable {variable.path!r} outside a Keras operation on its input")
+
+
+class _Replay(Listener):
+    """Every layer call and operation goes to a trace; losses that layers add are left out."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def call(self, original, layer, args, kwargs):
+        if self.trace.asking and not has_symbols((args, kwargs)):
+            return original(layer, *args, **kwargs)
+        return self.trace.call(layer, args, kwargs)
+
+    def operate(self, original, operation, args, kwargs):
+        return self.trace.operate(operation, args, kwargs)
+
+    def add_loss(self, original, layer, loss):
+        pass
+
+
+@contextlib.contextmanager
+def intercepting(trace):
+    """Let `trace` answer every layer call and operation of this thread; losses that layers add are left out."""
+    with _heard_by(_Replay(trace)), _NoReads(initialize_variables=False):
+        yield
+
+
+class _Recorder(Listener):
+    """Writes down what every layer returns."""
+
+    def __init__(self, outputs):
+        self._outputs, self._stack = outputs, []
+
+    def call(self, original, layer, args, kwargs):
+        self._stack.append(layer.name)
+        path = "/".join(self._stack[1:])
+        try:
+            result = original(layer, *args, **kwargs)
+        finally:
+            self._stack.pop()
+        self._outputs.setdefault(path, []).append(keras.tree.flatten(result))
+        return result
+
+
+@contextlib.contextmanager
+def recording():
+    """A dict that gets the outputs of every layer that this thread calls, one list for each call, by path."""
+    outputs: dict = {}
+    with _heard_by(_Recorder(outputs)):
+        yield outputs

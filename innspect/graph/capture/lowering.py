@@ -1,0 +1,170 @@
+"""How Keras layers become nodes.
+
+Only layers with weights, and layers whose `call` says less than the layer means, need an entry; all others open by
+their own `call`. A lowering gets the trace, the layer and the call's arguments, and returns symbolic outputs.
+"""
+
+import keras
+from keras import layers as L
+from keras import ops
+
+from innspect import backend
+from innspect.graph.capture import categorical, recurrent  # noqa: F401  (fill the table)
+from innspect.graph.capture.registry import lowers
+from innspect.graph.ir import is_float, widened
+from innspect.graph.views import affine
+from innspect.graph.views.diagonal import BatchNorm
+
+
+def _affine(trace, layer, x, view, spec, name=""):
+    return trace.emit("affine", view, x, spec=spec, name=name, layer=layer, view=view, operation=type(layer).__name__)
+
+
+def _spec(layer, x):
+    shape = layer.compute_output_shape(x.shape)
+    if isinstance(layer, L.EinsumDense) and None in shape[1:]:  # the layer forgets lengths that it was not told
+        letters, output = layer.equation.replace(" ", "").split("->")
+        known = dict(zip(letters.split(",")[0], x.shape, strict=False)) if "." not in letters else {}
+        shape = [known.get(letter) if size is None else size for letter, size in zip(output, shape, strict=False)]
+    return keras.KerasTensor(shape, dtype=layer.compute_dtype)
+
+
+def _lower_affine(view_class):
+    def lower(trace, layer, x, **_):
+        view = view_class(layer, len(x.shape))
+        return trace.activate(layer.activation, _affine(trace, layer, x, view, _spec(layer, x)), layer)
+
+    return lower
+
+
+lowers(L.Dense)(_lower_affine(affine.Dense))
+lowers(L.EinsumDense)(_lower_affine(affine.EinsumDense))
+lowers(L.Conv1D, L.Conv2D, L.Conv3D, computing=("convolution_op",))(_lower_affine(affine.Conv))
+lowers(L.DepthwiseConv1D, L.DepthwiseConv2D)(_lower_affine(affine.DepthwiseConv))
+lowers(L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)(_lower_affine(affine.ConvTranspose))
+
+
+@lowers(L.SeparableConv1D, L.SeparableConv2D)
+def _separable(trace, layer, x):
+    """Two affine nodes: depthwise without bias, then pointwise with it."""
+    rank = len(x.shape)
+    depthwise = affine.DepthwiseConv(layer, rank, kernel_name="depthwise_kernel", has_bias=False)
+    channel = depthwise.input_axis
+    middle = list(layer.compute_output_shape(x.shape))
+    middle[channel] = x.shape[channel] * layer.depth_multiplier
+    h = _affine(trace, layer, x, depthwise, keras.KerasTensor(middle, dtype=layer.compute_dtype), "depthwise")
+    z = _affine(trace, layer, h, affine.PointwiseConv(layer, rank), _spec(layer, x), "pointwise")
+    return trace.activate(layer.activation, z, layer)
+
+
+@lowers(L.Activation)
+def _activation(trace, layer, x, **_):
+    return trace.activate(layer.activation, x, layer)
+
+
+@lowers(L.BatchNormalization)
+def _batch_normalization(trace, layer, x, **_):
+    view = BatchNorm(layer, len(x.shape))
+    return trace.emit("sum", view, x, layer=layer, view=view, operation="BatchNormalization")
+
+
+@lowers(L.Embedding)
+def _embedding(trace, layer, ids):
+    def look_up(ids):
+        ids = ops.cast(ids, "int32") if is_float(ids.dtype) else ids
+        return widened(ops.take(layer.embeddings, ids, axis=0))
+
+    return trace.emit("embedding", look_up, ids, spec=_spec(layer, ids), layer=layer, operation="Embedding")
+
+
+_MERGING = ("_merge_function",)
+
+
+def _merge(kind, function):
+    def lower(trace, layer, inputs):
+        if len({len(x.shape) for x in inputs}) > 1:  # operands of different rank: the layer's own reshaping
+            return layer.call(inputs)
+        spec = keras.KerasTensor(layer.compute_output_shape([x.shape for x in inputs]), dtype=inputs[0].dtype)
+        return trace.emit(kind, function, *inputs, spec=spec, layer=layer, operation=type(layer).__name__)
+
+    return lower
+
+
+def _total(*xs):
+    result = xs[0]
+    for x in xs[1:]:
+        result = result + x
+    return result
+
+
+def _product(*xs):
+    result = xs[0]
+    for x in xs[1:]:
+        result = result * x
+    return result
+
+
+def _largest(*xs):
+    result = xs[0]
+    for x in xs[1:]:
+        result = backend.maximum(result, x)
+    return result
+
+
+def _smallest(*xs):
+    result = xs[0]
+    for x in xs[1:]:
+        result = backend.minimum(result, x)
+    return result
+
+
+lowers(L.Add, computing=_MERGING)(_merge("sum", _total))
+lowers(L.Subtract, computing=_MERGING)(_merge("sum", lambda a, b: a - b))
+lowers(L.Average, computing=_MERGING)(_merge("sum", lambda *xs: _total(*xs) / len(xs)))
+lowers(L.Multiply, computing=_MERGING)(_merge("product", _product))
+lowers(L.Maximum, computing=_MERGING)(_merge("winner", _largest))
+lowers(L.Minimum, computing=_MERGING)(_merge("winner", _smallest))
+
+
+def _kept_whole(kind):
+    """One node of the given kind that calls the layer."""
+
+    def lower(trace, layer, *args, **kwargs):
+        return trace.leaf(layer, *args, kind=kind, **kwargs)
+
+    return lower
+
+
+_RANDOM = [getattr(L, name) for name in dir(L) if name.startswith("Random")]
+lowers(L.PReLU, L.Rescaling, L.Normalization, *_RANDOM)(_kept_whole("pass"))
+lowers(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization, L.UnitNormalization)(_kept_whole("normalization"))
+
+
+@lowers(L.Resizing)
+def _resizing(trace, layer, x, **_):
+    kind = "reindex" if layer.interpolation == "nearest" else "sum"
+    return trace.leaf(layer, x, kind=kind)
+
+
+@lowers(L.TimeDistributed)
+def _time_distributed(trace, layer, x, mask=None, **_):
+    """The inner layer on (batch * steps, ...): the same weights, and the same rule, at every step."""
+    inner = tuple(x.shape[2:])
+    steps = trace.emit(
+        "reindex",
+        lambda x: ops.reshape(x, (-1, *ops.shape(x)[2:])),
+        x,
+        spec=keras.KerasTensor((None, *inner), dtype=x.dtype),
+        name="steps",
+        operation="Reshape",
+    )
+    y = layer.layer(steps)
+    return trace.emit(
+        "reindex",
+        lambda y, x: ops.reshape(y, (*ops.shape(x)[:2], *ops.shape(y)[1:])),
+        y,
+        trace.emit("constant", ops.stop_gradient, x, name="shape", operation="StopGradient"),
+        spec=keras.KerasTensor((*x.shape[:2], *y.shape[1:]), dtype=y.dtype),
+        name="sequence",
+        operation="Reshape",
+    )

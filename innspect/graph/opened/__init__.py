@@ -1,0 +1,1 @@
+"""A user's model, opened: its graph, checked against the model, and shared."""

@@ -1,0 +1,167 @@
+"""The check that a graph computes what its model computes: on one sample, once for a model.
+
+Requirements of the design:
+
+- It costs little: model and graph run as one function. On JAX, where that would have to be compiled, it is not even run
+  where the traced program shows that both compute the same. Where a model is what it was when it was compared, it is not
+  compared again.
+- A difference is an error that names the first layer that differs; only then is anything run layer by layer.
+"""
+
+import weakref
+
+import keras
+import numpy as np
+
+from innspect import backend
+from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.capture.interception import recording
+from innspect.graph.capture.layer_calls import call_arguments, untouched
+from innspect.graph.heads import is_head
+from innspect.graph.interpreter import Interpreter
+from innspect.graph.ir import is_float
+
+# How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
+_TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
+
+# model -> (fingerprint of the description that it was compared for, hidden softmax)
+_compared: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def compare(opened, inputs):
+    """Compare the outputs of model and graph on flat arrays of one sample.
+
+    Returns:
+        The path of a node at the end that returns probabilities though no softmax can be seen, or None.
+
+    Raises:
+        NotAnalyzeableModelError: They differ.
+    """
+    described = hash((opened.description, len(opened.graph.nodes)))
+    known, hidden = _compared.get(opened.model, (None, None))
+    if known == described:
+        return hidden
+    tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
+    variables = opened.variables()
+
+    def both(values, tensors):
+        mapping = list(zip(variables, values, strict=True)) if values else []
+        with _scope(mapping):
+            theirs = _run_model(opened, tensors)
+        with _scope(mapping):  # one of its own: the states that the model has moved are as before
+            return theirs, _run_graph(opened.graph, tensors, opened.graph.outputs)
+
+    suspects = _may_hide_softmax(opened.graph)
+    with backend.inference():
+        arguments = backend.variable_values(variables), tensors
+        if not suspects and backend.equal_by_construction(both, *arguments):
+            _compared[opened.model] = described, None
+            return None
+        theirs, ours = backend.once(both, *arguments)
+    theirs, ours = ([backend.to_numpy(y) for y in ys] for ys in (theirs, ours))
+    tolerance = _tolerance(opened.model)
+    for name, y, mine in zip(opened.output_names, theirs, ours, strict=True):
+        if not _close(mine, y, tolerance) and not _close(mine, y, 10 * _unrest(opened, tensors)):
+            reason = _first_difference(opened, tensors, tolerance)
+            reason = reason or f"the output {name!r} differs. Received: {_distance(mine, y)}"
+            raise NotAnalyzeableModelError(
+                f"The clone of the model {opened.model.name!r} does not compute what the model computes: {reason}"
+            )
+    hidden = next((path for i, path in suspects.items() if _are_probabilities(ours[i])), None)
+    _compared[opened.model] = described, hidden
+    return hidden
+
+
+def _scope(mapping=()):
+    return keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False)
+
+
+def _tolerance(model):
+    return max(_TOLERANCE.get(layer.compute_dtype, 1e-3) for layer in model._flatten_layers())
+
+
+def _unrest(opened, tensors):
+    """How far the model's outputs move, relative to the largest, where its inputs are rounded otherwise."""
+    random = np.random.default_rng(0)
+
+    def run(values):
+        with _scope(), backend.inference():
+            return [backend.to_numpy(y).astype("float64") for y in _run_model(opened, values)]
+
+    def nudged(x):
+        signs = random.choice([-1.0, 1.0], x.shape)
+        return x * keras.ops.cast(1 + signs * np.finfo("float32").eps, x.dtype) if is_float(x.dtype) else x
+
+    pairs = zip(run(tensors), run([nudged(x) for x in tensors]), strict=True)
+    return max(np.abs(a - b).max(initial=0) / max(np.abs(a).max(initial=0), 1e-6) for a, b in pairs)
+
+
+def _run_model(opened, tensors):
+    args, kwargs = call_arguments(opened.model, keras.tree.pack_sequence_as(opened.structure, tensors))
+    with untouched(opened.model):
+        return keras.tree.flatten(opened.model(*args, **kwargs, training=False))
+
+
+def _run_graph(graph, tensors, wanted):
+    """The values of some tensors, from the inputs'."""
+
+    def visit(node, inputs):
+        try:
+            return node(*inputs)
+        except Exception as reason:
+            raise NotAnalyzeableModelError(
+                f"{node.path!r} (a {node.operation}) cannot run on data: its layer's `call` behaves differently on symbolic "
+                "tensors. Register a reverse mapping for the layer's class with `innspect.register_reverse_mapping`, which "
+                f"keeps the layer whole. Received: {reason}"
+            ) from reason
+
+    return Interpreter(graph.nodes, graph.inputs, wanted)(tensors, visit)
+
+
+def _close(ours, theirs, tolerance):
+    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
+    if ours.shape != theirs.shape:
+        return False
+    finite = theirs[np.isfinite(theirs)]
+    scale = np.abs(finite).max() if finite.size else 0.0
+    return np.allclose(ours, theirs, rtol=0, atol=tolerance * max(scale, 1e-6), equal_nan=True)
+
+
+def _distance(ours, theirs):
+    if ours.shape != theirs.shape:
+        return f"shape {ours.shape} instead of {theirs.shape}"
+    return f"a largest difference of {np.nanmax(np.abs(ours - theirs)):.3g}"
+
+
+def _may_hide_softmax(graph):
+    """Number of an output -> path of the leaf it comes from, inside which a softmax can be neither seen nor stripped."""
+    found = {}
+    for i, tensor in enumerate(graph.outputs):
+        node = graph.producer(tensor)
+        opaque = node is not None and node.kind == "opaque" and not is_head(node)
+        if opaque and len(tensor.shape) > 1 and tensor.shape[-1] not in (None, 1):
+            found[i] = node.path
+    return found
+
+
+def _are_probabilities(y):
+    return (y >= 0).all() and np.allclose(y.sum(-1), 1, atol=1e-3)
+
+
+def _first_difference(opened, tensors, tolerance):
+    """A sentence about the first layer whose output differs, or None."""
+    every = [*opened.graph.inputs, *(t for node in opened.graph.nodes for t in node.outputs)]
+    with _scope(), backend.inference():
+        ours = dict(zip(every, _run_graph(opened.graph, tensors, every), strict=True))
+    with _scope(), backend.inference(), recording() as recorded:
+        _run_model(opened, tensors)
+    for path, calls in recorded.items():  # in the order of completion: inner layers before what holds them
+        for known, values in zip(opened.graph.paths.get(path, ()), calls, strict=False):
+            for tensor, value in zip(known, values, strict=False):
+                if tensor in ours and not _close(backend.to_numpy(ours[tensor]), backend.to_numpy(value), tolerance):
+                    return (
+                        f"the layer {path!r} (of type {type(opened.graph.layers[path]).__name__}) is the first that "
+                        "differs. Its `call` behaves differently on symbolic tensors. Register a reverse mapping for its "
+                        "class with `innspect.register_reverse_mapping`, which keeps the layer whole."
+                    )
+    return None

@@ -1,0 +1,1 @@
+"""From a graph to another graph that computes the same."""

@@ -1,0 +1,60 @@
+"""Which tensors are proven to be >= 0 for every input, so that rules may take their one-sided forms."""
+
+import keras
+
+from innspect.graph.ir import Ref, is_float
+from innspect.graph.views.activations import Extremum, Rectifier
+
+# Elementwise functions whose values are never negative, whatever they are given.
+_NONNEGATIVE = set(
+    "Relu Relu6 Sigmoid SparseSigmoid Softplus SparsePlus Squareplus HardSigmoid Exp Exp2 Sqrt Rsqrt Square Absolute "
+    "Abs Fabs Softmax Cosh".split()
+)
+_ANY = {"Maximum"}  # one operand that is not negative is enough
+_KEEPING = {"reindex", "winner", "product", "sum", "softmax"}
+_FILLING = {"Pad", "Where", "Select"}  # an integer among their arguments is a value, not a place
+_SIGNED_SUMS = set(
+    "Subtract BatchNormalization Resize Resizing GaussianBlur ScaleAndTranslate FFT FFT2 IFFT2 RFFT IRFFT STFT ISTFT".split()
+)
+
+
+def nonnegative(graph):
+    """The set of tensors whose every entry is proven to be >= 0."""
+    proven = set()
+    for node in graph.nodes:
+        if _proves(node, proven):
+            proven.update(node.outputs)
+    return proven
+
+
+def _proves(node, proven):
+    if isinstance(node.view, Rectifier) or node.operation in _NONNEGATIVE or node.kind == "softmax":
+        return True
+    if node.kind not in _KEEPING or (node.kind == "sum" and not _is_positive_sum(node)):
+        return False
+    operands = [t in proven for t in node.inputs if is_float(t.dtype)]
+    constants_fine = all(_is_nonnegative_constant(leaf) for leaf in _float_constants(node))
+    if node.operation in _ANY and not isinstance(node.view, Extremum):
+        return any(operands)
+    return bool(operands) and all(operands) and constants_fine
+
+
+def _is_positive_sum(node):
+    if node.operation in ("Resize", "Resizing"):
+        return getattr(node.layer, "interpolation", "") in ("nearest", "bilinear", "area")
+    return node.operation not in _SIGNED_SUMS
+
+
+def _float_constants(node):
+    """Arguments that enter the values: numbers with a fraction or sign, arrays and variables."""
+    leaves = keras.tree.flatten((node.args, node.kwargs))
+    return [
+        leaf
+        for leaf in leaves
+        if not isinstance(leaf, Ref | str | bool | slice | type(None) | type(Ellipsis))
+        and not (isinstance(leaf, int) and node.kind == "reindex" and node.operation not in _FILLING)
+    ]
+
+
+def _is_nonnegative_constant(leaf):
+    return isinstance(leaf, int | float) and leaf >= 0

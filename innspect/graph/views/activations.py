@@ -1,0 +1,19 @@
+"""What rules and passes need to know of activations and of maxima."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rectifier:
+    """The view of a ReLU node: max(0, x), at most `max_value` where that is not None."""
+
+    max_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Extremum:
+    """The view of a reduction to the largest or smallest entry over `axis`."""
+
+    axis: object
+    keepdims: bool
+    largest: bool

@@ -1,0 +1,1 @@
+"""What is asked: samples, targets, references, masks, the model as a function."""

@@ -1,0 +1,217 @@
+"""What the perturbation methods run: a Keras model, or any function from inputs to outputs.
+
+Both are asked the same: check the inputs, evaluate outputs, and call a function of tensors that uses them. A network
+compiles that function with itself; a plain function is given NumPy arrays.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.backend.compiling import Compiler
+from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.capture.layer_calls import untouched
+from innspect.graph.heads import without_head
+from innspect.graph.interpreter import Interpreter
+from innspect.graph.opened.opened_model import OpenedModel, open_model
+from innspect.graph.opened.target_layer import find_layer, reads_channels_first
+from innspect.inputs.batches import Inputs
+from innspect.inputs.targets import values_of
+
+
+def black_box(model, head=None):
+    """A `Network` or a `PlainFunction` for what the user gave.
+
+    Raises:
+        TypeError: It cannot be called.
+        ValueError: `head` is no such word, or is "logit" for a model without a visible head.
+    """
+    if head not in (None, "logit", "output"):
+        raise ValueError(f"`head` must be 'logit' or 'output'. Received: {head!r}")
+    if isinstance(model, keras.Layer | OpenedModel):
+        try:
+            return Network(model, head or "output")
+        except NotAnalyzeableModelError:  # it can still be called
+            if head == "logit":
+                raise
+            return PlainFunction(model, lambda x: _call_model(model, x))  # an opened model cannot fail
+    if not callable(model):
+        raise TypeError(
+            "`model` must be a built Keras model, or a function from a batch of inputs to a batch of outputs, such as the "
+            f"`predict_proba` of a classifier. Received: model={model!r} (of type {type(model).__name__})"
+        )
+    if head == "logit":
+        raise ValueError("head='logit' needs a Keras model, whose softmax can be seen. Received: a function")
+    return PlainFunction(model, model)
+
+
+def _call_model(model, x):
+    with untouched(model), keras.StatelessScope(collect_losses=True), backend.inference():
+        return model(x, training=False)
+
+
+class Network:
+    """A Keras model, or an opened one, compiled."""
+
+    def __init__(self, model, head):
+        self.opened, self._head = open_model(model), head
+        self.opened.verify()
+        self.call = Compiler(self.opened.variables())
+
+    @property
+    def model(self):
+        """The user's model."""
+        return self.opened.model
+
+    def inputs(self, x):
+        inputs = Inputs(x, self.opened)
+        if inputs.samples:
+            self.opened.verify([a[:1] for a in inputs.arrays])
+        return inputs
+
+    def number(self, output):
+        """The number of an output given by number or name."""
+        return self.opened.number(output)
+
+    def output_shape(self, number, inputs):
+        """The shape of one sample's output; None where an axis is not known."""
+        return tuple(self.explained(number).shape[1:])
+
+    def explained(self, number):
+        """The explained tensor of the graph."""
+        tensor = self.opened.graph.outputs[number]
+        return without_head(self.opened.graph, tensor) if self._head == "logit" else tensor
+
+    def is_ids(self, number):
+        return self.opened.takes_ids(self.opened.graph.inputs[number])
+
+    def reads_channels_first(self, number):
+        return reads_channels_first(self.opened.graph, number)
+
+    def place(self, number, layer):
+        """The layer whose feature maps are looked at."""
+        return find_layer(self.opened.graph, self.explained(number), self.opened.graph.outputs[number], layer)
+
+    def evaluator(self, number, inputs, place=None):
+        """A function from input tensors to the explained values, and the activations of a place, channels last, or None."""
+        tensors = [self.explained(number), *([] if place is None else [place.tensor])]
+        evaluation = Interpreter.of(self.opened.graph, *tensors)
+
+        def evaluate(xs):
+            y, *activations = evaluation(xs)
+            if not activations:
+                return y, None
+            return y, ops.moveaxis(activations[0], 1, -1) if place.channels_first else activations[0]
+
+        return evaluate
+
+    def with_head(self, number, y):
+        """The model's own output."""
+        output = self.opened.graph.outputs[number]
+        return y if output is self.explained(number) else self.opened.graph.producer(output)(y)[0]
+
+
+class Samples(Inputs):
+    """Inputs of a function: arrays, samples first, in any nest of lists and dicts."""
+
+    def __init__(self, x):
+        nested = isinstance(x, list | tuple | dict) and all(hasattr(a, "shape") for a in keras.tree.flatten(x))
+        flat = keras.tree.flatten(x) if nested else [x]
+        self.arrays = [_as_array(a) for a in flat]
+        self.restore = (lambda arrays: keras.tree.pack_sequence_as(x, arrays)) if nested else (lambda arrays: arrays[0])
+        for array in self.arrays:
+            if array.dtype.kind not in "fiub" or array.ndim < 2:
+                raise ValueError(
+                    f"`x` must hold numbers, samples first, (samples, ...). Received: dtype {array.dtype}, shape {array.shape}"
+                )
+        counts = {len(a) for a in self.arrays}
+        if len(counts) != 1:
+            raise ValueError(f"All inputs must hold the same number of samples. Received: {sorted(counts)} samples")
+        self.samples, self._fixed = counts.pop(), None
+
+
+class PlainFunction:
+    """Any function from a batch of inputs to a batch of outputs."""
+
+    opened = None
+
+    def __init__(self, model, function):
+        self.model, self._function = model, function
+
+    def inputs(self, x):
+        return Samples(x)
+
+    def number(self, output):
+        if not isinstance(output, int | np.integer) or output < 0:
+            raise ValueError(f"`output` must be the number of one of the function's outputs. Received: {output!r}")
+        return int(output)
+
+    def output_shape(self, number, inputs):
+        """The shape of one sample's output, which the function must be asked for."""
+        y, _ = self.evaluator(number, inputs)([a[:1] for a in inputs.arrays])
+        return tuple(y.shape[1:])
+
+    def is_ids(self, number):
+        return False
+
+    def reads_channels_first(self, number):
+        return False
+
+    def place(self, number, layer):
+        raise ValueError(f"`layer` needs a Keras model, whose layers can be seen. Received: layer={layer!r} for a function")
+
+    def call(self, key, function, *arguments):
+        with backend.inference():
+            return function(*arguments)
+
+    def evaluator(self, number, inputs, place=None):
+        def evaluate(xs):
+            y = _as_array(_chosen(self._function(inputs.restore([_as_array(x) for x in xs])), number))
+            if y.ndim == 0 or len(y) != xs[0].shape[0] or y.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"The function must return one row of numbers for each of the {xs[0].shape[0]} samples it is given. "
+                    f"Received: shape {y.shape}, dtype {y.dtype}"
+                )
+            y = y.astype("float32") if y.dtype.kind in "iub" else y
+            return ops.convert_to_tensor(y.reshape(len(y), 1) if y.ndim == 1 else y), None
+
+        return evaluate
+
+    def with_head(self, number, y):
+        return y
+
+
+def _as_array(x):
+    return backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
+
+
+def _chosen(y, number):
+    """One output of several."""
+    several = isinstance(y, list | tuple | dict) and all(len(getattr(a, "shape", ())) for a in keras.tree.flatten(y))
+    outputs = keras.tree.flatten(y) if several else [y]
+    if number >= len(outputs):
+        raise ValueError(f"`output` must be between 0 and {len(outputs) - 1}. Received: {number}")
+    return outputs[number]
+
+
+def as_it_is(predictor, number, evaluate, targets):
+    """A function of inputs, and of what tells the targets, to look at samples as they are.
+
+    It gives a dict with "weights" (targets, batch, ...) and "targets" (targets, batch) of the explained tensor, the model's
+    "outputs", and the feature maps' totals as "responses" where the evaluator looks at a layer.
+    """
+
+    def look(xs, values):
+        y, activations = evaluate(xs)
+        weights = [t.weights(v, y) for t, v in zip(targets, values, strict=True)]
+        explained = ops.stack([values_of(t, w, y)[0] for t, w in zip(targets, weights, strict=True)])
+        seen = {"weights": ops.stack(weights), "targets": explained, "outputs": predictor.with_head(number, y)}
+        return seen if activations is None else seen | {"responses": totals(activations)}
+
+    return look
+
+
+def totals(activations):
+    """The sum of each feature map over its positions, (batch, maps)."""
+    return ops.sum(ops.reshape(activations, (activations.shape[0], -1, activations.shape[-1])), axis=1)

@@ -1,0 +1,216 @@
+"""Which output neuron is explained: from what the user says to a weight for every output element."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.layers.program import per_sample
+
+MODES = (None, "max_activation", "index", "all")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is explained, for a whole set of samples.
+
+    Attributes:
+        kind: "max", "index", "element", "place", "weights", "all" or "callable"; a compiled function is made for each.
+        values: For "index" and "element" the positions, (samples,); for "max" None, or positions in the flattened output
+            of which a negative one stands for the largest; for "place", an element of an output whose shape is not known
+            before the input is, (samples, axes); for "weights" an array of the output's shape.
+        function: For "callable".
+    """
+
+    kind: str
+    values: np.ndarray | None = None
+    function: object = None
+
+    @property
+    def key(self):
+        return (self.kind, self.function)
+
+    def rows(self, rows):
+        """The values of some samples, an array that may be empty."""
+        return np.full((len(rows),), -1, "int32") if self.values is None else self.values[rows]
+
+    def weights(self, values, y):
+        """Weights of the elements of y, a tensor (batch, ...), from the rows' values."""
+        if self.kind == "weights":
+            return ops.cast(values, y.dtype)
+        if self.kind == "all":
+            return ops.ones_like(y)
+        if self.kind == "callable":
+            return self._slope(y)
+        if self.kind == "place":
+            return self._at_place(values, y)
+        batch, size = y.shape[0], int(np.prod(y.shape[1:]))
+        if self.kind == "index":
+            hot = ops.one_hot(values, y.shape[-1], dtype=y.dtype)
+            return ops.broadcast_to(ops.reshape(hot, (batch, *[1] * (len(y.shape) - 2), y.shape[-1])), y.shape)
+        if self.kind == "max":
+            values = self.settled(values, y)
+        return ops.reshape(ops.one_hot(values, size, dtype=y.dtype), y.shape)
+
+    def settled(self, values, y):
+        """The rows' values with the largest element of y, a tensor (batch, ...), where these leave it open."""
+        if self.kind != "max":
+            return values
+        largest = ops.argmax(ops.reshape(y, (y.shape[0], -1)), axis=-1)
+        return ops.where(values < 0, ops.cast(largest, values.dtype), values)
+
+    def check(self, shape):
+        """Raise where the place is outside the output's shape, now that it is known."""
+        if self.kind == "place" and len(self.values) and any(self.values[0] >= shape):
+            raise ValueError(_outside(tuple(shape), tuple(map(int, self.values[0]))))
+
+    @staticmethod
+    def _at_place(values, y):
+        weights = ops.ones_like(y)
+        for axis, size in enumerate(y.shape[1:]):
+            shape = [y.shape[0], *(size if a == axis else 1 for a in range(len(y.shape) - 1))]
+            hot = values[:, axis, None] == ops.arange(size, dtype="int32")[None]
+            weights = weights * ops.reshape(ops.cast(hot, y.dtype), shape)
+        return weights
+
+    def _slope(self, y):
+        outputs, pullback = backend.vjp(lambda t: [self.function(t)], [y])
+        if len(outputs[0].shape) != 1 or outputs[0].shape[0] != y.shape[0]:
+            raise ValueError(
+                "A callable `neuron_selection` must return one value per sample, of shape (batch,). "
+                f"Received: shape {tuple(outputs[0].shape)} for an output of shape {tuple(y.shape)}"
+            )
+        return pullback([ops.ones_like(outputs[0])])[0]
+
+
+def explained_value(chosen, weights, y):
+    """What a selection explains of y, (batch,)."""
+    return chosen.function(y) if chosen.kind == "callable" else per_sample(weights * y, y.shape[0])
+
+
+def check_mode(mode):
+    if mode not in MODES:
+        raise ValueError(f"`neuron_selection_mode` must be one of 'max_activation', 'index', 'all' or None. Received: {mode!r}")
+
+
+def resolve(neuron, mode, shape, samples):
+    """A `Selection` from the arguments of `analyze`.
+
+    Args:
+        neuron: What the user gave as `neuron_selection`.
+        mode: The analyzer's `neuron_selection_mode`.
+        shape: Shape of one sample's output; None where an axis is not known.
+        samples: Number of samples.
+    """
+    if mode == "max_activation" and neuron is not None:
+        raise ValueError(
+            "`neuron_selection` must be None with neuron_selection_mode='max_activation'; use "
+            f"neuron_selection_mode='index' to choose a neuron. Received: neuron_selection={neuron!r}"
+        )
+    if mode == "all" and neuron is not None and not (isinstance(neuron, str) and neuron == "all"):
+        raise ValueError(
+            f"`neuron_selection` must be None with neuron_selection_mode='all'. Received: neuron_selection={neuron!r}"
+        )
+    if mode == "index" and neuron is None:
+        raise ValueError("`neuron_selection` must be given with neuron_selection_mode='index'. Received: None")
+    if neuron is None:
+        return Selection("all" if mode == "all" else "max")
+    if isinstance(neuron, str):
+        if neuron != "all":
+            raise ValueError(f"`neuron_selection` as a string can only be 'all'. Received: {neuron!r}")
+        return Selection("all")
+    if callable(neuron) and not hasattr(neuron, "__array__"):
+        return Selection("callable", function=neuron)
+    if isinstance(neuron, tuple):
+        return _element(neuron, shape, samples)
+    values = np.asarray(backend.to_numpy(neuron) if backend.is_tensor(neuron) else neuron)
+    if values.dtype.kind in "iu":
+        return _index(values, shape, samples)
+    if values.dtype.kind in "fb":
+        return _weights(values, shape, samples)
+    raise ValueError(
+        "`neuron_selection` must be None, an integer, an integer array (batch,), a tuple for one element, a float array "
+        f"of the output's shape, a callable or 'all'. Received: {neuron!r}"
+    )
+
+
+def resolve_all(neuron, neurons, mode, shape, samples):
+    """The list of selections from the arguments `neuron_selection` and `neurons` of `analyze`; see `resolve`."""
+    if neurons is None:
+        return [resolve(neuron, mode, shape, samples)]
+    if neuron is not None:
+        raise ValueError("Give either `neuron_selection` or `neurons`. Received: both")
+    if not len(neurons):
+        raise ValueError("`neurons` must name at least one neuron. Received: an empty list")
+    return [resolve(n, None, shape, samples) for n in neurons]
+
+
+def _index(values, shape, samples):
+    values = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.ndim and values.shape != (samples,):
+        raise ValueError(
+            f"`neuron_selection` must be one integer, or one for each of the {samples} samples. "
+            f"Received: an integer array of shape {values.shape}"
+        )
+    count = shape[-1] if shape else 1
+    if count is not None and values.size and (values.min() < 0 or values.max() >= count):
+        raise ValueError(
+            f"`neuron_selection` must be between 0 and {count - 1}: the output has {count} neurons along its last axis. "
+            f"Received: {int(values[(values < 0) | (values >= count)][0])}"
+        )
+    return Selection("index", np.broadcast_to(values, (samples,)).astype("int32"))
+
+
+def _element(place, shape, samples):
+    if len(place) != len(shape) or not all(isinstance(i, int | np.integer) for i in place):
+        raise ValueError(
+            f"`neuron_selection` as a tuple must hold {len(shape)} integers, one for each axis of the output "
+            f"{tuple(shape)}. Received: {place!r}"
+        )
+    if any(i < 0 or (n is not None and i >= n) for i, n in zip(place, shape, strict=True)):
+        raise ValueError(_outside(tuple(shape), place))
+    if None in shape:
+        return Selection("place", np.tile(np.array(place, "int32"), (samples, 1)))
+    return Selection("element", np.full((samples,), np.ravel_multi_index(place, shape), "int32"))
+
+
+def _outside(shape, place):
+    return f"`neuron_selection` must be inside the output's shape {shape}. Received: {place!r}"
+
+
+def _weights(values, shape, samples):
+    def fits(candidate, expected):
+        return len(candidate) == len(expected) and all(e in (None, c) for c, e in zip(candidate, expected, strict=True))
+
+    if fits(values.shape, shape):
+        values = np.broadcast_to(values, (samples, *values.shape))
+    elif not fits(values.shape, (samples, *shape)):
+        raise ValueError(
+            f"`neuron_selection` as a float array holds a weight for every output element: expected shape {tuple(shape)} "
+            f"or {(samples, *shape)}. Received: shape {values.shape}"
+        )
+    return Selection("weights", values.astype("float64" if values.dtype == "float64" else "float32"))
+
+
+def values_of(selection, weights, y):
+    """The explained values of several versions of each sample.
+
+    Args:
+        selection: The `Selection`.
+        weights: Its weights at the samples as they are, (batch, *output axes).
+        y: Outputs for the versions, (versions * batch, *output axes), versions first.
+
+    Returns:
+        (versions, batch).
+    """
+    batch = weights.shape[0]
+    if selection.kind == "callable":
+        return ops.reshape(selection.function(y), (-1, batch))
+    weighted = ops.reshape(y, (-1, *weights.shape)) * weights[None]
+    return ops.sum(ops.reshape(weighted, (weighted.shape[0], batch, -1)), axis=2)
+
+
+def repeated(x, versions):
+    """`x` (batch, ...) as (versions * batch, ...), versions first."""
+    return ops.reshape(ops.broadcast_to(x[None], (versions, *x.shape)), (versions * x.shape[0], *x.shape[1:]))

@@ -1,0 +1,191 @@
+"""LRP rules for one affine layer (METHODS 4), as the terms that they are sums of."""
+
+from keras import ops
+
+from innspect import backend
+from innspect.layers.base import checked_number
+from innspect.layers.terms import AffineRule, Term, make_term, negative, positive, sum_of
+
+
+def _steeper_above(t, slope):
+    """t where it is positive, slope * t elsewhere, for slope <= 1."""
+    return backend.leaky_relu(t, slope)
+
+
+def _steeper_below(t, slope):
+    return backend.minimum(t, t * slope)
+
+
+class Gamma(AffineRule):
+    """LRP-gamma (Montavon et al. 2019; Andeol et al. 2021 for signed inputs): kernels with their favourable side enlarged.
+
+    The sign of the layer's real z, bias included, says which side is favourable; where it is 0 nothing is passed.
+    """
+
+    paper = "Montavon et al. 2019"
+
+    def __init__(self, gamma=0.25, epsilon=1e-7, bias=True):
+        super().__init__(epsilon, bias)
+        self.gamma = checked_number("gamma", gamma)
+
+    def terms(self, layer, x, y):
+        if layer.gated:  # relevance is only where z > 0
+            return [self._side(layer, x, True)]
+        return [self._side(layer, x, up, where=w) for up, w in ((True, y > 0), (False, y < 0))]
+
+    def _side(self, layer, x, up, **settings):
+        """The term of k + gamma k+ (or k + gamma k-), all of it divided by 1 + gamma, which changes no share."""
+        slope = 1 / (1 + self.gamma)
+        kernel, bias = layer.view.kernel(), self._bias_of(layer)
+        same, other = (_steeper_above, _steeper_below) if up else (_steeper_below, _steeper_above)
+        pieces = [(x, same(kernel, slope))]
+        if not layer.nonnegative:
+            pieces = [(positive(x), same(kernel, slope)), (negative(x), other(kernel, slope))]
+        return make_term(layer, pieces, None if bias is None else same(bias, slope), scale=slope, **settings)
+
+    def shares(self, layer, saved, signals):
+        result = super().shares(layer, saved, signals)
+        result["dropped"].append(ops.where(saved[1] == 0, signals[0], ops.zeros_like(signals[0])))
+        return result
+
+    def describe(self, layer):
+        return "one-sided" if layer.nonnegative else "four quadrants"
+
+
+class AlphaBeta(AffineRule):
+    """LRP-alpha-beta (Bach et al. 2015, eq. 60), for inputs of any sign.
+
+    R_i = sum_j (alpha z_ij+ / z_j+  -  beta z_ij- / z_j-) R_j with alpha - beta = 1; an empty side gives nothing.
+
+    Args:
+        alpha, beta: With alpha - beta = 1 and beta >= 0; either may be left out.
+        bias: True splits it by sign (Bach); "both" puts it whole in both denominators, as iNNvestigate does; False
+            leaves it out.
+    """
+
+    def __init__(self, alpha=None, beta=None, epsilon=0.0, bias=True):
+        super().__init__(epsilon, bias)
+        if alpha is None and beta is None:
+            alpha = 2
+        self.alpha = beta + 1 if alpha is None else alpha
+        self.beta = self.alpha - 1 if beta is None else beta
+        if abs(self.alpha - self.beta - 1) > 1e-9 or self.beta < 0:
+            raise ValueError(
+                f"`alpha` and `beta` must satisfy alpha - beta = 1 and beta >= 0. Received: alpha={alpha}, beta={beta}"
+            )
+
+    def _biases(self, layer):
+        bias = self._bias_of(layer)
+        if bias is None or self.bias == "both":
+            return bias, bias
+        return positive(bias), negative(bias)
+
+    def _side(self, layer, x, positive_side):
+        kernel = layer.view.kernel()
+        same, other = (positive, negative) if positive_side else (negative, positive)
+        if layer.nonnegative:
+            pieces = [(x, same(kernel))]
+        else:
+            pieces = [(positive(x), same(kernel)), (negative(x), other(kernel))]
+        bias = self._biases(layer)[0 if positive_side else 1]
+        return make_term(layer, pieces, bias, part=self.alpha if positive_side else -self.beta)
+
+    def forward(self, layer, inputs):
+        if not self.beta:
+            return super().forward(layer, inputs)
+        (x,) = inputs
+        sides = [self._side(layer, x, True), self._side(layer, x, False)]
+        if self.bias is True:  # it is split between the sides, which sum to the layer's output
+            for term in sides:
+                term.take_in_bias()
+            y = layer.gate(sum_of(term.z for term in sides))
+        else:
+            z, bias = sum_of(term.z for term in sides), layer.view.bias()
+            y = layer.gate(z if bias is None else z + bias)
+        return [y], (sides, None)
+
+    def terms(self, layer, x, y):
+        return x if self.beta else [self._side(layer, x, True)]
+
+    def describe(self, layer):
+        return "one-sided" if layer.nonnegative else "four quadrants"
+
+
+class ZPlus(AlphaBeta):
+    """The z+ rule (Montavon et al. 2017): alpha = 1, beta = 0, without the bias."""
+
+    paper = "Montavon et al. 2017"
+
+    def __init__(self, epsilon=0.0):
+        super().__init__(1, 0, epsilon, bias=False)
+
+
+class ZPlusFast(AffineRule):
+    """R_i = sum_j x_i w_ij+ / sum_i x_i w_ij+ R_j with x as it is: the z+ rule where x >= 0."""
+
+    paper = "Montavon et al. 2017"
+
+    def __init__(self, epsilon=0.0):
+        super().__init__(epsilon, bias=False)
+
+    def terms(self, layer, x, y):
+        return [make_term(layer, [(x, positive(layer.view.kernel()))])]
+
+
+class _DataFree(AffineRule):
+    """Rules whose shares do not depend on the input: R_i = sum_j v_ij / sum_i v_ij R_j."""
+
+    support = None
+
+    def __init__(self):
+        super().__init__(bias=False)
+
+    def _weights(self, kernel):
+        raise NotImplementedError
+
+    def terms(self, layer, x, y):
+        weights = self._weights(layer.view.kernel())
+        denominator = layer.view.linear(ops.ones_like(x[:1]), weights)  # padding is not counted
+        _, pullback = layer.vjp(lambda u: layer.view.linear(u, weights), x)
+        return [Term([1.0], denominator, pullback)]
+
+
+class WSquare(_DataFree):
+    """The w^2 rule (Montavon et al. 2017), for unbounded inputs: R_i = sum_j w_ij^2 / sum_i w_ij^2 R_j."""
+
+    paper = "Montavon et al. 2017"
+
+    def _weights(self, kernel):
+        return kernel * kernel
+
+
+class Flat(_DataFree):
+    """The flat rule (Lapuschkin et al. 2019): every input of a receptive field gets the same."""
+
+    paper = "Lapuschkin et al. 2019"
+
+    def _weights(self, kernel):
+        return ops.ones_like(kernel)
+
+
+class Bounded(AffineRule):
+    """The z-box rule for inputs between `low` and `high` (Montavon et al. 2017).
+
+    R_i = sum_j (x_i w_ij - l_i w_ij+ - h_i w_ij-) / sum_i (x_i w_ij - l_i w_ij+ - h_i w_ij-) R_j
+
+    Args:
+        low, high: Bounds of the model's input, in its own units: a number, one number a channel, or an array of the
+            input's shape. Where preprocessing layers come before this layer the bounds are taken through them.
+    """
+
+    needs_bounds = True
+    support = None
+
+    def __init__(self, low, high, epsilon=0.0):
+        super().__init__(epsilon, bias=False)
+        self.low, self.high = low, high
+
+    def terms(self, layer, x, y):
+        kernel = layer.view.kernel()
+        low, high = (ops.broadcast_to(ops.cast(b, x.dtype), x.shape) for b in layer.bounds)
+        return [make_term(layer, [(x, kernel), (-low, positive(kernel)), (-high, negative(kernel))])]

@@ -1,0 +1,113 @@
+"""LRP rules by name, and what is made of the ways users give them."""
+
+import inspect
+
+import numpy as np
+
+from innspect.errors import PlainKeyError, suggest
+from innspect.layers import relevance as R
+from innspect.layers.base import Rule
+from innspect.layers.epsilon import EpsilonDistribute, ScaledEpsilon
+
+# A rule by name: (class, arguments the name fixes). iNNvestigate's names are among them.
+RULES = {
+    "Z": (R.Epsilon, {"epsilon": 0.0}),
+    "ZIgnoreBias": (R.Epsilon, {"epsilon": 0.0, "bias": False}),
+    "Epsilon": (R.Epsilon, {}),
+    "EpsilonIgnoreBias": (R.Epsilon, {"bias": False}),
+    "Gamma": (R.Gamma, {}),
+    "WSquare": (R.WSquare, {}),
+    "Flat": (R.Flat, {}),
+    "AlphaBeta": (R.AlphaBeta, {}),
+    "AlphaBetaIgnoreBias": (R.AlphaBeta, {"bias": False}),
+    "Alpha2Beta1": (R.AlphaBeta, {"alpha": 2, "beta": 1}),
+    "Alpha2Beta1IgnoreBias": (R.AlphaBeta, {"alpha": 2, "beta": 1, "bias": False}),
+    "Alpha1Beta0": (R.AlphaBeta, {"alpha": 1, "beta": 0}),
+    "Alpha1Beta0IgnoreBias": (R.AlphaBeta, {"alpha": 1, "beta": 0, "bias": False}),
+    "ZPlus": (R.ZPlus, {}),
+    "ZPlusFast": (R.ZPlusFast, {}),
+    "Bounded": (R.Bounded, {}),
+}
+
+
+def rule_paper(name):
+    """Authors and year of the paper of a rule's name, or ""."""
+    return getattr(RULES[name][0], "paper", "")
+
+
+def make_rule(rule, **settings):
+    """A `Rule` from a name, a class, an instance or a (low, high) pair; settings it does not take are left out."""
+    if isinstance(rule, Rule):
+        return rule
+    if isinstance(rule, tuple | list) and len(rule) == 2:
+        return bounded(*rule)
+    if isinstance(rule, str):
+        if rule not in RULES:
+            raise PlainKeyError(f"Unknown rule: {rule!r}. {suggest(rule, RULES)}")
+        cls, fixed = RULES[rule]
+    elif isinstance(rule, type) and issubclass(rule, Rule):
+        cls, fixed = rule, {}
+    else:
+        raise TypeError(
+            "A rule must be a name, a subclass or instance of `innspect.layers.Rule`, or a (low, high) pair. "
+            f"Received: {rule!r}"
+        )
+    takes = inspect.signature(cls.__init__).parameters
+    given = {k: v for k, v in settings.items() if k in takes and k not in fixed and v is not None}
+    if cls is R.Bounded and not {"low", "high"} <= set(given):
+        raise ValueError("The rule 'Bounded' needs the bounds of the input. Received: none; give `low` and `high`")
+    if isinstance(given.get("epsilon"), tuple | list):
+        return _scaled(cls, rule, **{**fixed, **given})
+    if given.get("bias") == "distribute":
+        if cls is not R.Epsilon:
+            raise ValueError(f"`bias='distribute'` goes with the epsilon and z rules. Received: the rule {rule!r}")
+        return EpsilonDistribute(**{k: v for k, v in {**fixed, **given}.items() if k != "bias"})
+    return bounded(**given) if cls is R.Bounded else cls(**{**fixed, **given})
+
+
+def _scaled(cls, rule, epsilon, bias=True):
+    """The epsilon rule with a stabiliser given as ("rms", factor)."""
+    if cls is not R.Epsilon or bias == "distribute":
+        raise ValueError(f"`epsilon=('rms', factor)` goes with the epsilon rule. Received: the rule {rule!r}, bias={bias!r}")
+    if len(epsilon) != 2 or epsilon[0] != "rms":
+        raise ValueError(f"`epsilon` must be a number that is not negative, or ('rms', factor). Received: {epsilon!r}")
+    return ScaledEpsilon(epsilon[1], bool(bias))
+
+
+def bounded(low, high, epsilon=0.0):
+    """The z-box rule, its bounds checked."""
+    if low is None or high is None:
+        raise ValueError(f"`low` and `high` must both be given: the bounds of the model's input. Received: {low!r}, {high!r}")
+    low, high = np.asarray(low, "float32"), np.asarray(high, "float32")
+    if np.any(low > high):
+        raise ValueError(f"`low` must not be above `high`. Received: low={low.tolist()}, high={high.tolist()}")
+    return R.Bounded(low, high, epsilon)
+
+
+def fitted_box(rule, spec, channels_first):
+    """The z-box rule with bounds that broadcast over (samples, *axes) of the model's input."""
+    shape = tuple(spec.shape[1:])
+
+    def fitted(bound, name):
+        bound = np.asarray(bound)
+        if bound.ndim == 1 and len(shape) > 1:  # one number a channel
+            bound = bound.reshape((-1, *[1] * (len(shape) - 1))) if channels_first else bound
+        missing = len(shape) - bound.ndim
+        sizes = (1,) * missing + bound.shape
+        if missing < 0 or any(b not in (1, s) and s is not None for b, s in zip(sizes, shape, strict=True)):
+            raise ValueError(
+                f"`{name}` must be a number, one number a channel, or an array of the input's shape {shape}. "
+                f"Received: an array of shape {bound.shape}"
+            )
+        return bound
+
+    return R.Bounded(fitted(rule.low, "low"), fitted(rule.high, "high"), rule.epsilon)
+
+
+def rule_beside(rule, settings):
+    """A rule beside the main one. Of the shared settings an epsilon is meant for the rules that are named after one."""
+    if rule is None:
+        return None
+    if not isinstance(rule, str) or rule not in ("Epsilon", "EpsilonIgnoreBias", "Gamma"):
+        settings = settings | {"epsilon": None}
+    return make_rule(rule, **settings)

@@ -1,0 +1,40 @@
+"""Rules as classes by the names of iNNvestigate, for lists of rules and for subclasses.
+
+A class fixes what its name says. Subclasses may set the rest, as in
+
+    class MyEpsilon(EpsilonRule):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, epsilon=0.1, **kwargs)
+
+but a rule that computes something else is written as docs/extending.md tells.
+"""
+
+from innspect.layers.names import RULES
+
+
+def _rule(name):
+    cls, fixed = RULES[name]
+
+    def init(self, *_, **settings):  # iNNvestigate's rules are also given the layer and a state
+        cls.__init__(self, **{**settings, **fixed})
+
+    described = {"__init__": init, "__doc__": f"The rule {name!r}, a `{cls.__name__}`.", "__module__": __name__}
+    return type(f"{name}Rule", (cls,), described)
+
+
+ZRule = _rule("Z")
+ZIgnoreBiasRule = _rule("ZIgnoreBias")
+EpsilonRule = _rule("Epsilon")
+EpsilonIgnoreBiasRule = _rule("EpsilonIgnoreBias")
+GammaRule = _rule("Gamma")
+WSquareRule = _rule("WSquare")
+FlatRule = _rule("Flat")
+AlphaBetaRule = _rule("AlphaBeta")
+AlphaBetaIgnoreBiasRule = _rule("AlphaBetaIgnoreBias")
+Alpha2Beta1Rule = _rule("Alpha2Beta1")
+Alpha2Beta1IgnoreBiasRule = _rule("Alpha2Beta1IgnoreBias")
+Alpha1Beta0Rule = _rule("Alpha1Beta0")
+Alpha1Beta0IgnoreBiasRule = _rule("Alpha1Beta0IgnoreBias")
+ZPlusRule = _rule("ZPlus")
+ZPlusFastRule = _rule("ZPlusFast")
+BoundedRule = _rule("Bounded")

@@ -1,0 +1,1 @@
+"""What scripts that were written with iNNvestigate need beyond names."""

@@ -1,0 +1,176 @@
+"""Several methods on the same inputs and neurons, with all that a report or a comparison says about them."""
+
+import time
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.analyzers import create_analyzer
+from innspect.analyzers.base.analyzer import Analyzer
+from innspect.graph.capture.layer_calls import untouched
+
+
+@dataclass
+class Method:
+    """What one method found.
+
+    Attributes:
+        attributions: Dict from the name of an input ("" where there is one) to (neurons, samples, ...).
+        targets: The explained values, (neurons, samples).
+        delta: What is missing from the method's law, (neurons, samples), or None.
+        seconds: For each sample and neuron, without building and compiling.
+        settings: As in `Explanation`.
+        conservation: A `ConservationTable` for the first neuron, or None.
+    """
+
+    attributions: dict
+    targets: np.ndarray
+    delta: np.ndarray | None
+    seconds: float
+    settings: dict
+    conservation: object = None
+
+
+@dataclass
+class Explained:
+    """Inputs, predictions, and what every method says of them.
+
+    Attributes:
+        x: The inputs, an array, a list or a dict of arrays, samples first.
+        outputs: The model's, (samples, ...).
+        neurons: What is explained, integers (neurons, samples); None where it is the largest output element.
+        methods: Dict from label to `Method`.
+    """
+
+    x: object
+    outputs: np.ndarray
+    neurons: np.ndarray | None
+    methods: dict = field(default_factory=dict)
+
+
+class Work:
+    """What shows no progress; has the two methods of `innspect.progress.Progress`."""
+
+    def say(self, note):
+        """Take notice of what is done next."""
+
+    def advance(self):
+        """Take notice of a step that is done."""
+
+
+def make_analyzers(model, methods):
+    """Dict from label to analyzer.
+
+    Args:
+        model: The Keras model, or its opened form.
+        methods: A list of names, or of pairs of a name and its arguments; or a dict from label to a name, such a pair,
+            or an analyzer.
+
+    Raises:
+        ValueError: There is no method, or one label occurs twice.
+    """
+    if not isinstance(methods, dict):
+        pairs = [(m, {}) if isinstance(m, str) else tuple(m) for m in methods]
+        labels = [name if not arguments else _labelled(name, arguments) for name, arguments in pairs]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"`methods` must differ from each other. Received: {labels}")
+        methods = dict(zip(labels, pairs, strict=True))
+    if not methods:
+        raise ValueError("`methods` must hold at least one method. Received: none")
+    return {label: _analyzer(model, chosen) for label, chosen in methods.items()}
+
+
+def _labelled(name, arguments):
+    shown = {k: v for k, v in arguments.items() if isinstance(v, str | int | float | bool | tuple | None) and k != "patterns"}
+    return name + ("(" + ", ".join(f"{k}={v}" for k, v in shown.items()) + ")" if shown else "")
+
+
+def _analyzer(model, chosen):
+    if isinstance(chosen, Analyzer) or hasattr(chosen, "explain"):
+        return chosen
+    name, arguments = (chosen, {}) if isinstance(chosen, str) else chosen
+    return create_analyzer(name, model, **arguments)
+
+
+def predict(model, batches, output=0):
+    """The model's output for all batches, a NumPy array; the model's state stays as it was."""
+    return np.concatenate([_predict(model, x, output) for x in batches])
+
+
+def _predict(model, x, output):
+    tensors = keras.tree.map_structure(ops.convert_to_tensor, x)
+    with untouched(model), keras.StatelessScope(collect_losses=True), backend.inference():
+        y = model(tensors, training=False)
+    flat = keras.tree.flatten(y)
+    names = list(getattr(model, "output_names", [])) if isinstance(output, str) else []
+    return backend.to_numpy(flat[names.index(output) if output in names else output])
+
+
+def most_likely(outputs, top):
+    """The largest outputs of each sample, the largest first: (neurons, samples); None where there are no classes."""
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        return None
+    return np.argsort(-outputs, axis=1, kind="stable")[:, :top].T.astype("int32")
+
+
+def explain(analyzers, x, outputs, neurons, *, batch_size=32, output=0, books=False, progress=None):
+    """Run every analyzer.
+
+    Args:
+        analyzers: From `make_analyzers`.
+        x: Inputs, samples first.
+        outputs: The model's, (samples, ...).
+        neurons: (neurons, samples), or None for the largest output element.
+        batch_size: Samples at once.
+        output: Number or name of the output.
+        books: Whether the methods that can also account for the relevance of every layer.
+        progress: Gets `advance` for every method and batch.
+
+    Returns:
+        An `Explained`.
+    """
+    result, progress = Explained(x, outputs, neurons), progress or Work()
+    for label, analyzer in analyzers.items():
+        progress.say(label)
+        result.methods[label] = _run(analyzer, x, len(outputs), neurons, batch_size, output, progress)
+        if books and hasattr(analyzer, "conservation"):
+            first = None if neurons is None else neurons[0]
+            result.methods[label].conservation = analyzer.conservation(x, first, batch_size=batch_size, output=output)
+    return result
+
+
+def _run(analyzer, x, samples, neurons, batch_size, output, progress):
+    parts, spent = [], []
+    for start in range(0, samples, batch_size):
+        rows = slice(start, start + batch_size)
+        batch = keras.tree.map_structure(lambda a, r=rows: a[r], x)
+        selection = {} if neurons is None else {"neurons": list(neurons[:, rows])}
+        began = time.perf_counter()
+        parts.append(analyzer.explain(batch, batch_size=batch_size, output=output, **selection))
+        spent.append((time.perf_counter() - began) / (len(parts[-1].outputs) * (1 if neurons is None else len(neurons))))
+        progress.advance()
+    axis = 0 if neurons is None else 1
+
+    def joined(arrays):
+        whole = np.concatenate(arrays, axis)
+        return whole[None] if neurons is None else whole
+
+    named = [_by_input(p.attributions) for p in parts]
+    return Method(
+        attributions={name: joined([n[name] for n in named]) for name in named[0]},
+        targets=joined([p.targets for p in parts]),
+        delta=None if parts[0].delta is None else joined([p.delta for p in parts]),
+        seconds=min(spent),
+        settings=parts[0].settings | {"neuron_selection": None if neurons is None else neurons.tolist()},
+    )
+
+
+def _by_input(attributions):
+    if isinstance(attributions, dict):
+        return {str(k): v for k, v in attributions.items()}
+    if isinstance(attributions, list | tuple):
+        return {f"input {i}": v for i, v in enumerate(attributions)}
+    return {"": attributions}

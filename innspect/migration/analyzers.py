@@ -61,4 +61,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_NAMES})
+    return sorted({*__all__, *_NAMES})

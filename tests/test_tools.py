@@ -323,7 +323,7 @@ def test_every_class_of_innvestigate_is_a_method():
 
     made = [getattr(old, name) for name in dir(old) if not name.startswith("_")]
     names = {each.args[0] for each in made if isinstance(each, functools.partial)}
-    assert len(names) == 33
+    assert len(names) == 34
     assert names <= set(innspect.list_analyzers())
     assert "LRPEpsilon" in dir(old)
     assert old.Gradient(network()).name == "gradient"

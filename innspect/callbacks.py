@@ -6,6 +6,8 @@ import os
 import keras
 import numpy as np
 
+from innspect.checks import Integer
+
 
 class PatternCheckpoint(keras.callbacks.Callback):
     """Fits patterns at the end of epochs and saves them next to the model's checkpoints.
@@ -25,7 +27,7 @@ class PatternCheckpoint(keras.callbacks.Callback):
 
     def __init__(self, path, data, every=1, pattern_type="auto", **arguments):
         super().__init__()
-        _check_positive("every", every)
+        Integer(1).check("every", every)
         self.path, self.data, self.every = str(path), data, every
         self._arguments = {"pattern_type": pattern_type, "verbose": 0, **arguments}
         self._saved = None
@@ -78,8 +80,8 @@ class ExplanationImages(keras.callbacks.Callback):
         self, data, methods, every=1, log_dir="explanations", *, samples=8, fit_data=None, neuron_selection=None, **look
     ):
         super().__init__()
-        _check_positive("every", every)
-        _check_positive("samples", samples)
+        Integer(1).check("every", every)
+        Integer(1).check("samples", samples)
         self.every, self.log_dir, self.fit_data, self.neuron_selection = every, str(log_dir), fit_data, neuron_selection
         self.methods = [_named(method) for method in methods] if not isinstance(methods, str) else [_named(methods)]
         if not self.methods:
@@ -140,11 +142,6 @@ class ExplanationImages(keras.callbacks.Callback):
         palettes = {label: palette_of(analyzer) for label, analyzer in self._analyzers.items()}
         look = {"palette": palettes, "captions": _captions(outputs), "captions_label": f"epoch {self._epoch}", **self._look}
         return grid(maps, **({"images": self.x} if is_image else {}), **look)
-
-
-def _check_positive(name, value):
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
 
 
 def _named(method):

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.base.facts import OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.gradient import carries_ids
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
+from innspect.checks import OneOf
 from innspect.graph.ir import Ref, Rewritten, is_float
 from innspect.graph.passes.folding import fold
 from innspect.graph.passes.normalization import open_normalizations

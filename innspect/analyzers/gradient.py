@@ -3,10 +3,11 @@
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.base.facts import Integer, Number, OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
-from innspect.graph.ir import channels_first, is_float
+from innspect.checks import Integer, Number, OneOf
+from innspect.graph.channels import channels_first
+from innspect.graph.ir import is_float
 from innspect.layers.gradient import Gradient
 from innspect.layers.rule_table import Made, When, anything, gradient_rule, kind
 from innspect.layers.weightless import Reindex, SumOverEmbedding

@@ -249,9 +249,3 @@ class Rewritten(NamedTuple):
         while tensor in self.moved:
             tensor = self.moved[tensor]
         return tensor
-
-
-def channels_first(graph):
-    """Whether the layers of a graph hold the channels before the spatial axes."""
-    formats = (getattr(node.layer, "data_format", None) for node in graph.nodes)
-    return next((f for f in formats if f), "channels_last") == "channels_first"

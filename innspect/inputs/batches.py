@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.checks import Integer
 from innspect.graph.ir import is_float, widen
 
 
@@ -64,9 +65,7 @@ class Inputs:
 
     def checked_size(self, batch_size):
         """How many samples may be computed at once, from the argument of that name."""
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
-        return self._fixed or int(batch_size)
+        return self._fixed or int(Integer(1).check("batch_size", batch_size))
 
     def batches(self, batch_size):
         """Index arrays of each batch, padded to a power of two by repeating the last sample, and their real length."""

@@ -12,10 +12,11 @@ from innspect import backend
 from innspect.backend.compiling import Compiler
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.layer_calls import untouched
+from innspect.graph.channels import reads_channels_first
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.opened.opened_model import OpenedModel, open_model
-from innspect.graph.opened.target_layer import find_layer, reads_channels_first
+from innspect.graph.opened.target_layer import find_layer
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import values_of
 

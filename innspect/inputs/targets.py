@@ -6,9 +6,10 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.checks import OneOf
 from innspect.layers.program import per_sample
 
-MODES = (None, "max_activation", "index", "all")
+MODES = ("max_activation", "index", "all", None)
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def explained_value(chosen, weights, y):
 
 
 def check_mode(mode):
-    if mode not in MODES:
-        raise ValueError(f"`neuron_selection_mode` must be one of 'max_activation', 'index', 'all' or None. Received: {mode!r}")
+    """Raise where a `neuron_selection_mode` is unknown."""
+    OneOf(*MODES).check("neuron_selection_mode", mode)
 
 
 def resolve(neuron, mode, shape, samples):

@@ -1,6 +1,5 @@
 """Rules and reverse-mapping layers: the two nouns that every method is made of."""
 
-import numbers
 from dataclasses import dataclass
 
 from keras import ops
@@ -164,17 +163,6 @@ def vjp_at(function, inputs, positions):
         return results
 
     return outputs, pullback
-
-
-def checked_number(name, value):
-    """A number that is not negative, as a float.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
-        raise ValueError(f"`{name}` must be a number that is not negative. Received: {value!r}")
-    return float(value)
 
 
 def stabilised(z, epsilon):

@@ -3,7 +3,8 @@
 from keras import ops
 
 from innspect import backend
-from innspect.layers.base import checked_number, safe_divide, stabilised
+from innspect.checks import number
+from innspect.layers.base import safe_divide, stabilised
 from innspect.layers.terms import AffineRule, Term
 
 
@@ -76,7 +77,7 @@ class ScaledEpsilon(AffineRule):
 
     def __init__(self, factor=0.25, bias=True):
         super().__init__(bias=bias)
-        self.factor = checked_number("epsilon", factor)
+        self.factor = number("epsilon", factor)
 
     def forward(self, layer, inputs):
         (x,) = inputs

@@ -3,7 +3,7 @@
 from keras import ops
 
 from innspect import backend
-from innspect.layers.base import checked_number
+from innspect.checks import number
 from innspect.layers.terms import AffineRule, Term, make_term, negative, positive, sum_of
 
 
@@ -26,7 +26,7 @@ class Gamma(AffineRule):
 
     def __init__(self, gamma=0.25, epsilon=1e-7, bias=True):
         super().__init__(epsilon, bias)
-        self.gamma = checked_number("gamma", gamma)
+        self.gamma = number("gamma", gamma)
 
     def terms(self, layer, x, y):
         if layer.gated:  # relevance is only where z > 0

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from keras import ops
 
 from innspect import backend
-from innspect.layers.base import Rule, checked_number, safe_divide, stabilised
+from innspect.checks import number
+from innspect.layers.base import Rule, safe_divide, stabilised
 
 
 def positive(t):
@@ -97,7 +98,7 @@ class AffineRule(Rule):
     support: str | None = "input"
 
     def __init__(self, epsilon=0.0, bias=True):
-        self.epsilon, self.bias = checked_number("epsilon", epsilon), bias
+        self.epsilon, self.bias = number("epsilon", epsilon), bias
 
     def forward(self, layer, inputs):
         (x,) = inputs

@@ -7,6 +7,7 @@ import numpy as np
 from keras import config
 from keras.utils import PyDataset
 
+from innspect.checks import Integer
 from innspect.graph.opened.logits import model_wo_softmax
 
 __all__ = [
@@ -42,8 +43,7 @@ class BatchSequence(PyDataset):
         self.single_tensor = len(self.Xs) == 1
         if len({len(x) for x in self.Xs}) > 1:
             raise ValueError(f"`Xs` must hold the same number of samples. Received: {[len(x) for x in self.Xs]}")
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
+        Integer(1).check("batch_size", batch_size)
 
     def __len__(self):
         return -(-len(self.Xs[0]) // self.batch_size)

@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 
+from innspect.checks import Integer
 from innspect.inputs.batches import Inputs, batches_of, is_stream
 from innspect.patterns.statistics import PatternStatistics
 
@@ -57,8 +58,7 @@ def fit(
         ValueError: An argument does not fit, or the data is empty or not finite.
     """
     first, count = _checked_shard(shard)
-    if not isinstance(every, int | np.integer) or every < 1:
-        raise ValueError(f"`every` must be a positive integer. Received: {every!r}")
+    Integer(1).check("every", every)
     statistics, done = _begin(model, pattern_type, gate, y_mean, checkpoint)
     total = _number_of_batches(data, batch_size, steps)
     bar, mine = _Bar(verbose, total), 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from innspect import backend
+from innspect.checks import OneOf
 from innspect.graph.opened.opened_model import open_model
 from innspect.inputs.batches import Inputs
 from innspect.patterns import files
@@ -56,8 +57,8 @@ class PatternStatistics:
     """
 
     def __init__(self, model, pattern_type="auto", *, gate="activation", y_mean="all"):
-        _check_choice("gate", gate, GATES)
-        _check_choice("y_mean", y_mean, Y_MEANS)
+        OneOf(*GATES).check("gate", gate)
+        OneOf(*Y_MEANS).check("y_mean", y_mean)
         self.pattern_types, self.gate, self.y_mean = checked_types(pattern_type), gate, y_mean
         self.samples, self.progress, self.layers = 0, {}, {}
         self._attach(model)
@@ -255,8 +256,3 @@ def merged_moments(first, second):
     if first is None or second is None:
         return first or second
     return first.merge(second)
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {value!r}")

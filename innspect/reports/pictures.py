@@ -3,8 +3,8 @@
 import numpy as np
 
 from innspect.visualize import heatmap, palette_of
+from innspect.visualize.colours import channel_axis
 
-_CHANNELS = (1, 2, 3, 4)
 _SMALLEST = 256  # pixels: smaller maps are enlarged by a whole factor
 _PERCENTILE = 99.5  # of the magnitudes, from which on the colour is the darkest: a single pixel shall not pale the others
 
@@ -12,11 +12,6 @@ _PERCENTILE = 99.5  # of the magnitudes, from which on the colour is the darkest
 def is_picture(attribution):
     """Whether maps (samples, ...) have two spatial axes."""
     return np.ndim(attribution) in (3, 4)
-
-
-def channel_axis(array):
-    """Where the channels of (samples, ...) are: last, unless only the second axis can be."""
-    return 1 if array.ndim == 4 and array.shape[-1] not in _CHANNELS and array.shape[1] in _CHANNELS else -1
 
 
 def coloured(attribution, of=""):

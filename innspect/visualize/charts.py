@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from innspect.checks import Integer
 from innspect.visualize.colours import colours, reduce, scaled
 from innspect.visualize.palettes import GROUNDS, INKS
 
@@ -133,8 +134,7 @@ def table(attribution, *, names=None, values=None, captions=None, most=12, palet
     if attribution.ndim != 2 or not attribution.size:
         raise ValueError(f"`attribution` must have the shape (samples, features). Received: shape {attribution.shape}")
     samples, features = attribution.shape
-    if not isinstance(most, int | np.integer) or most < 1:
-        raise ValueError(f"`most` must be a positive integer. Received: {most!r}")
+    Integer(1).check("most", most)
     names = [f"feature {i}" for i in range(features)] if names is None else [str(n) for n in names]
     _check_count("names", names, features)
     _check_count("captions", captions, samples)

@@ -5,13 +5,20 @@ attribution -> one value a position -> scaled to [-1, 1] about zero, sample by s
 
 import numpy as np
 
+from innspect.checks import OneOf
 from innspect.visualize.palettes import NOT_FINITE, STOPS, stops_of
 
+CHANNELS = (1, 2, 3, 4)  # how many a picture may have
 REDUCTIONS = {
     "sum": lambda a, axis: a.sum(axis),
     "max_abs": lambda a, axis: np.take_along_axis(a, np.abs(a).argmax(axis, keepdims=True), axis).squeeze(axis),
     "norm": lambda a, axis: np.sqrt(np.square(a).sum(axis)),
 }
+
+
+def channel_axis(array):
+    """Where the channels of (samples, ...) are: last, unless only the second axis can be."""
+    return 1 if array.ndim == 4 and array.shape[-1] not in CHANNELS and array.shape[1] in CHANNELS else -1
 
 
 def reduce(attribution, how="sum", axis=-1):
@@ -28,8 +35,7 @@ def reduce(attribution, how="sum", axis=-1):
     Raises:
         ValueError: An unknown reduction.
     """
-    if how not in REDUCTIONS:
-        raise ValueError(f"`reduce` must be one of {', '.join(map(repr, REDUCTIONS))}. Received: {how!r}")
+    OneOf(*REDUCTIONS).check("reduce", how)
     with np.errstate(all="ignore"):  # infinities may cancel to nan here, and are drawn as such
         return np.asarray(REDUCTIONS[how](np.array(attribution, "float64"), axis))
 

@@ -7,11 +7,10 @@ import zlib
 
 import numpy as np
 
-from innspect.visualize.colours import colours, heatmap, scaled
+from innspect.visualize.colours import channel_axis, colours, heatmap, scaled
 from innspect.visualize.palettes import palette_of
 
 _MAX_SAMPLES, _MAX_FEATURES, _MAX_NEURONS = 16, 24, 4
-_CHANNELS = (1, 2, 3, 4)
 _CELL = "border:1px solid #ddd;padding:2px 6px;text-align:right;color:{ink};background:rgb({r},{g},{b})"
 
 
@@ -68,8 +67,7 @@ def _block(label, attribution, captions, palette):
 
 
 def _pictures(attribution, captions, palette):
-    first = attribution.ndim == 4 and attribution.shape[-1] not in _CHANNELS and attribution.shape[1] in _CHANNELS
-    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=1 if first else -1, palette=palette)
+    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=channel_axis(attribution), palette=palette)
     figures = "".join(
         '<figure style="display:inline-block;margin:4px;text-align:center">'
         f'<img alt="attribution" src="data:image/png;base64,{base64.b64encode(png(image)).decode()}" '

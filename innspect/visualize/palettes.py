@@ -5,6 +5,8 @@ light, so that equal magnitudes look equal; a sequential one has the positive si
 ground: white on light pages, nearly black on dark ones.
 """
 
+from innspect.checks import OneOf
+
 STOPS = (0.0, 0.25, 0.6, 1.0)
 GROUNDS = {"light": (255, 255, 255), "dark": (17, 17, 17)}
 INKS = {"light": "#222222", "dark": "#e6e6e6"}
@@ -63,10 +65,8 @@ def stops_of(palette, ground):
     Raises:
         ValueError: An unknown palette or ground.
     """
-    if palette not in PALETTES:
-        raise ValueError(f"`palette` must be one of {', '.join(map(repr, PALETTES))}. Received: {palette!r}")
-    if ground not in GROUNDS:
-        raise ValueError(f"`ground` must be one of {', '.join(map(repr, GROUNDS))}. Received: {ground!r}")
+    OneOf(*PALETTES).check("palette", palette)
+    OneOf(*GROUNDS).check("ground", ground)
     zero = GROUNDS[ground]
     positive, negative = PALETTES[palette][ground]
     return (zero, *positive), negative and (zero, *negative)

@@ -6,9 +6,9 @@ from keras import ops
 
 from innspect.analyzers.averaging.base import Averaging, Points
 from innspect.analyzers.averaging.on_host import HostPoints
-from innspect.analyzers.base.facts import Integer, Number
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
+from innspect.checks import Integer, Number
 from innspect.inputs.references import even_chunks
 
 

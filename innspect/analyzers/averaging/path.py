@@ -5,10 +5,10 @@ import numpy as np
 from keras import ops
 
 from innspect.analyzers.averaging.base import Averaging, Points
-from innspect.analyzers.base.facts import Integer, OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.gradient import GradientAnalyzer
+from innspect.checks import Integer, OneOf
 from innspect.inputs.references import References, even_chunks
 from innspect.layers.base import Rule
 from innspect.layers.rule_table import kind

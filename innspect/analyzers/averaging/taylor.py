@@ -10,8 +10,8 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.averaging.base import Points
 from innspect.analyzers.averaging.path import OnPath
-from innspect.analyzers.base.facts import Integer, Number, OneOf
 from innspect.analyzers.base.registry import register_analyzer
+from innspect.checks import Integer, Number, OneOf
 from innspect.inputs.references import References
 from innspect.layers.base import safe_divide
 from innspect.layers.program import per_sample

@@ -30,6 +30,7 @@ from innspect.graph.opened.opened_model import open_model
 from innspect.inputs import targets
 from innspect.inputs.batches import Inputs, batches_of, is_stream
 from innspect.inputs.predictor import Network
+from innspect.nests import joined
 
 
 class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
@@ -114,7 +115,7 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
             parts = list(self.stream(x, neuron_selection, **settings))
             if not parts:
                 raise ValueError("`x` yielded no batches. Received: an empty stream")
-            return keras.tree.map_structure(lambda *a: np.concatenate(a, axis=0 if neurons is None else 1), *parts)
+            return joined(parts, 0 if neurons is None else 1)
         return self._run(x, neuron_selection, batch_size, output, verbose, neurons, None).attributions
 
     def stream(self, data, neuron_selection=None, **arguments):

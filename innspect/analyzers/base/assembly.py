@@ -14,25 +14,24 @@ def assembled(request, parts, settings):
         parts: What `Analyzer.explain_batch` returned for each batch, NumPy arrays, with the "count" of samples that count.
         settings: For the `Explanation`.
     """
-    axis = 1 if request.several else 0
+    return Explanation.join(_explanation(part, request, settings) for part in parts)
 
-    def joined(key, axis):
-        trimmed = [_trimmed(p[key], p["count"], axis) for p in parts]
-        return keras.tree.map_structure(lambda *a: np.concatenate(a, axis), *trimmed)
+
+def _explanation(part, request, settings):
+    axis, count = 1 if request.several else 0, part["count"]
+
+    def trimmed(key, axis=axis):
+        return keras.tree.map_structure(lambda a: a[:count] if axis == 0 else a[:, :count], part[key])
 
     return Explanation(
-        attributions=joined("attributions", axis),
-        outputs=joined("outputs", 0),
-        targets=joined("targets", axis),
-        signals=joined("signals", axis) if request.at else {},
-        delta=joined("delta", axis) if "delta" in parts[0] else None,
+        attributions=trimmed("attributions"),
+        outputs=trimmed("outputs", 0),
+        targets=trimmed("targets"),
+        signals=trimmed("signals") if request.at else {},
+        delta=trimmed("delta") if "delta" in part else None,
         settings=settings,
-        details=joined("details", axis) if "details" in parts[0] else {},
+        details=trimmed("details") if "details" in part else {},
     )
-
-
-def _trimmed(tree, count, axis):
-    return keras.tree.map_structure(lambda a: a[:count] if axis == 0 else a[:, :count], tree)
 
 
 def overflown(explanation, axis):

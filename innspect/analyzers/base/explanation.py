@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from innspect.files import replacing
+from innspect.nests import joined, packed, unpacked
 
 _FORMAT = "innspect-explanation"
 
@@ -36,9 +37,9 @@ class Explanation:
 
     def save(self, path):
         """Write everything to one npz file, whole or not at all."""
-        arrays, tree = {}, _Packer()
+        arrays: dict = {}
         named = ("attributions", "outputs", "targets", "signals", "delta", "details")
-        described = tree.pack({k: getattr(self, k) for k in named}, arrays)
+        described = packed({k: getattr(self, k) for k in named}, arrays)
         header = {"format": _FORMAT, "version": 1, "tree": described, "settings": self.settings}
         arrays["header"] = np.frombuffer(json.dumps(header, default=repr).encode(), "uint8")
         with replacing(path) as partial, open(partial, "wb") as file:
@@ -53,7 +54,29 @@ class Explanation:
             header = json.loads(file["header"].tobytes())
             if header.get("format") != _FORMAT or header["version"] > 1:
                 raise ValueError(f"{path!r} is no saved explanation that this version can read: {header.get('format')}.")
-            return cls(**_Packer().unpack(header["tree"], file), settings=header["settings"])
+            return cls(**unpacked(header["tree"], file), settings=header["settings"])
+
+    @classmethod
+    def join(cls, parts):
+        """The explanations of several batches as one, with the settings of the first.
+
+        Args:
+            parts: Explanations by one analyzer, of other samples, in their order.
+
+        Raises:
+            ValueError: There are none.
+        """
+        parts = list(parts)
+        if not parts:
+            raise ValueError("`parts` must hold at least one explanation. Received: none")
+        axis = parts[0].targets.ndim - 1  # of the samples: behind the neurons, where there are several
+
+        def whole(name):
+            found = [getattr(part, name) for part in parts]
+            return None if found[0] is None else joined(found, 0 if name == "outputs" else axis)
+
+        named = ("attributions", "outputs", "targets", "signals", "delta", "details")
+        return cls(**{name: whole(name) for name in named}, settings=parts[0].settings)
 
     def __repr__(self):
         shape = getattr(self.attributions, "shape", None)
@@ -65,28 +88,3 @@ class Explanation:
         from innspect.visualize import explanation_html
 
         return explanation_html(self)
-
-
-class _Packer:
-    """Nests of arrays as a description in JSON and flat arrays."""
-
-    def pack(self, value, arrays):
-        if isinstance(value, dict):
-            return {"dict": [[k, self.pack(v, arrays)] for k, v in value.items()]}
-        if isinstance(value, list | tuple):
-            return {"list": [self.pack(v, arrays) for v in value]}
-        if value is None:
-            return None
-        name = f"array_{len(arrays)}"
-        arrays[name] = np.asarray(value)
-        return {"array": name}
-
-    def unpack(self, described, file):
-        if described is None:
-            return None
-        ((kind, content),) = described.items()
-        if kind == "dict":
-            return {k: self.unpack(v, file) for k, v in content}
-        if kind == "list":
-            return [self.unpack(v, file) for v in content]
-        return file[content]

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from innspect.analyzers.base.request import Batch, Request
+from innspect.checks import Integer
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import resolve
 
@@ -77,8 +78,7 @@ class _Traced:
     """
 
     def __init__(self, analyzer, neuron, output, batch_size):
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a positive integer. Received: {batch_size!r}")
+        Integer(1).check("batch_size", batch_size)
         self._analyzer, self.batch_size = analyzer, int(batch_size)
         self._number = analyzer._output_number(output)
         shape, mode = tuple(analyzer._explained(self._number).shape[1:]), analyzer.neuron_selection_mode

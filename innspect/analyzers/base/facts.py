@@ -5,59 +5,7 @@ arguments are, and which arguments ask for little work. Where that depends on th
 them.
 """
 
-import numbers
 import types
-from dataclasses import dataclass
-
-import numpy as np
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """An argument that is one of some values."""
-
-    values: tuple
-
-    def __init__(self, *values):
-        object.__setattr__(self, "values", values)
-
-    def holds(self, value):
-        return any(value is v or (type(value) is type(v) and value == v) for v in self.values)
-
-    def __str__(self):
-        *first, last = map(repr, self.values)
-        return f"{', '.join(first)} or {last}" if first else last
-
-
-@dataclass(frozen=True)
-class Integer:
-    """An integer that is not below `low`, or None where that means something."""
-
-    low: int = 0
-    or_none: bool = False
-
-    def holds(self, value):
-        if value is None:
-            return self.or_none
-        return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= self.low
-
-    def __str__(self):
-        text = {0: "an integer that is not negative", 1: "a positive integer"}.get(self.low, f"an integer from {self.low} on")
-        return ("None or " if self.or_none else "") + text
-
-
-@dataclass(frozen=True)
-class Number:
-    """A finite number: not negative, or above 0 and at most `high`."""
-
-    high: float | None = None
-
-    def holds(self, value):
-        number = isinstance(value, numbers.Real | np.number) and not isinstance(value, bool) and np.isfinite(value)
-        return bool(number and (value >= 0 if self.high is None else 0 < value <= self.high))
-
-    def __str__(self):
-        return "a number that is not negative" if self.high is None else f"above 0 and at most {self.high:g}"
 
 
 class Facts:

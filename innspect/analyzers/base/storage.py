@@ -18,6 +18,7 @@ from innspect.files import replacing
 from innspect.layers import rule_classes  # noqa: F401  (which have names of their own)
 from innspect.layers.base import Rule, name_of_rule, named_rule
 from innspect.layers.rule_table import RuleTable, Word
+from innspect.nests import packed, unpacked
 
 _FORMAT, _VERSION = "innspect-analyzer", 2
 
@@ -122,28 +123,22 @@ def _analyzer(described, model, arrays):
 
 def _encode(value, arrays, name):
     """A value as JSON, its arrays put aside."""
-    if isinstance(value, np.ndarray | np.generic):
-        key = f"array_{len(arrays)}"
-        arrays[key] = np.asarray(value)
-        return {"array": key}
-    if isinstance(value, dict):
-        return {"dict": [[_encode(k, arrays, name), _encode(v, arrays, name)] for k, v in value.items()]}
-    if isinstance(value, tuple | list):
-        return {type(value).__name__: [_encode(v, arrays, name) for v in value]}
-    if isinstance(value, type) and issubclass(value, Rule):
-        return {"class": name_of_rule(value)}
-    if isinstance(value, Rule):
-        return {"rule": {"class": name_of_rule(type(value))}, "settings": _encode(vars(value), arrays, name)}
-    if isinstance(value, RuleTable):
-        return {"rules": [_encode_row(row, arrays, name) for row in value]}
-    if isinstance(value, Configured):
-        return _encode_analyzer(value, arrays)
-    if isinstance(value, str | int | float | bool | type(None)):
-        return value
-    raise TypeError(
-        f"The argument {name!r} of the analyzer cannot be saved: expected numbers, strings, arrays, rules, or nests of "
-        f"them. Received: {value!r}"
-    )
+
+    def other(value):
+        if isinstance(value, type) and issubclass(value, Rule):
+            return {"class": name_of_rule(value)}
+        if isinstance(value, Rule):
+            return {"rule": {"class": name_of_rule(type(value))}, "settings": _encode(vars(value), arrays, name)}
+        if isinstance(value, RuleTable):
+            return {"rules": [_encode_row(row, arrays, name) for row in value]}
+        if isinstance(value, Configured):
+            return _encode_analyzer(value, arrays)
+        raise TypeError(
+            f"The argument {name!r} of the analyzer cannot be saved: expected numbers, strings, arrays, rules, or nests of "
+            f"them. Received: {value!r}"
+        )
+
+    return packed(value, arrays, other)
 
 
 def _encode_analyzer(analyzer, arrays):
@@ -170,26 +165,18 @@ def _encode_row(row, arrays, name):
 
 
 def _decode(value, arrays, model):
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:
-        array = arrays[value["array"]]
-        return array if array.ndim else array[()]
-    if "dict" in value:
-        return {_decode(k, arrays, model): _decode(v, arrays, model) for k, v in value["dict"]}
-    if "tuple" in value:
-        return tuple(_decode(v, arrays, model) for v in value["tuple"])
-    if "list" in value:
-        return [_decode(v, arrays, model) for v in value["list"]]
-    if "config" in value:
-        return _analyzer(value, model, arrays)
-    if "class" in value:
-        return _find_class(value["class"])
-    if "rules" in value:
-        return RuleTable([(when, _decode(rule, arrays, model)) for when, rule in value["rules"]])
-    rule = object.__new__(_find_class(value["rule"]["class"]))
-    vars(rule).update(_decode(value["settings"], arrays, model))
-    return rule
+    def other(value):
+        if "config" in value:
+            return _analyzer(value, model, arrays)
+        if "class" in value:
+            return _find_class(value["class"])
+        if "rules" in value:
+            return RuleTable([(when, _decode(rule, arrays, model)) for when, rule in value["rules"]])
+        rule = object.__new__(_find_class(value["rule"]["class"]))
+        vars(rule).update(_decode(value["settings"], arrays, model))
+        return rule
+
+    return unpacked(value, arrays, other)
 
 
 def _find_class(place):

@@ -7,10 +7,11 @@ gradient runs only from the output back to the layer.
 
 from keras import ops
 
-from innspect.analyzers.base.facts import OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import GradientRules
-from innspect.graph.opened.target_layer import find_layer, reads_channels_first
+from innspect.checks import OneOf
+from innspect.graph.channels import reads_channels_first
+from innspect.graph.opened.target_layer import find_layer
 from innspect.inputs.upsampling import CONVENTIONS, no_input_to_cover, resized, spatial_size
 from innspect.layers.base import safe_divide
 from innspect.layers.partial import CutProgram

@@ -2,11 +2,11 @@
 
 from keras import ops
 
-from innspect.analyzers.base.facts import OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.cam.base import GradCam
 from innspect.analyzers.signal import rectified_rows
-from innspect.graph.opened.target_layer import reads_channels_first
+from innspect.checks import OneOf
+from innspect.graph.channels import reads_channels_first
 from innspect.layers.base import Rule
 from innspect.layers.partial import CutTape
 from innspect.layers.program import Program

@@ -9,9 +9,9 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.analyzers.base.facts import Integer, OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.cam.base import LayerMap, spatial_axes, weighted
+from innspect.checks import Integer, OneOf
 from innspect.inputs.references import References
 from innspect.inputs.targets import repeated, values_of
 

@@ -9,6 +9,7 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.cam.base import GradientMap, weighted
+from innspect.checks import Integer
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
@@ -166,7 +167,6 @@ def class_specific_units(model, class_index, *, output=0):
         (y,) = affine([ops.convert_to_tensor(probes.astype(pooling.pooled.dtype))])
     y = backend.to_numpy(y).reshape(width + 1, -1)
     table = y[1:] - y[0]  # (channels, classes)
-    if not 0 <= class_index < table.shape[1]:
-        raise ValueError(f"`class_index` must be between 0 and {table.shape[1] - 1}. Received: {class_index!r}")
+    Integer(0, table.shape[1] - 1).check("class_index", class_index)
     order = np.argsort(-table[:, class_index], kind="stable")
     return ClassUnits(order, table[order, class_index], (table.argmax(axis=1) == class_index)[order])

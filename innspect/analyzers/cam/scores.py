@@ -7,8 +7,8 @@ from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.cam.base import LayerMap, weighted
 from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.channels import reads_channels_first
 from innspect.graph.interpreter import Interpreter
-from innspect.graph.opened.target_layer import reads_channels_first
 from innspect.inputs.references import even_chunks
 from innspect.inputs.targets import repeated, values_of
 from innspect.inputs.upsampling import resized

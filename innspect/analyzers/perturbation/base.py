@@ -12,7 +12,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.analyzer import Analyzer
-from innspect.analyzers.base.facts import OneOf
+from innspect.checks import OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs import targets

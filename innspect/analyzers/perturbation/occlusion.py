@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.base.facts import OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import Request
 from innspect.analyzers.perturbation.base import Perturbation, Seen
+from innspect.checks import Integer, OneOf
 from innspect.inputs.windows import Windows
 
 
@@ -115,6 +115,5 @@ class Occlusion(Perturbation):
 
 def _map_number(feature_map, responses):
     maps = responses.shape[1]
-    if not isinstance(feature_map, int | np.integer) or not 0 <= feature_map < maps:
-        raise ValueError(f"`feature_map` must be between 0 and {maps - 1}. Received: {feature_map!r}")
+    Integer(0, maps - 1).check("feature_map", feature_map)
     return np.full(len(responses), feature_map)

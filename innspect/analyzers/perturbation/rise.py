@@ -3,9 +3,9 @@
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.base.facts import Integer, Number, OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.perturbation.base import Perturbation
+from innspect.checks import Integer, Number, OneOf
 from innspect.inputs.masking import GivenMasks, RandomMasks
 
 

@@ -6,9 +6,10 @@ import warnings
 from innspect.analyzers.relevance.conservation import Conserving
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
+from innspect.graph.channels import channels_first
 from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
-from innspect.graph.ir import Rewritten, channels_first
+from innspect.graph.ir import Rewritten
 from innspect.graph.passes.detach import freeze
 from innspect.graph.passes.folding import fold
 from innspect.graph.views.diagonal import BatchNorm

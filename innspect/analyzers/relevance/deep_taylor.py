@@ -6,11 +6,11 @@ import warnings
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.base.facts import OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
 from innspect.analyzers.relevance.composites import Composite
 from innspect.analyzers.relevance.presets import Boxed
+from innspect.checks import OneOf
 from innspect.layers.names import bounded, make_rule
 
 

@@ -2,10 +2,10 @@
 
 import functools
 
-from innspect.analyzers.base.facts import Integer, OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
 from innspect.analyzers.relevance.spec import composite_of
+from innspect.checks import Integer, OneOf
 from innspect.layers.names import rule_paper
 
 

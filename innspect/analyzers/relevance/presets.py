@@ -5,10 +5,10 @@ import functools
 import keras
 import numpy as np
 
-from innspect.analyzers.base.facts import Integer, OneOf
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
 from innspect.analyzers.relevance.composites import Composite, until_layer
+from innspect.checks import Integer, OneOf
 from innspect.layers.names import bounded, make_rule, rule_beside
 
 

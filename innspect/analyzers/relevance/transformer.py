@@ -1,12 +1,12 @@
 """LRP for transformers: AttnLRP (Achtibat et al. 2024) and CP-LRP (Ali et al. 2022), for whole networks."""
 
-from innspect.analyzers.base.facts import Number
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import carries_ids
 from innspect.analyzers.relevance.conservation import Conserving
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.reverse.passes import Pass
 from innspect.analyzers.signal import winner_or_gradient
+from innspect.checks import Number
 from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
 from innspect.graph.ir import Rewritten

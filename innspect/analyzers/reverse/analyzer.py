@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from keras import ops
 
 from innspect.analyzers.base.analyzer import Analyzer
-from innspect.analyzers.base.facts import OneOf
 from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.reverse.passes import Pass, tensors_at
+from innspect.checks import OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import Graph, Rewritten, is_float

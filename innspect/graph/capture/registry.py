@@ -2,6 +2,8 @@
 
 import keras
 
+from innspect.checks import OneOf
+
 _LOWERINGS: dict = {}  # layer class -> (lowering, names of what it computes with)
 _OPENINGS: dict = {}  # by the name of a Keras operation's class
 _changes = 0
@@ -120,8 +122,7 @@ def register_reverse_mapping(layer_class, *, rule=None, gradient_rule=None, kind
     if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
         raise TypeError(f"`layer_class` must be a subclass of `keras.layers.Layer`. Received: {layer_class!r}")
     kinds = ("pass", "reindex", "sum", "affine")
-    if kind not in (None, *kinds):
-        raise ValueError(f"`kind` must be one of {kinds}. Received: {kind!r}")
+    OneOf(*kinds, None).check("kind", kind)
     if (kind == "affine") != (view is not None):
         raise ValueError(f"`view` goes with kind='affine', and only with it. Received: kind={kind!r}, view={view!r}")
     if lower is None and kind is None and rule is None and gradient_rule is None:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
+from innspect.graph.channels import channels_first_at
 from innspect.graph.ir import is_float
 
 
@@ -48,8 +49,8 @@ def find_layer(graph, explained, output, layer=None):
 
 def place_of(graph, path, tensor):
     """The `Place` of a tensor."""
-    before = graph.ancestors([tensor])
-    return Place(path, tensor, _channels_first(before), _numbers_read(graph, before, [tensor]))
+    read = _numbers_read(graph, graph.ancestors([tensor]), [tensor])
+    return Place(path, tensor, channels_first_at(graph, tensor), read)
 
 
 def _numbers_read(graph, before, tensors):
@@ -140,22 +141,4 @@ def _spatial(tensor):
 def _has_positions(graph, tensor):
     """Whether the map would have more than one position."""
     inner = tensor.shape[1:]
-    return any(d != 1 for d in (inner[1:] if _channels_first(graph.ancestors([tensor])) else inner[:-1]))
-
-
-def _channels_first(before):
-    """The data format of the nearest layer at or before a tensor that has one."""
-    formats = (getattr(node.layer, "data_format", None) for node in reversed(before))
-    return next((f for f in formats if f), "channels_last") == "channels_first"
-
-
-def reads_channels_first(graph, number):
-    """The data format of the first layer after an input that has one."""
-    reached = {graph.inputs[number]}
-    for node in graph.nodes:
-        if any(t in reached for t in node.inputs):
-            reached.update(node.outputs)
-            found = getattr(node.layer, "data_format", None)
-            if found:
-                return found == "channels_first"
-    return False
+    return any(d != 1 for d in (inner[1:] if channels_first_at(graph, tensor) else inner[:-1]))

@@ -10,14 +10,12 @@ Values do not change. A frozen node is a constant behind a stop_gradient, and wh
 
 from dataclasses import replace
 
-import keras
-from keras import layers as L
-from keras import ops
-
 from innspect import backend
 from innspect.graph.activity import narrowed
 from innspect.graph.heads import is_head
-from innspect.graph.ir import Ref, live
+from innspect.graph.interpreter import Interpreter
+from innspect.graph.ir import Ref
+from innspect.graph.passes.normalization import SCALE, steps_of
 
 _ROOTS = {"Rsqrt", "Sqrt", "Power", "Norm", "Std"}
 _REDUCTIONS = {"Mean", "Sum", "Var", "Norm", "Std"}
@@ -108,129 +106,10 @@ def _scales(graph, reader, tensor):
 
 # ---------------------------------------------------------------------- normalization layers and operations
 def _with_frozen_scale(node):
-    if node.kind != "normalization":
+    """A normalization as one linear map: its steps, with the scale constant."""
+    steps = steps_of(node)
+    if steps is None:
         return node
-    make = _LAYERS.get(type(node.layer)) or _inherited(node.layer) or _OPERATIONS.get(node.operation)
-    return node if make is None else node.but(kind="sum", function=make(node))
-
-
-def _inherited(layer):
-    return next((make for cls, make in _LAYERS.items() if isinstance(layer, cls)), None)
-
-
-def _axes(axis):
-    return tuple(axis) if isinstance(axis, tuple | list) else (axis,)
-
-
-def _over(x, axes):
-    """The shape in which parameters along `axes` broadcast over x."""
-    axes = {a % len(x.shape) for a in axes}
-    return [d if i in axes else 1 for i, d in enumerate(x.shape)]
-
-
-def _normalized(x, axes, epsilon, centred, variance=False):
-    u = x - backend.mean(x, axis=axes, keepdims=True) if centred else x
-    spread = x - backend.mean(x, axis=axes, keepdims=True) if variance else u
-    scale = ops.rsqrt(backend.mean(ops.square(spread), axis=axes, keepdims=True) + epsilon)
-    return u * backend.stop_gradient(scale)
-
-
-def _affine(z, gamma, beta, shape):
-    for parameter, apply in ((gamma, ops.multiply), (beta, ops.add)):
-        if parameter is not None:
-            z = apply(z, ops.reshape(live(parameter), shape))
-    return z
-
-
-def _layer_normalization(node):
-    layer = node.layer
-
-    def function(x, *_, **__):
-        axes, rms = _axes(layer.axis), getattr(layer, "rms_scaling", False)
-        z = _normalized(x, axes, layer.epsilon, centred=not rms, variance=rms)
-        return _affine(z, layer.gamma, layer.beta, _over(x, axes))
-
-    return function
-
-
-def _rms_normalization(node):
-    layer = node.layer
-
-    def function(x, *_, **__):
-        axes = _axes(layer.axis)
-        return _affine(_normalized(x, axes, layer.epsilon, centred=False), layer.scale, None, _over(x, axes))
-
-    return function
-
-
-def _group_normalization(node):
-    layer = node.layer
-
-    def function(x, *_, **__):
-        axis = layer.axis % len(x.shape)
-        size = x.shape[axis]
-        groups = size if layer.groups == -1 else layer.groups
-        split = ops.reshape(x, (*x.shape[:axis], groups, size // groups, *x.shape[axis + 1 :]))
-        axes = tuple(i for i in range(1, len(split.shape)) if i != axis)
-        z = ops.reshape(_normalized(split, axes, layer.epsilon, centred=True), x.shape)
-        return _affine(z, layer.gamma if layer.scale else None, layer.beta if layer.center else None, _over(x, (axis,)))
-
-    return function
-
-
-def _unit_normalization(node):
-    return _unit(_axes(node.layer.axis), 2, 1e-12)
-
-
-def _unit(axes, order, epsilon):
-    def function(x, *_, **__):
-        size = ops.sum(ops.absolute(x) ** order, axis=axes, keepdims=True) ** (1 / order)
-        return x / backend.stop_gradient(backend.maximum(size, epsilon))
-
-    return function
-
-
-_LAYERS = {
-    L.LayerNormalization: _layer_normalization,
-    L.RMSNormalization: _rms_normalization,
-    L.GroupNormalization: _group_normalization,
-    L.UnitNormalization: _unit_normalization,
-}
-
-
-def _of_operation(node):
-    return node.function.__self__
-
-
-def _epsilon(operation):
-    return keras.config.epsilon() if operation.epsilon is None else operation.epsilon
-
-
-def _layer_norm(node):
-    operation = _of_operation(node)
-    axes = _axes(operation.axis)
-
-    def function(x, gamma=None, beta=None):
-        rms = getattr(operation, "rms_scaling", False)
-        z = _normalized(x, axes, _epsilon(operation), centred=not rms, variance=rms)
-        return _affine(z, gamma, beta, _over(x, axes))
-
-    return function
-
-
-def _rms_norm(node):
-    operation = _of_operation(node)
-    axes = _axes(operation.axis)
-
-    def function(x, scale=None):
-        return _affine(_normalized(x, axes, _epsilon(operation), centred=False), scale, None, _over(x, axes))
-
-    return function
-
-
-def _normalize(node):
-    operation = _of_operation(node)
-    return _unit(_axes(operation.axis), operation.order, _epsilon(operation))
-
-
-_OPERATIONS = {"LayerNorm": _layer_norm, "RMSNorm": _rms_norm, "Normalize": _normalize}
+    run = Interpreter([_stopped(s) if s.operation == SCALE else s for s in steps], node.inputs, node.outputs)
+    args = tuple(Ref(t) for t in node.inputs)
+    return node.but(kind="sum", function=lambda *xs: run(xs)[0], args=args, kwargs={})

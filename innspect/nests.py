@@ -1,0 +1,47 @@
+"""Nests of lists, dicts and arrays: joined along an axis, and as a description in JSON with the arrays put aside."""
+
+import keras
+import numpy as np
+
+
+def joined(nests, axis=0):
+    """Nests of one structure, arrays in them, as one: the arrays concatenated along an axis."""
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays, axis), *nests)
+
+
+def packed(value, arrays, other=None):
+    """A nest as JSON.
+
+    Args:
+        value: Lists, tuples and dicts of arrays, numbers, strings and None.
+        arrays: A dict that takes the arrays.
+        other: A function for what is none of these: from such a value to a dict whose first key says what it is.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        key = f"array_{len(arrays)}"
+        arrays[key] = np.asarray(value)
+        return {"array": key}
+    if isinstance(value, dict):
+        return {"dict": [[packed(k, arrays, other), packed(v, arrays, other)] for k, v in value.items()]}
+    if isinstance(value, tuple | list):
+        return {"tuple" if isinstance(value, tuple) else "list": [packed(v, arrays, other) for v in value]}
+    if isinstance(value, str | int | float | bool | type(None)):
+        return value
+    if other is None:
+        raise TypeError(f"Expected numbers, strings, arrays, or nests of them. Received: {value!r}")
+    return other(value)
+
+
+def unpacked(described, arrays, other=None):
+    """The nest of which `packed` gave the description; `other` takes a dict that says it is something else."""
+    if not isinstance(described, dict):
+        return described
+    if "array" in described:
+        array = arrays[described["array"]]
+        return array if array.ndim else array[()]
+    if "dict" in described:
+        return {unpacked(k, arrays, other): unpacked(v, arrays, other) for k, v in described["dict"]}
+    for kind, made in (("tuple", tuple), ("list", list)):
+        if kind in described:
+            return made(unpacked(v, arrays, other) for v in described[kind])
+    return other(described)

@@ -66,7 +66,7 @@ class _Writer:
             spread: Whether q is the mean square of x less its mean, or of x itself.
         """
         reduced = _over(x, axes, kept=1)
-        away = self.emit("sum", "Centre", lambda x: x - backend.mean(x, axis=axes, keepdims=True), x) if centred or spread else x
+        away = self.emit("sum", "Centre", lambda x: x - backend.mean(x, axis=axes, keepdims=True), x) if spread else x
         s = self.emit("pass", "Square", ops.square, away if spread else x)
         q = self.emit("sum", "Mean", lambda s: backend.mean(s, axis=axes, keepdims=True), s, shape=reduced)
         r = self.emit("pass", SCALE, lambda q: ops.rsqrt(q + epsilon), q)

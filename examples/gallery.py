@@ -16,7 +16,7 @@ import numpy as np
 from keras import layers as L
 
 import innspect
-from innspect import demo, visualize
+from innspect import demo, study, visualize
 
 _parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 _parser.add_argument("folder", nargs="?", type=Path, default="pictures")
@@ -74,13 +74,10 @@ def trained(model, x, labels, epochs):
 # ---------------------------------------------------------------------- pictures
 def explained(model, x, columns, x_train):
     """Maps and palettes by label, for a dict from label to (name, arguments)."""
-    maps, palettes, opened = {}, {}, innspect.open_model(model)
-    for label, (name, arguments) in columns.items():
-        analyzer = innspect.create_analyzer(name, opened, **arguments)
-        if name.startswith("pattern."):
-            analyzer.fit(x_train)
-        maps[label], palettes[label] = analyzer.analyze(x), visualize.palette_of(analyzer)
-    return maps, palettes
+    analyzers = study.make_analyzers(innspect.open_model(model), columns)
+    study.fit(analyzers, study.unfitted(analyzers), x_train)
+    maps = {label: analyzer.analyze(x) for label, analyzer in analyzers.items()}
+    return maps, {label: visualize.palette_of(analyzer) for label, analyzer in analyzers.items()}
 
 
 def written(file, model, x, maps, palettes, families=None):

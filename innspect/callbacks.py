@@ -90,19 +90,17 @@ class ExplanationImages(keras.callbacks.Callback):
         self._look = {"cell": 0.9, **look}
 
     def on_train_begin(self, logs=None):
-        from innspect.analyzers import create_analyzer
+        from innspect import study
         from innspect.visualize.charts import new_figure
         from innspect.visualize.tensorboard import ImageWriter
 
         new_figure(1, 1)  # says now, and not after an epoch, that matplotlib is missing
-        self._analyzers = {}
+        labelled: dict = {}
         for name, arguments in self.methods:
-            label = name if name not in self._analyzers else f"{name} {len(self._analyzers) + 1}"
-            self._analyzers[label] = create_analyzer(name, self.model, **arguments)
-        unfitted = [label for label, a in self._analyzers.items() if _needs_fit(a)]
-        if unfitted and self.fit_data is None:
-            raise ValueError(f"`fit_data` must be given for the methods that are fitted: {unfitted}. Received: None")
-        self._refitted = unfitted
+            labelled[name if name not in labelled else f"{name} {len(labelled) + 1}"] = name, arguments
+        self._analyzers = study.make_analyzers(self.model, labelled)
+        self._refitted = study.unfitted(self._analyzers)
+        study.check_fit_data(self._refitted, self.fit_data)
         os.makedirs(self.log_dir, exist_ok=True)
         self._writer = ImageWriter(self.log_dir)
         self._epoch = self._drawn = None
@@ -125,14 +123,14 @@ class ExplanationImages(keras.callbacks.Callback):
         self._drawn = self._epoch
 
     def _figure(self):
+        from innspect import study
         from innspect.visualize import grid, palette_of, signal
 
         channel_axis = self._look.get("channel_axis", -1)
         is_image = self.x.ndim == 4 and self.x.shape[channel_axis] in (1, 3)
         maps, outputs = {}, None
+        study.fit(self._analyzers, self._refitted, self.fit_data, verbose=0)
         for label, analyzer in self._analyzers.items():
-            if label in self._refitted:
-                analyzer.fit(self.fit_data, verbose=0)
             explanation = analyzer.explain(self.x, self.neuron_selection, batch_size=len(self.x))
             outputs = explanation.outputs
             if is_image and analyzer.name == "pattern.net":
@@ -172,10 +170,6 @@ def _first(data, samples):
     if x.ndim not in (2, 3, 4):
         raise ValueError(f"`data` must hold images, series or vectors. Received: shape {x.shape}")
     return x
-
-
-def _needs_fit(analyzer):
-    return hasattr(analyzer, "patterns") and analyzer.patterns is None
 
 
 def _as_maps(attributions, x):

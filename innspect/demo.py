@@ -141,23 +141,21 @@ def explain(model, x, x_train):
     Returns:
         Dict from name to attributions, and dict from family to names.
     """
-    from innspect.analyzers import create_analyzer, list_analyzers
+    from innspect import study
+    from innspect.analyzers import list_analyzers
     from innspect.analyzers.base.registry import describe, needed_arguments
     from innspect.graph.opened.opened_model import open_model
 
     known, pairs = set(list_analyzers()), [(m, {}) if isinstance(m, str) else m for m in METHODS]
-    pairs = [(name, arguments) for name, arguments in pairs if name in known]
-    attributions, families, opened = {}, {}, open_model(model)
-    with Progress("Explaining", len(pairs)) as progress:
-        for name, arguments in pairs:
-            progress.say(name)
-            analyzer = create_analyzer(name, opened, **needed_arguments(name, x_train), **arguments)
-            if "patterns" in analyzer.learned:
-                analyzer.fit(x_train)
-            attributions[name] = analyzer.analyze(x)
-            families.setdefault(describe(name)["family"], []).append(name)
-            progress.advance()
-    return attributions, families
+    chosen = {name: (name, needed_arguments(name, x_train) | arguments) for name, arguments in pairs if name in known}
+    analyzers = study.make_analyzers(open_model(model), chosen)
+    study.fit(analyzers, study.unfitted(analyzers), x_train)
+    with Progress("Explaining", len(analyzers)) as progress:
+        found = study.explain(analyzers, x, _predict(model, x), progress=progress)
+    families: dict = {}
+    for name in analyzers:
+        families.setdefault(describe(name)["family"], []).append(name)
+    return {name: method.attributions[""][0] for name, method in found.methods.items()}, families
 
 
 def draw(x, labels, probabilities, attributions, families):

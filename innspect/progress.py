@@ -38,3 +38,13 @@ class Progress:
             filled = 24 * self.done // max(self.total, 1)
             bar = "=" * filled + "." * (24 - filled)
             print(f"\r\033[K{self.what:<10} [{bar}] {self.done}/{self.total}  {self.note}", end="", flush=True)
+
+
+class Quiet:
+    """What shows no progress, with the methods of `Progress`."""
+
+    def say(self, note):
+        """Take notice of what is done next."""
+
+    def advance(self):
+        """Take notice of a step that is done."""

@@ -10,7 +10,9 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers import create_analyzer
 from innspect.analyzers.base.analyzer import Analyzer
-from innspect.graph.capture.layer_calls import untouched
+from innspect.analyzers.base.explanation import Explanation
+from innspect.graph.capture import layer_calls
+from innspect.progress import Quiet
 
 
 @dataclass
@@ -35,7 +37,7 @@ class Method:
 
 
 @dataclass
-class Explained:
+class Study:
     """Inputs, predictions, and what every method says of them.
 
     Attributes:
@@ -49,16 +51,6 @@ class Explained:
     outputs: np.ndarray
     neurons: np.ndarray | None
     methods: dict = field(default_factory=dict)
-
-
-class Work:
-    """What shows no progress; has the two methods of `innspect.progress.Progress`."""
-
-    def say(self, note):
-        """Take notice of what is done next."""
-
-    def advance(self):
-        """Take notice of a step that is done."""
 
 
 def make_analyzers(model, methods):
@@ -95,16 +87,35 @@ def _analyzer(model, chosen):
     return create_analyzer(name, model, **arguments)
 
 
+def fit(analyzers, labels, data, **arguments):
+    """Fit some analyzers to data; `arguments` go to their `fit`."""
+    check_fit_data(labels, data)
+    for label in labels:
+        analyzers[label].fit(data, **arguments)
+
+
+def check_fit_data(labels, data):
+    """Raise where methods must be fitted, and there is no data.
+
+    Raises:
+        ValueError: The message names the methods.
+    """
+    if labels and data is None:
+        raise ValueError(f"`fit_data` must be given for the methods that are fitted: {labels}. Received: None")
+
+
+def unfitted(analyzers):
+    """The labels of those that must learn from data before they can explain."""
+    return [label for label, a in analyzers.items() if any(getattr(a, name) is None for name in getattr(a, "learned", ()))]
+
+
 def predict(model, batches, output=0):
     """The model's output for all batches, a NumPy array; the model's state stays as it was."""
     return np.concatenate([_predict(model, x, output) for x in batches])
 
 
 def _predict(model, x, output):
-    tensors = keras.tree.map_structure(ops.convert_to_tensor, x)
-    with untouched(model), keras.StatelessScope(collect_losses=True), backend.inference():
-        y = model(tensors, training=False)
-    flat = keras.tree.flatten(y)
+    flat = keras.tree.flatten(layer_calls.predict(model, keras.tree.map_structure(ops.convert_to_tensor, x)))
     names = list(getattr(model, "output_names", [])) if isinstance(output, str) else []
     return backend.to_numpy(flat[names.index(output) if output in names else output])
 
@@ -116,7 +127,7 @@ def most_likely(outputs, top):
     return np.argsort(-outputs, axis=1, kind="stable")[:, :top].T.astype("int32")
 
 
-def explain(analyzers, x, outputs, neurons, *, batch_size=32, output=0, books=False, progress=None):
+def explain(analyzers, x, outputs, neurons=None, *, batch_size=32, output=0, books=False, progress=None):
     """Run every analyzer.
 
     Args:
@@ -130,9 +141,9 @@ def explain(analyzers, x, outputs, neurons, *, batch_size=32, output=0, books=Fa
         progress: Gets `advance` for every method and batch.
 
     Returns:
-        An `Explained`.
+        A `Study`.
     """
-    result, progress = Explained(x, outputs, neurons), progress or Work()
+    result, progress = Study(x, outputs, neurons), progress or Quiet()
     for label, analyzer in analyzers.items():
         progress.say(label)
         result.methods[label] = _run(analyzer, x, len(outputs), neurons, batch_size, output, progress)
@@ -152,19 +163,17 @@ def _run(analyzer, x, samples, neurons, batch_size, output, progress):
         parts.append(analyzer.explain(batch, batch_size=batch_size, output=output, **selection))
         spent.append((time.perf_counter() - began) / (len(parts[-1].outputs) * (1 if neurons is None else len(neurons))))
         progress.advance()
-    axis = 0 if neurons is None else 1
+    whole = Explanation.join(parts)
 
-    def joined(arrays):
-        whole = np.concatenate(arrays, axis)
-        return whole[None] if neurons is None else whole
+    def by_neuron(array):
+        return array[None] if neurons is None else array
 
-    named = [_by_input(p.attributions) for p in parts]
     return Method(
-        attributions={name: joined([n[name] for n in named]) for name in named[0]},
-        targets=joined([p.targets for p in parts]),
-        delta=None if parts[0].delta is None else joined([p.delta for p in parts]),
+        attributions={name: by_neuron(a) for name, a in _by_input(whole.attributions).items()},
+        targets=by_neuron(whole.targets),
+        delta=None if whole.delta is None else by_neuron(whole.delta),
         seconds=min(spent),
-        settings=parts[0].settings | {"neuron_selection": None if neurons is None else neurons.tolist()},
+        settings=whole.settings | {"neuron_selection": None if neurons is None else neurons.tolist()},
     )
 
 

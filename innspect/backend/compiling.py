@@ -5,6 +5,12 @@ import keras
 from innspect import backend
 
 
+def read_only(variables=(), values=()):
+    """A scope in which nothing changes a variable, and in which some have the values given."""
+    mapping = list(zip(variables, values, strict=True)) if values else []
+    return keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False)
+
+
 class Compiler:
     """Compiles and keeps functions.
 
@@ -24,8 +30,7 @@ class Compiler:
 
     def _reading(self, function):
         def run(values, *arguments):
-            mapping = zip(self._variables, values, strict=True) if values else []
-            with keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False):
+            with read_only(self._variables, values):
                 return function(*arguments)
 
         return run

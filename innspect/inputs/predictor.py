@@ -11,7 +11,7 @@ from keras import ops
 from innspect import backend
 from innspect.backend.compiling import Compiler
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.capture.layer_calls import untouched
+from innspect.graph.capture.layer_calls import predict
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
@@ -36,7 +36,7 @@ def black_box(model, head=None):
         except NotAnalyzeableModelError:  # it can still be called
             if head == "logit":
                 raise
-            return PlainFunction(model, lambda x: _call_model(model, x))  # an opened model cannot fail
+            return PlainFunction(model, lambda x: predict(model, x))  # an opened model cannot fail
     if not callable(model):
         raise TypeError(
             "`model` must be a built Keras model, or a function from a batch of inputs to a batch of outputs, such as the "
@@ -45,11 +45,6 @@ def black_box(model, head=None):
     if head == "logit":
         raise ValueError("head='logit' needs a Keras model, whose softmax can be seen. Received: a function")
     return PlainFunction(model, model)
-
-
-def _call_model(model, x):
-    with untouched(model), keras.StatelessScope(collect_losses=True), backend.inference():
-        return model(x, training=False)
 
 
 class Network:

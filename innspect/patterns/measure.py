@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.backend.compiling import Compiler
 from innspect.graph.interpreter import Interpreter
 from innspect.patterns.rows import gives_rows
 from innspect.patterns.sums import Call, as_float, centre_of, gate_open
@@ -29,28 +30,22 @@ class Measurement:
         self._of = {node: (u, i) for u in self.units for i, node in enumerate(u.nodes)}
         nodes = opened.graph.ancestors([t for node in self._of for t in node.outputs])
         self._run = Interpreter(nodes, opened.graph.inputs, ())
-        self._variables = opened.variables()
-        self._centres = backend.compile(self._scoped(self._run_centres))
-        self._moments, self._views = {}, {}
+        self._call = Compiler(opened.variables())
 
     def centres(self, arrays):
         """What to measure every layer from: path -> {"x", "y"}, means over one batch (0 for inputs with no offset)."""
-        found = self._centres(backend.variable_values(self._variables), _tensors(arrays))
+        found = self._call("centres", self._run_centres, _tensors(arrays))
         return keras.tree.map_structure(backend.to_numpy, found)
 
     def moments(self, arrays, centres):
         """Sums over one batch about what `centre_tensors` gave: path -> dict as `Call.sums`, backend tensors."""
         key = frozenset(path for path, centre in centres.items() if "x" in centre)
-        if key not in self._moments:
-            self._moments[key] = backend.compile(self._scoped(self._run_moments))
-        return self._moments[key](backend.variable_values(self._variables), _tensors(arrays), centres)
+        return self._call(("moments", key), self._run_moments, _tensors(arrays), centres)
 
     def views(self, arrays, paths):
         """What some layers see: path -> (input, where its neurons are active) for each call, NumPy arrays."""
-        key = tuple(paths)
-        if key not in self._views:
-            self._views[key] = backend.compile(self._scoped(lambda xs: self._run_views(xs, key)))
-        found = self._views[key](backend.variable_values(self._variables), _tensors(arrays))
+        paths = tuple(paths)
+        found = self._call(("views", paths), lambda xs: self._run_views(xs, paths), _tensors(arrays))
         return keras.tree.map_structure(backend.to_numpy, found)
 
     def centre_tensors(self, centres):
@@ -62,14 +57,6 @@ class Measurement:
         }
 
     # ------------------------------------------------------------------ the program
-    def _scoped(self, run):
-        def scoped(variables, *arguments):
-            mapping = zip(self._variables, variables, strict=True) if variables else []
-            with keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False):
-                return run(*arguments)
-
-        return scoped
-
     def _walk(self, xs, visit):
         """Compute the graph; `visit(unit, number of the call, x)` computes the affine nodes."""
         self._run(xs, lambda node, inputs: [visit(*self._of[node], inputs[0])] if node in self._of else node(*inputs))

@@ -11,7 +11,7 @@ class Report:
 
     Attributes:
         html: The page.
-        explained: The numbers in it, see `innspect.study.Explained`.
+        explained: The numbers in it, see `innspect.study.Study`.
     """
 
     html: str

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.backend.compiling import read_only
 from innspect.graph.opened.opened_model import open_model
 from innspect.layers.base import Rule
 from innspect.layers.program import Program
@@ -155,7 +156,7 @@ class _Answer:
     """Output, signal at the input and the books of one pass over a batch."""
 
     def __init__(self, program, batch):
-        with keras.StatelessScope(collect_losses=True), backend.inference():
+        with read_only(), backend.inference():
             y, tape = program.forward([ops.convert_to_tensor(batch.x)])
             ledger = []
             signals = program.backward(tape, ops.convert_to_tensor(batch.signals), ledger=ledger)

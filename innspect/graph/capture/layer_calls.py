@@ -5,6 +5,8 @@ import inspect
 
 import keras
 
+from innspect import backend
+from innspect.backend.compiling import read_only
 from innspect.graph.ir import is_float, widen, widened
 
 
@@ -118,3 +120,9 @@ def _restore(attributes, kept):
 def call_arguments(model, structure):
     """How a model's `call` is given its inputs: one argument, or one by name for every shape that its `build` takes."""
     return ((), structure) if "shapes_dict" in (model.get_build_config() or {}) else ((structure,), {})
+
+
+def predict(model, x):
+    """What the model answers to `x`, in the structure that it takes; the model stays as it was."""
+    with untouched(model), read_only(), backend.inference():
+        return model(x, training=False)

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from innspect import backend
+from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.interception import recording
 from innspect.graph.capture.layer_calls import call_arguments, untouched
@@ -45,10 +46,9 @@ def compare(opened, inputs):
     variables = opened.variables()
 
     def both(values, tensors):
-        mapping = list(zip(variables, values, strict=True)) if values else []
-        with _scope(mapping):
+        with read_only(variables, values):
             theirs = _run_model(opened, tensors)
-        with _scope(mapping):  # one of its own: the states that the model has moved are as before
+        with read_only(variables, values):  # one of its own: the states that the model has moved are as before
             return theirs, _run_graph(opened.graph, tensors, opened.graph.outputs)
 
     suspects = _may_hide_softmax(opened.graph)
@@ -72,10 +72,6 @@ def compare(opened, inputs):
     return hidden
 
 
-def _scope(mapping=()):
-    return keras.StatelessScope(state_mapping=mapping, collect_losses=True, initialize_variables=False)
-
-
 def _tolerance(model):
     return max(_TOLERANCE.get(layer.compute_dtype, 1e-3) for layer in model._flatten_layers())
 
@@ -85,7 +81,7 @@ def _unrest(opened, tensors):
     random = np.random.default_rng(0)
 
     def run(values):
-        with _scope(), backend.inference():
+        with read_only(), backend.inference():
             return [backend.to_numpy(y).astype("float64") for y in _run_model(opened, values)]
 
     def nudged(x):
@@ -151,9 +147,9 @@ def _are_probabilities(y):
 def _first_difference(opened, tensors, tolerance):
     """A sentence about the first layer whose output differs, or None."""
     every = [*opened.graph.inputs, *(t for node in opened.graph.nodes for t in node.outputs)]
-    with _scope(), backend.inference():
+    with read_only(), backend.inference():
         ours = dict(zip(every, _run_graph(opened.graph, tensors, every), strict=True))
-    with _scope(), backend.inference(), recording() as recorded:
+    with read_only(), backend.inference(), recording() as recorded:
         _run_model(opened, tensors)
     for path, calls in recorded.items():  # in the order of completion: inner layers before what holds them
         for known, values in zip(opened.graph.paths.get(path, ()), calls, strict=False):

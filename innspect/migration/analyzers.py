@@ -3,7 +3,6 @@
 Each name is a function that creates the analyzer; the classes themselves are in `innspect.analyzers`.
 """
 
-import importlib
 from functools import partial
 
 from innspect.analyzers import Analyzer, create_analyzer
@@ -53,8 +52,6 @@ __all__ = ["AnalyzerBase", "NotAnalyzeableModelException", "create_analyzer"]
 
 
 def __getattr__(name):
-    if name == "relevance_based":  # imported when it is asked for: it imports this module
-        return importlib.import_module("innspect.analyzer.relevance_based")
     if name not in _NAMES:
         raise AttributeError(f"module 'innspect.analyzer' has no attribute {name!r}")
     return partial(create_analyzer, _NAMES[name])

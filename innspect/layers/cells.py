@@ -17,7 +17,8 @@ from keras import layers as L
 
 from innspect import backend
 from innspect.graph.ir import live
-from innspect.graph.registry import computes_as, computing
+from innspect.graph.keras_internals import computing
+from innspect.graph.registry import computes_as
 
 
 class Cell:
@@ -126,7 +127,7 @@ class GRU(Cell):
 # cell -> (its view, names of what it computes with)
 _VIEWS = {
     L.SimpleRNNCell: (SimpleRNN, computing(L.SimpleRNNCell)),
-    L.LSTMCell: (LSTM, computing(L.LSTMCell, "_compute_carry_and_output", "_compute_carry_and_output_fused")),
+    L.LSTMCell: (LSTM, computing(L.LSTMCell)),
     L.GRUCell: (GRU, computing(L.GRUCell)),
 }
 _NOT_ELEMENTWISE = (activations.softmax, activations.log_softmax)

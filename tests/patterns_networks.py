@@ -9,6 +9,7 @@ from itertools import product
 import keras
 import numpy as np
 from keras import layers as L
+from versions import before_keras
 
 
 def build(shape, steps):
@@ -25,8 +26,12 @@ def _tuple(value, rank):
     return tuple(value) if isinstance(value, list | tuple) else (value,) * rank
 
 
-def conv_taps(size, kernel, strides, dilation, padding):
-    """(taps, output size) of a convolution, by TensorFlow's rule for "same"."""
+# Before 3.15 Keras on torch has the larger border of a transposed convolution where others have the smaller one.
+_TURNED = keras.backend.backend() == "torch" and before_keras("3.15")
+
+
+def conv_taps(size, kernel, strides, dilation, padding, turned=False):
+    """(taps, output size) of a convolution, by TensorFlow's rule for "same"; `turned`: the larger border comes first."""
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     if padding == "valid":
         out, before = [(n - r) // s + 1 for n, r, s in zip(size, reach, strides, strict=True)], [0] * len(size)
@@ -35,7 +40,7 @@ def conv_taps(size, kernel, strides, dilation, padding):
     else:
         out = [-(-n // s) for n, s in zip(size, strides, strict=True)]
         all_ = zip(out, strides, reach, size, strict=True)
-        before = [max((o - 1) * s + r - n, 0) // 2 for o, s, r, n in all_]
+        before = [(max((o - 1) * s + r - n, 0) + turned) // 2 for o, s, r, n in all_]
     taps = np.full((int(np.prod(out)), int(np.prod(kernel))), -1)
     for i, position in enumerate(product(*map(range, out))):
         for j, tap in enumerate(product(*map(range, kernel))):
@@ -48,7 +53,7 @@ def conv_taps(size, kernel, strides, dilation, padding):
 def transposed_taps(size, kernel, strides, padding):
     """The same of a transposed convolution: what a convolution from its output to its input sees, turned around."""
     out = [n * s + (max(k - s, 0) if padding == "valid" else 0) for n, s, k in zip(size, strides, kernel, strict=True)]
-    there, back = conv_taps(out, kernel, strides, (1,) * len(size), padding)
+    there, back = conv_taps(out, kernel, strides, (1,) * len(size), padding, _TURNED)
     assert back == tuple(size)
     taps = np.full((int(np.prod(out)), there.shape[1]), -1)
     for i, j in product(*map(range, there.shape)):

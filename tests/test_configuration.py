@@ -11,6 +11,7 @@ import pytest
 from keras import layers as L
 from keras import ops
 from models import array, shake
+from versions import needs_keras
 
 import innspect
 from innspect.analyzers import Analyzer
@@ -198,6 +199,7 @@ def test_an_argument_out_of_its_range_is_refused_in_the_same_words(name, argumen
 REFERENCES = Path(__file__).parent / "references"
 
 
+@needs_keras("3.15", "Keras cannot read the model in these files, which 3.15 wrote")
 @pytest.mark.parametrize("kind", ["analyzer", "patterns"])
 def test_a_file_of_the_first_version_still_loads(kind):
     known = np.load(REFERENCES / "analyzers_of_version_1.npz")

@@ -6,6 +6,7 @@ import pytest
 from keras import layers as L
 from keras import ops
 from models import array, ids, shake
+from versions import needs_keras
 
 import innspect
 
@@ -368,9 +369,11 @@ ENCODINGS = {
 }
 ENCODED = ("lrp.z", "lrp.attention", "input_t_gradient", "deep_lift", "integrated_gradients")
 TABLES = ("lookup", "lookups", "hash")  # of TensorFlow, which JAX cannot look up in
+BINS = needs_keras("3.14", "Keras has no shape for one-hot vectors of bins, on which a functional model is built")
+KINDS = [pytest.param(kind, marks=BINS) if "bins" in kind else kind for kind in ENCODINGS]
 
 
-@pytest.mark.parametrize("kind", ["multi_hot"] if JAX else list(ENCODINGS))
+@pytest.mark.parametrize("kind", ["multi_hot"] if JAX else KINDS)
 def test_a_column_of_categories_is_explained_as_ids_of_an_embedding_are(kind):
     """Relevance and input times gradient: the sum over the encoded block; gradient: its norm there."""
     columns, encode, data = ENCODINGS[kind]
@@ -392,6 +395,32 @@ def test_a_column_of_categories_is_explained_as_ids_of_an_embedding_are(kind):
     if by_column.ndim == 3:
         gradient = explain("gradient", behind, vectors, 1).attributions.reshape(by_column.shape)
         close(explain("gradient", model, data, 1).attributions, np.linalg.norm(gradient, axis=-1))
+
+
+class Binned(keras.Model):
+    """Made without a shape for the encoded block, which an older Keras does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.bins, self.flat = L.Discretization([0.0, 1.0], output_mode="one_hot"), L.Flatten()
+        self.dense = L.Dense(2, use_bias=False)
+
+    def build(self, shape):
+        self.dense.build((None, 3 * shape[-1]))
+
+    def call(self, x):
+        return self.dense(self.flat(self.bins(x)))
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_bins_in_a_model_of_ones_own(columns):
+    model, data = Binned(), array(3, columns)
+    model.build((None, columns))
+    kernel = ops.convert_to_numpy(model.dense.kernel).reshape(columns, 3, 2)
+    chosen = (data >= 0).astype(int) + (data >= 1)
+    expected = kernel[np.arange(columns), chosen, 1]
+    for method in ("lrp.z", "input_t_gradient"):
+        close(explain(method, model, data, 1).attributions, expected)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="strings are TensorFlow's")

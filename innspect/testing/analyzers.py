@@ -11,6 +11,7 @@ from innspect import backend
 from innspect.analyzers.base.config import parameters, same_value
 from innspect.analyzers.base.registry import create_analyzer, names_of
 from innspect.analyzers.base.storage import load_analyzer
+from innspect.graph.keras_internals import count_calls, layers_of
 
 CHECKS = ("shape", "deterministic", "samples", "target", "neurons", "outputs", "empty", "model", "config", "save")
 
@@ -87,7 +88,7 @@ def _snapshot(model):
     return {
         "weights": [backend.to_numpy(v) for v in model.variables],
         "flags": [(v.path, v.trainable) for v in model.variables],
-        "layers": [(each.name, each.trainable, len(each._inbound_nodes), len(each.losses)) for each in model._flatten_layers()],
+        "layers": [(each.name, each.trainable, count_calls(each), len(each.losses)) for each in layers_of(model)],
     }
 
 

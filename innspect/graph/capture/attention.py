@@ -13,6 +13,7 @@ from keras import ops
 
 from innspect.graph.capture.layer_calls import Bound
 from innspect.graph.capture.registry import lowers, opens
+from innspect.graph.keras_internals import caps_logits
 
 _LOWEST = -2.4e38  # of a masked score: 0.7 times the lowest number in float32, as the backends have it
 
@@ -20,7 +21,7 @@ _LOWEST = -2.4e38  # of a masked score: 0.7 times the lowest number in float32, 
 @opens("DotProductAttention")
 def _dot_product_attention(trace, operation, query, key, value, bias=None, mask=None, scale=None):
     """softmax(scale Q K^T + bias) V, for (batch, tokens, heads, width)."""
-    if getattr(operation, "attn_logits_soft_cap", None):
+    if caps_logits(operation):
         return None  # what the cap does differs by backend: the operation stays whole
     heads, groups = query.shape[2], key.shape[2]
     if heads != groups:

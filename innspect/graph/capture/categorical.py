@@ -17,6 +17,7 @@ from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.layer_calls import called
 from innspect.graph.capture.registry import lowers
 from innspect.graph.ir import is_float
+from innspect.graph.keras_internals import idf_weights
 from innspect.graph.views.ids import Lookup
 
 _BACKEND = keras.backend.backend()
@@ -66,11 +67,17 @@ def _lookup(needs_tensorflow):
             return _ids(trace, layer, layer, inputs)
         if getattr(layer, "sparse", False):
             return trace.leaf(layer, inputs)
-        depth = layer.compute_output_spec(inputs).shape[-1]
+        depth = _depth(layer, inputs)
         encoded = _encode(trace, layer, _ids(trace, layer, _giving_ids(layer), inputs), depth)
-        return encoded * ops.cast(layer.idf_weights_const, encoded.dtype) if layer.output_mode == "tf_idf" else encoded
+        return encoded * ops.cast(idf_weights(layer), encoded.dtype) if layer.output_mode == "tf_idf" else encoded
 
     return lower
+
+
+def _depth(layer, inputs):
+    """The length of the vectors that a layer encodes ids as; before Keras 3.15 a `Discretization` tells another shape."""
+    bins = isinstance(layer, L.Discretization)
+    return len(layer.bin_boundaries) + 1 if bins else layer.compute_output_spec(inputs).shape[-1]
 
 
 def _reads_strings(inputs):

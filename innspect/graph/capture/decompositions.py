@@ -9,6 +9,7 @@ from keras import ops
 
 from innspect.graph.capture.operations import node_name
 from innspect.graph.capture.registry import opens
+from innspect.graph.keras_internals import call_symbolically
 
 
 @opens("Glu")
@@ -35,20 +36,20 @@ def _still(trace, x, name):
 @opens("TakeAlongAxis")
 def _take(trace, operation, x, places):
     still = _still(trace, places, "places") if isinstance(x, keras.KerasTensor) else places
-    return None if still is places else operation.symbolic_call(x, still)
+    return None if still is places else call_symbolically(operation, x, still)
 
 
 @opens("Where")
 def _where(trace, operation, condition, x1=None, x2=None):
     still = _still(trace, condition, "condition")
-    return None if still is condition else operation.symbolic_call(still, x1, x2)
+    return None if still is condition else call_symbolically(operation, still, x1, x2)
 
 
 @opens("Select")
 def _select(trace, operation, conditions, choices, default=0):
     still = [_still(trace, condition, "condition") for condition in conditions]
     same = all(a is b for a, b in zip(still, conditions, strict=True))
-    return None if same else operation.symbolic_call(still, choices, default)
+    return None if same else call_symbolically(operation, still, choices, default)
 
 
 @opens("TopK")

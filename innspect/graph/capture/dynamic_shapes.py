@@ -10,9 +10,10 @@ import threading
 
 import keras
 
+from innspect.graph.keras_internals import TARGETS
+
 _MAKERS = ("arange", "ones", "zeros", "full")
 _RESHAPERS = ("broadcast_to", "reshape", "repeat", "tile")
-_SHAPES = ("newshape", "shape", "repeats")
 _wanted = threading.local()
 
 
@@ -130,7 +131,7 @@ def with_lengths(operation, args):
     """
     if type(operation).__name__ == "GetItem":
         return _sliced(operation, args[1])
-    name = next((a for a in _SHAPES if _has_lengths(vars(operation).get(a))), None)
+    name = next((a for a in TARGETS if _has_lengths(vars(operation).get(a))), None)
     if name is None:
         return None
     given = vars(operation)[name]

@@ -12,6 +12,7 @@ import keras
 
 from innspect.graph.capture.dynamic_shapes import functions
 from innspect.graph.capture.layer_calls import has_symbols
+from innspect.graph.keras_internals import INTERCEPTED
 
 _here = threading.local()
 _lock = threading.Lock()
@@ -62,14 +63,17 @@ def _patch():
     global _listening
     with _lock:
         if _listening == 0:
-            layer_call, symbolic_call, add_loss = keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss
+            layer_call, symbolic_call, add_loss = (getattr(owner, name) for owner, name in INTERCEPTED)
             stand_ins = functions(lambda: _listener().trace)
             _originals["functions"] = {name: getattr(keras.ops, name) for name in stand_ins}
             _originals["methods"] = layer_call, symbolic_call, add_loss
             vars(keras.ops).update(stand_ins)
-            keras.Layer.__call__ = lambda layer, *a, **k: _listener().call(layer_call, layer, a, k)
-            keras.Operation.symbolic_call = lambda operation, *a, **k: _listener().operate(symbolic_call, operation, a, k)
-            keras.Layer.add_loss = lambda layer, loss: _listener().add_loss(add_loss, layer, loss)
+            stand_in_methods = (
+                lambda layer, *a, **k: _listener().call(layer_call, layer, a, k),
+                lambda operation, *a, **k: _listener().operate(symbolic_call, operation, a, k),
+                lambda layer, loss: _listener().add_loss(add_loss, layer, loss),
+            )
+            _replace(stand_in_methods)
         _listening += 1
 
 
@@ -78,8 +82,13 @@ def _unpatch():
     with _lock:
         _listening -= 1
         if _listening == 0:
-            keras.Layer.__call__, keras.Operation.symbolic_call, keras.Layer.add_loss = _originals.pop("methods")
+            _replace(_originals.pop("methods"))
             vars(keras.ops).update(_originals.pop("functions"))
+
+
+def _replace(methods):
+    for (owner, name), method in zip(INTERCEPTED, methods, strict=True):
+        setattr(owner, name, method)
 
 
 class _NoReads(keras.StatelessScope):

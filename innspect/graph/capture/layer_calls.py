@@ -1,6 +1,7 @@
 """How a layer is called: its arguments as `Layer.__call__` would prepare them, and the traces that a call must not leave."""
 
 import contextlib
+import copy
 import inspect
 
 import keras
@@ -8,6 +9,7 @@ import keras
 from innspect import backend
 from innspect.backend.compiling import read_only
 from innspect.graph.ir import is_float, widen, widened
+from innspect.graph.keras_internals import casts_inputs, layers_of, losses_of, mask_of, set_mask, shapes_by_argument
 
 
 class Bound:
@@ -23,7 +25,7 @@ class Call(Bound):
         parameters = inspect.signature(layer.call).parameters
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         kwargs = {k: v for k, v in kwargs.items() if k in parameters or open_ended}
-        if layer.autocast and getattr(layer, "_convert_input_args", True):
+        if casts_inputs(layer):
             args, kwargs = keras.tree.map_structure(lambda leaf: self._cast(trace, leaf), (args, kwargs))
         if "training" in parameters:
             kwargs["training"] = False
@@ -59,7 +61,7 @@ class Call(Bound):
             dtype=target,
         )
         if mask is not None:
-            cast._keras_mask = mask
+            set_mask(cast, mask)
         return cast
 
     def set_masks(self, outputs):
@@ -76,11 +78,7 @@ class Call(Bound):
             return
         for symbol, mask in zip(symbols, keras.tree.flatten(masks), strict=False):
             if mask_of(symbol) is None and mask is not None:
-                symbol._keras_mask = mask
-
-
-def mask_of(symbol):
-    return getattr(symbol, "_keras_mask", None)
+                set_mask(symbol, mask)
 
 
 def has_symbols(structure):
@@ -100,15 +98,16 @@ def called(layer):
 @contextlib.contextmanager
 def untouched(layer):
     """Keep what a call writes on a layer besides its variables: the losses of its last call, attributes that it sets."""
-    kept = [(each, dict(vars(each)), list(each._losses), set(each._loss_ids)) for each in layer._flatten_layers()]
+    kept = [(each, dict(vars(each)), *map(copy.copy, losses_of(each))) for each in layers_of(layer)]
     try:
         yield
     finally:
         for each, attributes, losses, ids in kept:
             _restore(vars(each), attributes)
-            each._losses[:] = losses
-            each._loss_ids.clear()
-            each._loss_ids.update(ids)
+            written, their_ids = losses_of(each)
+            written[:] = losses
+            their_ids.clear()
+            their_ids.update(ids)
 
 
 def _restore(attributes, kept):
@@ -119,7 +118,7 @@ def _restore(attributes, kept):
 
 def call_arguments(model, structure):
     """How a model's `call` is given its inputs: one argument, or one by name for every shape that its `build` takes."""
-    return ((), structure) if "shapes_dict" in (model.get_build_config() or {}) else ((structure,), {})
+    return ((structure,), {}) if shapes_by_argument(model) is None else ((), structure)
 
 
 def predict(model, x):

@@ -12,6 +12,7 @@ from innspect import backend
 from innspect.graph.capture import categorical, recurrent  # noqa: F401  (fill the table)
 from innspect.graph.capture.registry import lowers
 from innspect.graph.ir import is_float, widened
+from innspect.graph.keras_internals import set_mask
 from innspect.graph.views import affine
 from innspect.graph.views.diagonal import BatchNorm
 
@@ -39,7 +40,7 @@ def _lower_affine(view_class):
 
 lowers(L.Dense)(_lower_affine(affine.Dense))
 lowers(L.EinsumDense)(_lower_affine(affine.EinsumDense))
-lowers(L.Conv1D, L.Conv2D, L.Conv3D, computing=("convolution_op",))(_lower_affine(affine.Conv))
+lowers(L.Conv1D, L.Conv2D, L.Conv3D)(_lower_affine(affine.Conv))
 lowers(L.DepthwiseConv1D, L.DepthwiseConv2D)(_lower_affine(affine.DepthwiseConv))
 lowers(L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)(_lower_affine(affine.ConvTranspose))
 
@@ -62,6 +63,26 @@ def _activation(trace, layer, x, **_):
     return trace.activate(layer.activation, x, layer)
 
 
+@lowers(L.Masking)
+def _masking(trace, layer, x, **_):
+    """Before Keras 3.15 the layer's own `call` does not run on symbolic tensors."""
+    given = ops.any(ops.not_equal(x, layer.mask_value), axis=-1, keepdims=True)
+    y = ops.where(given, x, 0)
+    set_mask(y, ops.squeeze(given, axis=-1))
+    return y
+
+
+@lowers(L.GlobalAveragePooling1D)
+def _global_average_pooling(trace, layer, x, mask=None, **_):
+    """Before Keras 3.15 the layer's own `call` does not run on symbolic masks, and on torch it writes to its input."""
+    if mask is None:
+        return layer.call(x)
+    last = layer.data_format == "channels_last"
+    steps, given = 1 if last else 2, ops.cast(ops.expand_dims(mask, 2 if last else 1), "bool")
+    total = ops.sum(ops.where(given, x, 0), axis=steps, keepdims=layer.keepdims)
+    return total / ops.sum(ops.cast(given, x.dtype), axis=steps, keepdims=layer.keepdims)
+
+
 @lowers(L.BatchNormalization)
 def _batch_normalization(trace, layer, x, **_):
     view = BatchNorm(layer, len(x.shape))
@@ -75,9 +96,6 @@ def _embedding(trace, layer, ids):
         return widened(ops.take(layer.embeddings, ids, axis=0))
 
     return trace.emit("embedding", look_up, ids, spec=_spec(layer, ids), layer=layer, operation="Embedding")
-
-
-_MERGING = ("_merge_function",)
 
 
 def _merge(kind, function):
@@ -118,12 +136,12 @@ def _smallest(*xs):
     return result
 
 
-lowers(L.Add, computing=_MERGING)(_merge("sum", _total))
-lowers(L.Subtract, computing=_MERGING)(_merge("sum", lambda a, b: a - b))
-lowers(L.Average, computing=_MERGING)(_merge("sum", lambda *xs: _total(*xs) / len(xs)))
-lowers(L.Multiply, computing=_MERGING)(_merge("product", _product))
-lowers(L.Maximum, computing=_MERGING)(_merge("winner", _largest))
-lowers(L.Minimum, computing=_MERGING)(_merge("winner", _smallest))
+lowers(L.Add)(_merge("sum", _total))
+lowers(L.Subtract)(_merge("sum", lambda a, b: a - b))
+lowers(L.Average)(_merge("sum", lambda *xs: _total(*xs) / len(xs)))
+lowers(L.Multiply)(_merge("product", _product))
+lowers(L.Maximum)(_merge("winner", _largest))
+lowers(L.Minimum)(_merge("winner", _smallest))
 
 
 def _kept_whole(kind):

@@ -8,6 +8,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.graph.ir import Ref, is_float, widen
+from innspect.graph.keras_internals import target_shape
 from innspect.graph.views.activations import Extremum, Rectifier
 from innspect.graph.views.affine import ConstantMatrix
 
@@ -120,7 +121,7 @@ def _is_zero(leaf):
 
 def _reshaping(operation):
     """A reshape whose target was written down before the batch size was known: None stands for it."""
-    target = tuple(getattr(operation, "newshape", None) or operation.shape)
+    target = tuple(target_shape(operation))
     if None not in target:
         return operation.call
     if sum(d in (None, -1) for d in target[target[0] is None :]) > 1:

@@ -3,37 +3,11 @@
 import keras
 
 from innspect.checks import OneOf
+from innspect.graph.keras_internals import computes_as, computing
 
 _LOWERINGS: dict = {}  # layer class -> (lowering, names of what it computes with)
 _OPENINGS: dict = {}  # by the name of a Keras operation's class
 _changes = 0
-
-# A subclass keeps its parent's mapping only where it computes with its parent's methods and properties.
-_COMPUTING = ("call", "convolution_op", "_merge_function", "kernel", "embeddings")
-
-
-def computing(cls, *more):
-    """The names of what a class computes with.
-
-    Args:
-        cls: The class.
-        *more: Names that it must have, private ones of Keras among them.
-
-    Raises:
-        ImportError: It has not: this release of Keras is built otherwise.
-    """
-    for name in more:
-        if not hasattr(cls, name):
-            raise ImportError(
-                f"innspect needs to know what {cls.__name__} computes with, and Keras {keras.__version__} has no "
-                f"{cls.__name__}.{name}. Install a release of Keras that this version of innspect was tried with."
-            )
-    return tuple({*more, *(name for name in _COMPUTING if hasattr(cls, name))})
-
-
-def computes_as(own, known, names):
-    """Whether a class computes with the methods of a known one."""
-    return all(getattr(own, name) is getattr(known, name) for name in names)
 
 
 def version():
@@ -41,24 +15,19 @@ def version():
     return _changes
 
 
-def _registered(cls, lowering, *more):
+def _registered(cls, lowering):
     global _changes
-    _LOWERINGS[cls] = lowering, computing(cls, *more)
+    _LOWERINGS[cls] = lowering, computing(cls)
     if not cls.__module__.startswith("innspect."):  # whose own are registered once and for all
         _changes += 1
 
 
-def lowers(*layer_classes, computing=()):
-    """Register a function `(trace, layer, *call_arguments) -> symbolic outputs` for layer classes.
-
-    Args:
-        *layer_classes: The classes.
-        computing: Names of methods of theirs, besides `call`, that a subclass must not change.
-    """
+def lowers(*layer_classes):
+    """Register a function `(trace, layer, *call_arguments) -> symbolic outputs` for layer classes."""
 
     def register(function):
         for layer_class in layer_classes:
-            _registered(layer_class, function, *computing)
+            _registered(layer_class, function)
         return function
 
     return register

@@ -10,6 +10,7 @@ import types
 import keras
 
 from innspect.graph.ir import is_float
+from innspect.graph.keras_internals import is_backend
 
 
 class _Operations:
@@ -44,7 +45,7 @@ def reading(trace, layer):
             value = getattr(layer, name)
             if isinstance(value, keras.Variable):
                 return symbol_of(value)
-            if type(value).__name__ == "DynamicBackend":
+            if is_backend(value):
                 return _Operations()
             if isinstance(value, types.MethodType) and value.__self__ is layer:
                 return types.MethodType(value.__func__, self)

@@ -13,26 +13,9 @@ import keras
 import numpy as np
 
 from innspect.graph.capture import registry
+from innspect.graph.keras_internals import OF_FRAMEWORKS, PASSING, layers_of
 
 _DEEPEST = 6
-
-# What Keras and its backends write on a layer when it is called, trained, compiled or saved.
-_PASSING = set(
-    "built training history stop_training stop_predicting stop_evaluating optimizer loss compiled jit_compile "
-    "run_eagerly steps_per_execution train_function test_function predict_function auto_scale_loss "
-    "distribute_strategy distribute_reduction_method _losses _loss_ids _loss_tracker _metrics _inbound_nodes "
-    "_outbound_nodes _called _call_context_args _compile_loss _compile_metrics _compile_config "
-    "_eval_epoch_iterator _initial_epoch _loss_scale_factor _predict_state _train_state _jax_state "
-    "_jax_state_synced _jax_trainer _parent_path _lock _saved_model_inputs_spec _backend_variables _training_state "
-    "_compiled_trainable_state _distribute_strategy _is_compiled _should_compute_mask _jit_compile _trainable "
-    "_modules".split()
-)
-
-
-# What says again what other attributes say, of a functional model and of every layer.
-_PASSING |= set("_nodes_by_depth _operations_by_depth _operations _tracker _path _build_shapes_dict".split())
-
-_OF_FRAMEWORKS = ("_self_", "_backward_", "_forward_", "_tf_", "_compile")  # how their own attributes of a layer begin
 
 _LEAVES = frozenset([type(lambda: None), keras.Variable, type(keras.ops)])
 _PLAIN = frozenset([type(None), str, bytes, bool, int, complex])
@@ -42,7 +25,7 @@ def describe(model):
     """The description of a built model, a value to compare."""
     classes: dict = {}
     layers = []
-    for layer in model._flatten_layers():
+    for layer in layers_of(model):
         cls = type(layer)
         if cls not in classes:
             classes[cls] = _class(cls)
@@ -77,7 +60,7 @@ def _class(cls):
 def _attributes(layer):
     found = []
     for name, value in list(vars(layer).items()):  # which another thread may be writing to, training
-        if name not in _PASSING and not name.startswith(_OF_FRAMEWORKS):
+        if name not in PASSING and not name.startswith(OF_FRAMEWORKS):
             kind = type(value)
             if kind in _PLAIN:
                 found.append((name, kind, value))

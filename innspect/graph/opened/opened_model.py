@@ -21,6 +21,7 @@ from innspect.graph.capture import attention, decompositions, lowering  # noqa: 
 from innspect.graph.capture.operations import settle
 from innspect.graph.capture.replay import replay
 from innspect.graph.ir import is_float, widen
+from innspect.graph.keras_internals import layers_of, shapes_by_argument
 from innspect.graph.opened.description import describe
 from innspect.graph.opened.verification import compare
 from innspect.graph.passes.ids import keep_numbers
@@ -128,7 +129,7 @@ class OpenedModel:
     @functools.cached_property
     def batch(self):
         """The number of samples that must be given at once, where a layer keeps a state for each; else None."""
-        stateful = any(getattr(layer, "stateful", False) for layer in self.model._flatten_layers())
+        stateful = any(getattr(layer, "stateful", False) for layer in layers_of(self.model))
         return self.specs[0].shape[0] if stateful else None
 
     # ------------------------------------------------------------------ the same numbers as the model
@@ -224,9 +225,9 @@ def input_structure(model):
             pass
     elif hasattr(model, "inputs") and not callable(model.inputs):
         return model.input
-    config = model.get_build_config() or {}
-    if "shapes_dict" in config:  # `build` takes a shape for each argument of `call`
-        return {name.removesuffix("_shape"): _specs_of(shape) for name, shape in config["shapes_dict"].items()}
+    config, shapes = model.get_build_config() or {}, shapes_by_argument(model)
+    if shapes is not None:  # `build` takes a shape for each argument of `call`
+        return {name.removesuffix("_shape"): _specs_of(shape) for name, shape in shapes.items()}
     needed = _required_arguments(model.call)
     if len(needed) > 1:
         raise ValueError(

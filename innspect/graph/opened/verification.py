@@ -21,6 +21,7 @@ from innspect.graph.capture.layer_calls import call_arguments, untouched
 from innspect.graph.heads import is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
+from innspect.graph.keras_internals import layers_of
 
 # How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
@@ -73,7 +74,7 @@ def compare(opened, inputs):
 
 
 def _tolerance(model):
-    return max(_TOLERANCE.get(layer.compute_dtype, 1e-3) for layer in model._flatten_layers())
+    return max(_TOLERANCE.get(layer.compute_dtype, 1e-3) for layer in layers_of(model))
 
 
 def _unrest(opened, tensors):

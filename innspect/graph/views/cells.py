@@ -16,8 +16,8 @@ from keras import activations, ops
 from keras import layers as L
 
 from innspect import backend
-from innspect.graph.capture.registry import computes_as, computing
 from innspect.graph.ir import live
+from innspect.graph.keras_internals import computes_as, computing
 
 
 class Cell:
@@ -126,7 +126,7 @@ class GRU(Cell):
 # cell -> (its view, names of what it computes with)
 _VIEWS = {
     L.SimpleRNNCell: (SimpleRNN, computing(L.SimpleRNNCell)),
-    L.LSTMCell: (LSTM, computing(L.LSTMCell, "_compute_carry_and_output", "_compute_carry_and_output_fused")),
+    L.LSTMCell: (LSTM, computing(L.LSTMCell)),
     L.GRUCell: (GRU, computing(L.GRUCell)),
 }
 _NOT_ELEMENTWISE = (activations.softmax, activations.log_softmax)

@@ -5,6 +5,7 @@ from innspect.layers.epsilon import Epsilon, ScaledEpsilon
 from innspect.layers.gradient import Gradient, Rectified
 from innspect.layers.lrp import AlphaBeta, Bounded, Flat, Gamma, WSquare, ZPlus, ZPlusFast
 from innspect.layers.terms import AffineRule, make_term
+from innspect.layers.weightless import Pass, Proportional, Reindex
 
 __all__ = [
     "AffineRule",
@@ -14,7 +15,10 @@ __all__ = [
     "Flat",
     "Gamma",
     "Gradient",
+    "Pass",
+    "Proportional",
     "Rectified",
+    "Reindex",
     "ReverseLayer",
     "Rule",
     "ScaledEpsilon",

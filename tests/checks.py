@@ -37,3 +37,23 @@ def gradient_of(model, x, score):
     steps = STEP * np.eye(x[0].size).reshape(-1, 1, *x.shape[1:])
     up, down = (score(predict(model, (x + s).reshape(-1, *x.shape[1:]))).reshape(-1, len(x)) for s in (steps, -steps))
     return ((up - down) / (2 * STEP)).T.reshape(x.shape)
+
+
+def own_gradient(model, x, neuron):
+    """The backend's own gradient of one output of the model."""
+    x = ops.convert_to_tensor(x, dtype=keras.config.floatx())
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = ops.sum(model(x, training=False)[..., neuron])
+        return tape.gradient(total, x).numpy()
+    if BACKEND == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda x: ops.sum(model(x, training=False)[..., neuron]))(x))
+    import torch
+
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(model(x, training=False)[..., neuron].sum(), x)[0].numpy()

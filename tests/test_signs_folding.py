@@ -125,7 +125,7 @@ def test_forms_chosen_by_proof_equal_the_general_ones(monkeypatch, build):
 @drawn
 @given(relu_networks(normalized=True))
 def test_a_folded_network_is_explained_as_the_unfolded_one(monkeypatch, build):
-    """LRP-0 does not see how affine steps are grouped; the rules that do are compared in test_layers.py."""
+    """LRP-0 does not see how affine steps are grouped; the rules that do are compared in test_batch_normalization.py."""
     model = build()
     x = some_inputs(model)
     folded = innspect.create_analyzer("lrp.z", model)

@@ -6,7 +6,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -148,12 +147,9 @@ def test_the_table_holds_a_dozen_methods_that_exist():
 def test_the_demo_keeps_its_promises(tmp_path):
     import keras
 
-    started = time.monotonic()
     result = _innspect("demo", cwd=tmp_path)
-    elapsed = time.monotonic() - started
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    assert elapsed < 120
     accuracy = float(re.search(r"Test accuracy: ([\d.]+)%", result.stdout)[1])
     assert accuracy > 95
     with Image.open(tmp_path / "innspect-demo" / "explanations.png") as picture:

@@ -49,13 +49,13 @@ class Batches(keras.utils.PyDataset):
 
 # ------------------------------------------------------------------ kinds of data
 def loader(x):
-    import torch
+    torch = pytest.importorskip("torch")
 
     return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.tensor(x), torch.zeros(len(x))), batch_size=8)
 
 
 def dataset(x):
-    import tensorflow as tf
+    tf = pytest.importorskip("tensorflow")
 
     return tf.data.Dataset.from_tensor_slices((x, np.zeros(len(x)))).batch(8)
 

@@ -28,22 +28,9 @@ def compile(function):
     return jax.jit(function)
 
 
-# What makes XLA's compiler quick, for what is run a single time; a release may not know all of them.
-_QUICK_TO_COMPILE = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-}
-
-
 def once(function, *args):
     """The value of a function that is run a single time: compiled as a whole, which is quicker than op by op."""
-    lowered = jax.jit(function).lower(*args)
-    try:
-        compiled = lowered.compile(compiler_options=_QUICK_TO_COMPILE)
-    except jax.errors.JaxRuntimeError:
-        compiled = lowered.compile()
-    return compiled(*args)
+    return jax.jit(function)(*args)
 
 
 def equal_by_construction(function, *args):

@@ -12,6 +12,7 @@ from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.views import affine
+from innspect.graph.views.matrix import ConstantMatrix
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def layout_of(node):
     if isinstance(view, affine.Conv):
         axes = (rank - 1,), (view.output_axis,), (rank - 2,), (view.input_axis,)
         return Layout(shape, *axes, groups=view.layer.groups, padded=view.layer.padding != "valid")
-    if isinstance(view, affine.ConstantMatrix) and _is_matrix_product(view, shape):
+    if isinstance(view, ConstantMatrix) and _is_matrix_product(view, shape):
         return Layout(shape, (1,), (-1,), (0,), (-1,))
     raise NotAnalyzeableModelError(
         f"Patterns need to know which axes of a kernel number the output neurons, and for {node.path!r} (a {node.operation}) "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
 from innspect.graph.channels import channels_first_at
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Graph, Tensor, is_float
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Place:
     """
 
     path: str
-    tensor: object
+    tensor: Tensor
     channels_first: bool
-    inputs: tuple
+    inputs: tuple[int, ...]
 
 
-def find_layer(graph, explained, output, layer=None):
+def find_layer(graph: Graph, explained: Tensor, output: Tensor, layer: str | None = None) -> Place:
     """The place that `layer` names.
 
     Args:
@@ -47,7 +47,7 @@ def find_layer(graph, explained, output, layer=None):
     return place_of(graph, path, tensor)
 
 
-def place_of(graph, path, tensor):
+def place_of(graph: Graph, path: str, tensor: Tensor) -> Place:
     """The `Place` of a tensor."""
     read = _numbers_read(graph, graph.ancestors([tensor]), [tensor])
     return Place(path, tensor, channels_first_at(graph, tensor), read)

@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-from innspect.graph.ir import Rewritten
+from innspect.graph.ir import Graph, Node, Rewritten
 from innspect.graph.views.ids import Lookup
 
 
-def keep_numbers(graph):
+def keep_numbers(graph: Graph) -> Rewritten:
     """The graph with bins constant where what they are made of is also used as a number."""
 
-    def is_kept(node):
+    def is_kept(node: Node) -> bool:
         return node.operation == "Discretization" and any(_used_as_a_number(graph, t) for t in node.inputs)
 
-    return Rewritten(replace(graph, nodes=[n.but(kind="constant") if is_kept(n) else n for n in graph.nodes]))
+    return Rewritten(replace(graph, nodes=tuple(n.but(kind="constant") if is_kept(n) else n for n in graph.nodes)))
 
 
 def _used_as_a_number(graph, tensor):

@@ -2,7 +2,7 @@
 
 import keras
 
-from innspect.graph.ir import Ref, is_float
+from innspect.graph.ir import Graph, Ref, Tensor, is_float
 from innspect.graph.views.activations import Extremum, Rectifier
 
 # Elementwise functions whose values are never negative, whatever they are given.
@@ -18,9 +18,9 @@ _SIGNED_SUMS = set(
 )
 
 
-def nonnegative(graph):
+def nonnegative(graph: Graph) -> set[Tensor]:
     """The set of tensors whose every entry is proven to be >= 0."""
-    proven = set()
+    proven: set[Tensor] = set()
     for node in graph.nodes:
         if _proves(node, proven):
             proven.update(node.outputs)

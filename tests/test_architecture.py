@@ -14,7 +14,8 @@ PACKAGE = Path(innspect.__file__).parent
 
 # What a room may import: rooms of the floors above its own in this list. Rooms of one floor do not know each other.
 FLOORS = [
-    {"_version", "errors", "checks", "nests", "files", "tables", "progress", "types"},
+    {"types"},
+    {"_version", "errors", "checks", "nests", "files", "tables", "progress"},
     {"backend"},
     {"graph"},
     {"layers"},

@@ -161,7 +161,7 @@ class ReverseLayer(Generic[View]):
 def vjp_at(function: Callable[..., Tensors], inputs: Tensors, positions: Sequence[int]) -> tuple[Tensors, Pullback]:
     """Outputs of `function(*inputs)` and a pullback to all inputs, with None outside `positions`."""
 
-    def at(*chosen):
+    def at(*chosen: BackendTensor) -> Tensors:
         filled = list(inputs)
         for position, value in zip(positions, chosen, strict=True):
             filled[position] = value

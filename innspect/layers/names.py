@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import keras
 import numpy as np
@@ -109,6 +109,14 @@ def fitted_box(rule: R.Bounded, spec: keras.KerasTensor, channels_first: bool) -
         return bound
 
     return R.Bounded(fitted(rule.low, "low"), fitted(rule.high, "high"), rule.epsilon)
+
+
+@overload
+def rule_beside(rule: None, settings: dict[str, Any]) -> None: ...
+
+
+@overload
+def rule_beside(rule: RuleLike, settings: dict[str, Any]) -> Rule: ...
 
 
 def rule_beside(rule: RuleLike | None, settings: dict[str, Any]) -> Rule | None:

@@ -88,7 +88,6 @@ class Row:
 
 
 Condition: TypeAlias = str | type[keras.Layer] | When | Callable[[Node], Any]
-Rows: TypeAlias = "RuleTable | Iterable[Row | tuple[Condition, RuleLike | Callable[[Node], Rule | None]]]"
 
 
 class RuleTable:
@@ -106,17 +105,17 @@ class RuleTable:
         >>> innspect.create_analyzer("lrp.epsilon", model, rules=table)
     """
 
-    def __init__(self, rows: Rows = ()):
+    def __init__(self, rows: "Rows" = ()):
         self.rows: tuple[Row, ...] = tuple(row if isinstance(row, Row) else Row(_when(row[0]), _rule(row[1])) for row in rows)
 
     def rule_of(self, node: Node) -> Rule | None:
         """The rule of the first row that has one for the node, or None."""
         return next((rule for row in self.rows if (rule := row.of(node)) is not None), None)
 
-    def __add__(self, other: Rows) -> "RuleTable":
+    def __add__(self, other: "Rows") -> "RuleTable":
         return RuleTable([*self.rows, *RuleTable(other).rows])
 
-    def __radd__(self, other: Rows) -> "RuleTable":
+    def __radd__(self, other: "Rows") -> "RuleTable":
         return RuleTable(other) + self
 
     def __iter__(self) -> Iterator[Row]:
@@ -135,6 +134,9 @@ class RuleTable:
 
     def _repr_html_(self) -> str:
         return self._table().html()
+
+
+Rows: TypeAlias = RuleTable | Iterable[Row | tuple[Condition, RuleLike | Callable[[Node], Rule | None]]]
 
 
 def _shown(rule: Rule | Callable[[Node], Rule | None]) -> str:

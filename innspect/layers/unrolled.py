@@ -8,7 +8,7 @@ The factors of R are known for all steps before the walk back, so that it is one
 product with W is one for all steps.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
@@ -20,6 +20,8 @@ from innspect.types import BackendTensor, Signals, Tensors
 if TYPE_CHECKING:
     from innspect.layers.recurrent import Recurrent
 
+Item = dict[str, BackendTensor]  # what one step is given, or keeps
+Carry = tuple[BackendTensor, BackendTensor]  # the relevance of the state, and of the cell's sum
 Back = tuple[BackendTensor, Tensors, BackendTensor | None]
 
 
@@ -30,7 +32,7 @@ class Walk:
         self.cell, self.xs, self.valid = cell, xs, valid
         step = cell.stepper()
 
-        def advance(states, item):
+        def advance(states: Tensors, item: Item) -> tuple[Tensors, Item]:
             new, saved = step(item["drive"], states)
             if valid is not None:
                 new = [ops.where(item["valid"], a, b) for a, b in zip(new, states, strict=True)]
@@ -62,7 +64,7 @@ def send_back(rule: "Recurrent", walk: Walk, arriving: BackendTensor | None, giv
         items["arriving"] = arriving
     back = ops.transpose(walk.cell.recurrent_kernel())
 
-    def step(carry, item):
+    def step(carry: Carry, item: Item) -> tuple[Carry, BackendTensor]:
         to_hidden, to_sum = carry
         if "arriving" in item:
             to_hidden = to_hidden + item["arriving"]
@@ -111,10 +113,10 @@ def send_back_all(rule: "Recurrent", walk: Walk, arriving: BackendTensor | None,
         items["arriving"] = arriving
     back = ops.transpose(walk.cell.recurrent_kernel())
 
-    def shared(tensor, count):
+    def shared(tensor: BackendTensor, count: Any) -> BackendTensor:
         return ops.sum(tensor, axis=-1, keepdims=True) / count
 
-    def step(carry, item):
+    def step(carry: Carry, item: Item) -> tuple[Carry, Carry]:
         to_hidden, to_sum = carry
         if "arriving" in item:
             to_hidden = to_hidden + item["arriving"]

@@ -21,7 +21,7 @@ from innspect.graph.activity import activated
 from innspect.graph.capture import attention, decompositions, lowering  # noqa: F401  (fill the tables)
 from innspect.graph.capture.operations import settle
 from innspect.graph.capture.replay import replay
-from innspect.graph.ir import Tensor, is_float, widen
+from innspect.graph.ir import Graph, Tensor, is_float, widen
 from innspect.graph.keras_internals import layers_of, shapes_by_argument
 from innspect.graph.opened.description import describe
 from innspect.graph.opened.verification import compare
@@ -186,7 +186,7 @@ class OpenedModel:
         return frozenset(found)
 
 
-def _sends_back(graph, tensor):
+def _sends_back(graph: Graph, tensor: Tensor) -> bool:
     """Whether a signal flows back to a tensor from an output."""
     reached = {tensor}
     for node in graph.nodes:
@@ -209,7 +209,7 @@ def check_model(model: Any) -> None:
         )
 
 
-def _check_strings(model, specs):
+def _check_strings(model: keras.Layer, specs: list[keras.KerasTensor]) -> None:
     if keras.backend.backend() != "tensorflow" and any(spec.dtype == "string" for spec in specs):
         raise NotAnalyzeableModelError(
             f"The model {model.name!r} takes strings, which only TensorFlow has tensors of. Look them up before the model, and "
@@ -217,7 +217,7 @@ def _check_strings(model, specs):
         )
 
 
-def input_structure(model):
+def input_structure(model: keras.Layer) -> Any:
     """The specifications (`keras.KerasTensor`) of what the model's `call` is given, in its structure."""
     if hasattr(model, "input_specs"):
         return model.input_specs
@@ -245,12 +245,12 @@ def input_structure(model):
     return _specs_of(config["input_shape"])
 
 
-def _required_arguments(call):
+def _required_arguments(call: Any) -> list[str]:
     parameters = inspect.signature(call).parameters.values()
     return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "training"]
 
 
-def _specs_of(shape):
+def _specs_of(shape: Any) -> Any:
     if isinstance(shape, dict):
         return {key: _specs_of(s) for key, s in shape.items()}
     if all(d is None or isinstance(d, int) for d in shape):
@@ -258,12 +258,12 @@ def _specs_of(shape):
     return [_specs_of(s) for s in shape]
 
 
-def _of_any_batch(spec):
+def _of_any_batch(spec: keras.KerasTensor) -> Any:
     """A specification for as many samples as there are, though the model may have been built for a number of them."""
     return types.SimpleNamespace(shape=(None, *spec.shape[1:]), dtype=spec.dtype)  # no tensor: they are numbered
 
 
-def _output_names(model, returned):
+def _output_names(model: keras.Layer, returned: Any) -> list[str]:
     """Names of the outputs, in the order in which their values are flattened."""
     if isinstance(returned, dict) and all(isinstance(y, keras.KerasTensor) for y in returned.values()):
         return keras.tree.flatten({name: name for name in returned})

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from innspect.graph.ir import Graph, Node, Rewritten
+from innspect.graph.ir import Graph, Node, Rewritten, Tensor
 from innspect.graph.views.ids import Lookup
 
 
@@ -15,14 +15,14 @@ def keep_numbers(graph: Graph) -> Rewritten:
     return Rewritten(replace(graph, nodes=tuple(n.but(kind="constant") if is_kept(n) else n for n in graph.nodes)))
 
 
-def _used_as_a_number(graph, tensor):
+def _used_as_a_number(graph: Graph, tensor: Tensor) -> bool:
     while (node := graph.producer(tensor)) is not None and len(node.inputs) == 1 and node.kind in ("pass", "reindex"):
         tensor = node.inputs[0]
 
-    def ends(reader):
+    def ends(reader: Node) -> bool:
         return reader.kind not in ("pass", "reindex") or not graph.readers(reader.outputs[0])
 
-    def used(tensor):
+    def used(tensor: Tensor) -> bool:
         return any(
             not isinstance(reader.view, Lookup) and (ends(reader) or any(map(used, reader.outputs)))
             for reader, _ in graph.readers(tensor)

@@ -1,7 +1,7 @@
 """Figures for inputs that are no images: series along time, and tables of features. Needs matplotlib."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -102,7 +102,7 @@ def grid(
         "ground": ground,
     }
     palettes = {name: palette if isinstance(palette, str) else palette.get(name, "red_blue") for name in maps}
-    drawn = {n: a if _is_picture(a) else heatmap(a, palette=palettes[n], **colouring) for n, a in maps.items()}
+    drawn = {n: np.asarray(a) if _is_picture(a) else heatmap(a, palette=palettes[n], **colouring) for n, a in maps.items()}
     columns = [_Column(str(name), a) for name, a in drawn.items()]
     _check(columns, images, captions, families, maps)
     figure = new_figure(1, 1, ground)  # grows to what the layout needs
@@ -230,8 +230,8 @@ def _draw(
             )
             _frame(axes, extent)
     for x, lines in labels:
-        style = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center", "linespacing": 1.15}
-        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=ink, **style)
+        style: dict[str, Any] = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center"}
+        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=ink, linespacing=1.15, **style)
     if captions is not None:
         for row, caption in enumerate(captions):
             axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=_FONT, color=ink, va="center")
@@ -270,6 +270,6 @@ def _legend(axes: "Axes", y: float, palette: str, ground: str) -> None:
     extent = (left, left + _STRIP, y + height, y)
     axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
     _frame(axes, extent)
-    style = {"fontsize": _SMALL, "color": INKS[ground], "va": "center"}
+    style: dict[str, Any] = {"fontsize": _SMALL, "color": INKS[ground], "va": "center"}
     axes.text(left - 0.06, y + height / 2, before, ha="right", **style)
     axes.text(left + _STRIP + 0.06, y + height / 2, after, ha="left", **style)

@@ -63,11 +63,8 @@ def text(
             "`attribution` must hold a value for every token. "
             f"Received: {[len(line) for line in tokens]} tokens and attributions of shape {values.shape}"
         )
-    settings: tuple[dict[str, Any], dict[str, Any]] = (
-        {"percentile": percentile, "gamma": gamma},
-        {"palette": palette, "ground": ground},
-    )
-    texts = [_one(line, row[: len(line)], form, separator, *settings) for line, row in zip(tokens, values, strict=True)]
+    scale, look = {"percentile": percentile, "gamma": gamma}, {"palette": palette, "ground": ground}
+    texts = [_one(line, row[: len(line)], form, separator, scale, look) for line, row in zip(tokens, values, strict=True)]
     return texts if several else texts[0]
 
 

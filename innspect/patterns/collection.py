@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -165,7 +165,7 @@ class Patterns(Mapping[str, Array]):
             and all(_same(a, other.layers[path]) for path, a in self.layers.items())
         )
 
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # what can be compared by its arrays has none
+    __hash__ = None  # type: ignore[assignment]  # what is compared by its arrays has none
 
     def __repr__(self) -> str:
         return f"Patterns({len(self)} layers, types {list(self.pattern_types)}, {self.samples} samples)"

@@ -1,7 +1,7 @@
 """innspect explains Keras 3 models layer by layer."""
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from innspect._version import __version__
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers.base.storage import load_analyzer
     from innspect.analyzers.cam.pooled import class_specific_units
     from innspect.errors import NotAnalyzeableModelError
+    from innspect.errors import NotAnalyzeableModelError as NotAnalyzeableModelException
     from innspect.graph.capture.registry import register_reverse_mapping
     from innspect.graph.opened.logits import model_wo_softmax
     from innspect.graph.opened.opened_model import open_model
@@ -31,10 +32,25 @@ _PUBLIC = {
     "report": "innspect.reports",
 }
 
-__all__ = [*sorted(_PUBLIC), "NotAnalyzeableModelException", "__version__"]
+__all__ = [  # the same names, where type checkers look for them
+    "Analyzer",
+    "Explanation",
+    "NotAnalyzeableModelError",
+    "NotAnalyzeableModelException",
+    "__version__",
+    "class_specific_units",
+    "create_analyzer",
+    "list_analyzers",
+    "load_analyzer",
+    "model_wo_softmax",
+    "open_model",
+    "register_analyzer",
+    "register_reverse_mapping",
+    "report",
+]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name == "NotAnalyzeableModelException":
         name = "NotAnalyzeableModelError"
     if name in _PUBLIC:
@@ -45,5 +61,5 @@ def __getattr__(name):
         raise AttributeError(f"module 'innspect' has no attribute {name!r}") from None
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -103,7 +103,7 @@ class ExplanationImages(keras.callbacks.Callback):
         study.check_fit_data(self._refitted, self.fit_data)
         os.makedirs(self.log_dir, exist_ok=True)
         self._writer = ImageWriter(self.log_dir)
-        self._epoch = self._drawn = None
+        self._epoch = self._drawn = 0
 
     def on_epoch_end(self, epoch, logs=None):
         self._epoch = epoch + 1
@@ -111,7 +111,7 @@ class ExplanationImages(keras.callbacks.Callback):
             self._draw()
 
     def on_train_end(self, logs=None):
-        if self._epoch not in (None, self._drawn):
+        if self._epoch != self._drawn:
             self._draw()
         self._analyzers = {}
 

@@ -1,18 +1,22 @@
 """What an argument may be: a range says it, checks it, and words the error."""
 
+import math
 import numbers
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 class Range:
     """Base of what follows: `holds(value)` decides, `str` words it."""
 
-    def holds(self, value):
+    def holds(self, value: Any) -> bool:
         raise NotImplementedError
 
-    def check(self, name, value):
+    def check(self, name: str, value: T) -> T:
         """The value of the argument `name`, where it is in the range.
 
         Raises:
@@ -27,15 +31,15 @@ class Range:
 class OneOf(Range):
     """An argument that is one of some values."""
 
-    values: tuple
+    values: tuple[Any, ...]
 
-    def __init__(self, *values):
+    def __init__(self, *values: Any):
         object.__setattr__(self, "values", values)
 
-    def holds(self, value):
+    def holds(self, value: Any) -> bool:
         return any(value is v or (type(value) is type(v) and value == v) for v in self.values)
 
-    def __str__(self):
+    def __str__(self) -> str:
         *first, last = map(repr, self.values)
         return f"{', '.join(first)} or {last}" if first else last
 
@@ -48,13 +52,13 @@ class Integer(Range):
     high: int | None = None
     or_none: bool = False
 
-    def holds(self, value):
+    def holds(self, value: Any) -> bool:
         if value is None:
             return self.or_none
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        return whole and value >= self.low and (self.high is None or value <= self.high)
+        return whole and bool(value >= self.low and (self.high is None or value <= self.high))
 
-    def __str__(self):
+    def __str__(self) -> str:
         words = {0: "an integer that is not negative", 1: "a positive integer"}
         text = words.get(self.low, f"an integer from {self.low} on")
         text = text if self.high is None else f"between {self.low} and {self.high}"
@@ -67,20 +71,22 @@ class Number(Range):
 
     high: float | None = None
 
-    def holds(self, value):
-        number = isinstance(value, numbers.Real | np.number) and not isinstance(value, bool) and np.isfinite(value)
-        return bool(number and (value >= 0 if self.high is None else 0 < value <= self.high))
+    def holds(self, value: Any) -> bool:
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return False
+        size = float(value)
+        return math.isfinite(size) and (size >= 0 if self.high is None else 0 < size <= self.high)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "a number that is not negative" if self.high is None else f"above 0 and at most {self.high:g}"
 
 
-def number(name, value):
+def number(name: str, value: Any) -> float:
     """A number that is not negative, as a float.
 
     Raises:
         ValueError: It is none.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < float("inf"):
         raise ValueError(f"`{name}` must be a number that is not negative. Received: {value!r}")
     return float(value)

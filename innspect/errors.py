@@ -1,6 +1,7 @@
 """What innspect raises on purpose, and what it says."""
 
 import difflib
+from collections.abc import Iterable
 
 
 class NotAnalyzeableModelError(ValueError):
@@ -10,11 +11,11 @@ class NotAnalyzeableModelError(ValueError):
 class PlainKeyError(KeyError):
     """A `KeyError` that prints its message as it is, without quotes and escapes."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
-def suggest(word, known):
+def suggest(word: object, known: Iterable[str]) -> str:
     """A sentence with near matches."""
     near = difflib.get_close_matches(str(word), list(known), n=4, cutoff=0.5)
     if near:

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     """The name of an empty file beside `path` to write to, which takes its place once all went well.
 
     Where an error is raised within, the file that was there stays as it was, and nothing is left beside it.
@@ -27,7 +28,7 @@ def replacing(path):
         raise
 
 
-def write(path, content):
+def write(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write bytes or text to a file, whole or not at all."""
     with replacing(path) as partial, open(partial, "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)

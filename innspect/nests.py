@@ -1,15 +1,20 @@
 """Nests of lists, dicts and arrays: joined along an axis, and as a description in JSON with the arrays put aside."""
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
 import keras
 import numpy as np
 
+from innspect.types import Array, Nest
 
-def joined(nests, axis=0):
+
+def joined(nests: Iterable[Nest], axis: int = 0) -> Nest:
     """Nests of one structure, arrays in them, as one: the arrays concatenated along an axis."""
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays, axis), *nests)
 
 
-def packed(value, arrays, other=None):
+def packed(value: Any, arrays: dict[str, Array], other: Callable[[Any], dict] | None = None) -> Any:
     """A nest as JSON.
 
     Args:
@@ -32,7 +37,7 @@ def packed(value, arrays, other=None):
     return other(value)
 
 
-def unpacked(described, arrays, other=None):
+def unpacked(described: Any, arrays: Mapping[str, Array], other: Callable[[dict], Any] | None = None) -> Any:
     """The nest of which `packed` gave the description; `other` takes a dict that says it is something else."""
     if not isinstance(described, dict):
         return described
@@ -44,4 +49,6 @@ def unpacked(described, arrays, other=None):
     for kind, made in (("tuple", tuple), ("list", list)):
         if kind in described:
             return made(unpacked(v, arrays, other) for v in described[kind])
+    if other is None:
+        raise TypeError(f"Expected numbers, strings, arrays, or nests of them. Received: {described!r}")
     return other(described)

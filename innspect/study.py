@@ -1,7 +1,9 @@
 """Several methods on the same inputs and neurons, with all that a report or a comparison says about them."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,8 +13,11 @@ from innspect import backend
 from innspect.analyzers import create_analyzer
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.explanation import Explanation
+from innspect.analyzers.relevance.conservation import ConservationTable
 from innspect.graph.capture import layer_calls
-from innspect.progress import Quiet
+from innspect.graph.opened.opened_model import OpenedModel
+from innspect.progress import Progress, Quiet
+from innspect.types import Array, Nest
 
 
 @dataclass
@@ -28,12 +33,12 @@ class Method:
         conservation: A `ConservationTable` for the first neuron, or None.
     """
 
-    attributions: dict
-    targets: np.ndarray
-    delta: np.ndarray | None
+    attributions: dict[str, Array]
+    targets: Array
+    delta: Array | None
     seconds: float
-    settings: dict
-    conservation: object = None
+    settings: dict[str, Any]
+    conservation: ConservationTable | None = None
 
 
 @dataclass
@@ -47,13 +52,15 @@ class Study:
         methods: Dict from label to `Method`.
     """
 
-    x: object
-    outputs: np.ndarray
-    neurons: np.ndarray | None
-    methods: dict = field(default_factory=dict)
+    x: Nest
+    outputs: Array
+    neurons: Array | None
+    methods: dict[str, Method] = field(default_factory=dict)
 
 
-def make_analyzers(model, methods):
+def make_analyzers(
+    model: keras.Layer | OpenedModel, methods: Iterable[str | tuple[str, dict[str, Any]]] | dict[str, Any]
+) -> dict[str, Analyzer]:
     """Dict from label to analyzer.
 
     Args:
@@ -65,36 +72,38 @@ def make_analyzers(model, methods):
         ValueError: There is no method, or one label occurs twice.
     """
     if not isinstance(methods, dict):
-        pairs = [(m, {}) if isinstance(m, str) else tuple(m) for m in methods]
+        pairs: list[tuple[str, dict[str, Any]]] = [(m, {}) if isinstance(m, str) else m for m in methods]
         labels = [name if not arguments else _labelled(name, arguments) for name, arguments in pairs]
         if len(set(labels)) < len(labels):
             raise ValueError(f"`methods` must differ from each other. Received: {labels}")
-        methods = dict(zip(labels, pairs, strict=True))
-    if not methods:
+        named: dict[str, Any] = dict(zip(labels, pairs, strict=True))
+    else:
+        named = methods
+    if not named:
         raise ValueError("`methods` must hold at least one method. Received: none")
-    return {label: _analyzer(model, chosen) for label, chosen in methods.items()}
+    return {label: _analyzer(model, chosen) for label, chosen in named.items()}
 
 
-def _labelled(name, arguments):
+def _labelled(name: str, arguments: dict[str, Any]) -> str:
     shown = {k: v for k, v in arguments.items() if isinstance(v, str | int | float | bool | tuple | None) and k != "patterns"}
     return name + ("(" + ", ".join(f"{k}={v}" for k, v in shown.items()) + ")" if shown else "")
 
 
-def _analyzer(model, chosen):
+def _analyzer(model: keras.Layer | OpenedModel, chosen: Any) -> Analyzer:
     if isinstance(chosen, Analyzer) or hasattr(chosen, "explain"):
         return chosen
     name, arguments = (chosen, {}) if isinstance(chosen, str) else chosen
     return create_analyzer(name, model, **arguments)
 
 
-def fit(analyzers, labels, data, **arguments):
+def fit(analyzers: dict[str, Analyzer], labels: list[str], data: Any, **arguments: Any) -> None:
     """Fit some analyzers to data; `arguments` go to their `fit`."""
     check_fit_data(labels, data)
     for label in labels:
         analyzers[label].fit(data, **arguments)
 
 
-def check_fit_data(labels, data):
+def check_fit_data(labels: list[str], data: Any) -> None:
     """Raise where methods must be fitted, and there is no data.
 
     Raises:
@@ -104,30 +113,40 @@ def check_fit_data(labels, data):
         raise ValueError(f"`fit_data` must be given for the methods that are fitted: {labels}. Received: None")
 
 
-def unfitted(analyzers):
+def unfitted(analyzers: dict[str, Analyzer]) -> list[str]:
     """The labels of those that must learn from data before they can explain."""
     return [label for label, a in analyzers.items() if any(getattr(a, name) is None for name in getattr(a, "learned", ()))]
 
 
-def predict(model, batches, output=0):
+def predict(model: keras.Layer, batches: Iterable[Nest], output: int | str = 0) -> Array:
     """The model's output for all batches, a NumPy array; the model's state stays as it was."""
     return np.concatenate([_predict(model, x, output) for x in batches])
 
 
-def _predict(model, x, output):
+def _predict(model: keras.Layer, x: Nest, output: int | str) -> Array:
     flat = keras.tree.flatten(layer_calls.predict(model, keras.tree.map_structure(ops.convert_to_tensor, x)))
     names = list(getattr(model, "output_names", [])) if isinstance(output, str) else []
     return backend.to_numpy(flat[names.index(output) if output in names else output])
 
 
-def most_likely(outputs, top):
+def most_likely(outputs: Array, top: int) -> Array | None:
     """The largest outputs of each sample, the largest first: (neurons, samples); None where there are no classes."""
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         return None
     return np.argsort(-outputs, axis=1, kind="stable")[:, :top].T.astype("int32")
 
 
-def explain(analyzers, x, outputs, neurons=None, *, batch_size=32, output=0, books=False, progress=None):
+def explain(
+    analyzers: dict[str, Analyzer],
+    x: Nest,
+    outputs: Array,
+    neurons: Array | None = None,
+    *,
+    batch_size: int = 32,
+    output: int | str = 0,
+    books: bool = False,
+    progress: Progress | Quiet | None = None,
+) -> Study:
     """Run every analyzer.
 
     Args:
@@ -153,19 +172,27 @@ def explain(analyzers, x, outputs, neurons=None, *, batch_size=32, output=0, boo
     return result
 
 
-def _run(analyzer, x, samples, neurons, batch_size, output, progress):
+def _run(
+    analyzer: Analyzer,
+    x: Nest,
+    samples: int,
+    neurons: Array | None,
+    batch_size: int,
+    output: int | str,
+    progress: Progress | Quiet,
+) -> Method:
     parts, spent = [], []
     for start in range(0, samples, batch_size):
         rows = slice(start, start + batch_size)
         batch = keras.tree.map_structure(lambda a, r=rows: a[r], x)
-        selection = {} if neurons is None else {"neurons": list(neurons[:, rows])}
+        selection: dict[str, Any] = {} if neurons is None else {"neurons": list(neurons[:, rows])}
         began = time.perf_counter()
         parts.append(analyzer.explain(batch, batch_size=batch_size, output=output, **selection))
         spent.append((time.perf_counter() - began) / (len(parts[-1].outputs) * (1 if neurons is None else len(neurons))))
         progress.advance()
     whole = Explanation.join(parts)
 
-    def by_neuron(array):
+    def by_neuron(array: Array) -> Array:
         return array[None] if neurons is None else array
 
     return Method(
@@ -177,7 +204,7 @@ def _run(analyzer, x, samples, neurons, batch_size, output, progress):
     )
 
 
-def _by_input(attributions):
+def _by_input(attributions: Nest) -> dict[str, Array]:
     if isinstance(attributions, dict):
         return {str(k): v for k, v in attributions.items()}
     if isinstance(attributions, list | tuple):

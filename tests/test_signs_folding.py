@@ -13,7 +13,7 @@ from networks import drawn
 import innspect
 from innspect.analyzers.base.request import Request
 from innspect.analyzers.relevance import base as relevance
-from innspect.analyzers.reverse import analyzer as reverse
+from innspect.analyzers.reverse import plan
 from innspect.graph.ir import Rewritten
 from innspect.graph.opened.opened_model import open_model
 from innspect.graph.passes.nonnegativity import nonnegative
@@ -98,7 +98,7 @@ def without_proofs(name, model, monkeypatch):
     """The analyzer in its general forms: nothing is known of signs, no ReLU is merged into the layer before it."""
     with monkeypatch.context() as patch:
         patch.setattr(AffineRule, "gates", False)
-        patch.setattr(reverse, "nonnegative", lambda graph: ())
+        patch.setattr(plan, "nonnegative", lambda graph: ())
         analyzer = innspect.create_analyzer(name, model)
         forms(analyzer)
     return analyzer

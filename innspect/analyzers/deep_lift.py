@@ -1,13 +1,14 @@
 """DeepLIFT and DeepSHAP: how the change from a reference to the input makes the change of the output."""
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from innspect.analyzers.base.registry import register_analyzer
-from innspect.analyzers.base.request import few_at_once
+from innspect.analyzers.base.request import Result, few_at_once
 from innspect.analyzers.gradient import carries_ids
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
@@ -57,6 +58,8 @@ class DeepLift(ReverseAnalyzer):
     takes = rules.MultiplierRule
     ranges = {"maxpool": OneOf("cross_max", "gradient")}
 
+    rule: Any  # an argument: the method has `rows`, and no use for the hook of this name
+
     def __init__(self, model, *, reference_inputs=0, rule="rescale", maxpool="cross_max", normalize_logits=False, **arguments):
         super().__init__(model, **arguments)
         self.reference_inputs, self.rule = reference_inputs, rule
@@ -69,7 +72,7 @@ class DeepLift(ReverseAnalyzer):
             written = written.then(fold, keep=graph.outputs)
         return written
 
-    def program(self, graph, output, rules_of, **settings):
+    def program(self, graph, output, rules_of, /, **settings):
         return rules.PairProgram(graph, output, rules_of, **settings)
 
     def rows(self, graph):
@@ -111,7 +114,8 @@ class DeepLift(ReverseAnalyzer):
     @few_at_once
     def explain_batch(self, batch):
         way, request = self.way(batch.request), batch.request.bare
-        xs, total = on_device(batch.xs, self.opened), None
+        xs = on_device(batch.xs, self.opened)
+        total: Any = None
         for references, ws in _chunks(batch.request.context, batch):
             given = [ops.convert_to_tensor(r) for r in references if r is not None]
             found = way(request.key, self._averaged(way, request), xs, given, batch.values, ops.convert_to_tensor(ws))
@@ -151,7 +155,7 @@ class DeepLift(ReverseAnalyzer):
     def attributed(self, passage, weights):
         signals = passage.back(self.seed(weights, passage.y))
         arrived = [(t, signals.get(t), p) for t, p in zip(self.opened.graph.inputs, passage.xs, strict=True)]
-        maps = {"attributions": [self._contribution(*each) for each in arrived]}
+        maps: Result = {"attributions": [self._contribution(*each) for each in arrived]}
         if passage.request.at:
             found = passage.at_layers(signals)
             maps["signals"] = {k: list(map(_plain, s)) if isinstance(s, list) else _plain(s) for k, s in found.items()}

@@ -1,5 +1,7 @@
 """The gradient family: what would change the output."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -146,6 +148,7 @@ class Random(_Simple):
 
     ranges = {"stddev": Number(), "seed": Integer(or_none=True)}
     small = {"seed": 1}
+    seed: Any  # an argument: no signal is sent, and so the hook of this name not asked
 
     def __init__(self, model, *, stddev=1.0, seed=None, **arguments):
         super().__init__(model, **arguments)

@@ -17,9 +17,13 @@ Requirements of the design:
 """
 
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
+
+from innspect.types import Array, BackendTensor, Tensors
 
 _SUPPORTED = ("tensorflow", "jax", "torch")
 
@@ -32,16 +36,16 @@ if keras.backend.backend() not in _SUPPORTED:
 
 _active = importlib.import_module(f"innspect.backend.{keras.backend.backend()}")
 
-vjp = _active.vjp
+vjp: Callable[[Callable[..., Tensors], Tensors], tuple[Tensors, Callable[[Tensors], Tensors]]] = _active.vjp
 compile = _active.compile
 once = _active.once
 scan = _active.scan
-SCANNED = getattr(_active, "SCANNED", None)  # None: any number, since nothing is compiled
+SCANNED: int | None = getattr(_active, "SCANNED", None)  # None: any number, since nothing is compiled
 recur = _active.recur
 variable_values = _active.variable_values
 inference = _active.inference
-is_tensor = _active.is_tensor
-accelerated = _active.accelerated
+is_tensor: Callable[[Any], bool] = _active.is_tensor
+accelerated: Callable[[], bool] = _active.accelerated
 # Elsewhere programs run in order, or the compiler orders them for little memory.
 after = getattr(_active, "after", lambda tensor, others: tensor)
 # Elsewhere to run a function takes no longer than to look into it.
@@ -62,13 +66,13 @@ conv = getattr(_active, "conv", keras.ops.conv)
 # The module of gradients of kernels where the framework's own are slow, which are JAX's on a CPU; else None.
 kernel_gradients = getattr(_active, "kernel_gradients", lambda: None)
 # Of a tensor that is not needed any more: an array that may share its memory, not to be written to.
-view = getattr(_active, "view", np.asarray)
+view: Callable[[BackendTensor], Array] = getattr(_active, "view", np.asarray)
 
 
-def to_numpy(tensor):
+def to_numpy(tensor: BackendTensor) -> Array:
     """A NumPy array of its own with the values of a backend tensor."""
     return keras.ops.convert_to_numpy(tensor)
 
 
 # Of a variable, or a tensor made from one: its values as they are now, whatever becomes of the variable.
-snapshot = getattr(_active, "snapshot", lambda tensor: np.array(to_numpy(tensor)))
+snapshot: Callable[[BackendTensor], Array] = getattr(_active, "snapshot", lambda tensor: np.array(to_numpy(tensor)))

@@ -43,7 +43,7 @@ SCANNED = 8  # unrolled, since in a loop the way back through VGG16 takes four t
 
 def scan(function, items):
     """Apply `function` to each element along the first axis of `items`, and stack what it returns."""
-    results = []
+    results: list = []
     for item in items:
         item, _ = jax.lax.optimization_barrier((item, results[-1:]))  # one after the other, for the memory of one
         results.append(function(item))

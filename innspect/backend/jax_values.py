@@ -7,6 +7,9 @@ are equal; different numbers say nothing.
 Axes of length one are left out of account, as they change no value: a number stands for an array without them.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from jax.extend import core
 
@@ -142,7 +145,7 @@ def _dot_general(params, left, right, after):
 
 
 # name -> how many operands, and what of the parameters and shapes counts; None where it changes nothing
-_WITHOUT_UNITS = {
+_WITHOUT_UNITS: dict[str, tuple[int, Callable[..., Any]]] = {
     "reshape": (1, _reshape),
     "squeeze": (1, lambda *_: None),
     "broadcast_in_dim": (1, _broadcast),

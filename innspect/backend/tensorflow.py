@@ -91,7 +91,7 @@ SCANNED = 8  # unrolled, since a loop's body runs a fifth slower than the same o
 
 def scan(function, items):
     """Apply `function` to each element along the first axis of `items`, and stack what it returns."""
-    results = []
+    results: list = []
     for item in tf.unstack(items):
         with tf.control_dependencies(tf.nest.flatten(results[-1:])):  # one after the other, for the memory of one
             results.append(function(tf.identity(item)))

@@ -178,8 +178,8 @@ def read_image(path, shape):
         raise ValueError(f"The model takes no images, but inputs of shape {tuple(shape[1:])}. Received: {path!r}")
     height, width = shape[2:] if first else shape[1:3]
     try:
-        with Image.open(path) as image:
-            image = image.convert("L" if channels == 1 else "RGB")
+        with Image.open(path) as file:
+            image = file.convert("L" if channels == 1 else "RGB")
             if height and width and image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
             pixels = np.asarray(image, "float32")

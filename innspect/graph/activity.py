@@ -1,11 +1,12 @@
 """Which tensors a signal flows through: what depends differentiably on the model's inputs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from innspect.graph.ir import Rewritten, is_float
+from innspect.graph.ir import Graph, Node, Rewritten, is_float
 
 
-def activated(graph, settle):
+def activated(graph: Graph, settle: Callable[[Node], Node]) -> Rewritten:
     """The graph with all that depends on its inputs marked; the rest are constants of the rules.
 
     Args:
@@ -20,10 +21,10 @@ def activated(graph, settle):
         made = {t for t in node.outputs if depends and (is_float(t.dtype) or (integral and "int" in t.dtype))}
         active |= made
         nodes.append(settle(node if made else node.but(kind="constant")).among(active))
-    return Rewritten(replace(graph, nodes=nodes, active=active))
+    return Rewritten(replace(graph, nodes=tuple(nodes), active=frozenset(active)))
 
 
-def narrowed(graph, settle):
+def narrowed(graph: Graph, settle: Callable[[Node], Node]) -> Rewritten:
     """As `activated`, where more nodes are constants than before.
 
     What depends on the inputs through these only becomes a constant, and so does what leads to these only.
@@ -40,4 +41,4 @@ def narrowed(graph, settle):
         else:
             dead.add(node)
     nodes = [(n.but(kind="constant") if n in dead and n.kind != "constant" else n).among(active) for n in graph.nodes]
-    return Rewritten(replace(graph, nodes=[settle(node) for node in nodes], active=active))
+    return Rewritten(replace(graph, nodes=tuple(map(settle, nodes)), active=frozenset(active)))

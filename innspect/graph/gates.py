@@ -7,10 +7,12 @@ half of the product: else pooling by attention would depend on whether it is wri
 as a matrix product.
 """
 
+from innspect.graph.ir import Graph, Node
+
 _GATES = {"Sigmoid", "HardSigmoid"}
 
 
-def gates(graph, node, softmax=True):
+def gates(graph: Graph, node: Node, softmax: bool = True) -> list[int]:
     """Positions of the gates among the operands of a product; empty where all operands are gates.
 
     Args:
@@ -23,7 +25,7 @@ def gates(graph, node, softmax=True):
     return found if len(found) < len(active) else []
 
 
-def _is_gate(graph, node, softmax):
+def _is_gate(graph: Graph, node: Node | None, softmax: bool) -> bool:
     while node is not None and node.kind == "reindex" and len(node.active_inputs) == 1:
         node = graph.producer(node.inputs[node.active_inputs[0]])
     if node is None:

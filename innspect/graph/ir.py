@@ -20,11 +20,15 @@ who reads it and whether a signal flows through it are a graph's to say. A pass 
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, overload
 
 import keras
+
+from innspect.types import BackendTensor, Shape, Tensors
+
+P = ParamSpec("P")
 
 KINDS = frozenset(
     "affine reindex sum pass winner product quotient bilinear softmax normalization embedding recurrent opaque constant".split()
@@ -33,23 +37,31 @@ KINDS = frozenset(
 _HALF = ("float16", "bfloat16")
 
 
-def widen(dtype):
+def widen(dtype: Any) -> str:
     """The dtype that innspect computes in: float32 at least."""
     dtype = keras.backend.standardize_dtype(dtype)
     return "float32" if dtype in _HALF else dtype
 
 
-def is_float(dtype):
+def is_float(dtype: Any) -> bool:
     return "float" in keras.backend.standardize_dtype(dtype)
 
 
-def widened(x):
+def widened(x: BackendTensor) -> BackendTensor:
     """`x`, a backend tensor, in float32 at least."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     return keras.ops.cast(x, "float32") if dtype in _HALF else x
 
 
-def live(variable):
+@overload
+def live(variable: None) -> None: ...
+
+
+@overload
+def live(variable: BackendTensor) -> BackendTensor: ...
+
+
+def live(variable: BackendTensor | None) -> BackendTensor | None:
     """The value of a variable now, in float32 at least; None for None."""
     return None if variable is None else widened(keras.ops.convert_to_tensor(variable))
 
@@ -57,7 +69,7 @@ def live(variable):
 _BITS = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 
 
-def _as_declared(y, dtype):
+def _as_declared(y: BackendTensor, dtype: str) -> BackendTensor:
     """`y` in the dtype that the graph says: layers compute in half precision, and on torch some operations narrow float64."""
     if dtype not in _BITS:
         return y
@@ -69,7 +81,7 @@ def _as_declared(y, dtype):
 class Tensor:
     """A value between nodes. `shape` has None where an axis is not known before the input is."""
 
-    shape: tuple
+    shape: Shape
     dtype: str
 
 
@@ -99,19 +111,19 @@ class Node:
 
     path: str
     kind: str
-    function: object
-    args: tuple
-    kwargs: dict
-    outputs: tuple
-    layer: object = None
-    view: object = None
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: tuple[Tensor, ...]
+    layer: keras.Layer | None = None
+    view: Any = None
     operation: str = ""
-    active_inputs: tuple = ()
-    reads: tuple = ()
-    inputs: tuple = field(init=False)
-    variables: tuple = field(init=False)
+    active_inputs: tuple[int, ...] = ()
+    reads: tuple[keras.Variable, ...] = ()
+    inputs: tuple[Tensor, ...] = field(init=False)
+    variables: tuple[keras.Variable, ...] = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         leaves = keras.tree.flatten((self.args, self.kwargs))
         among = (leaf for leaf in leaves if isinstance(leaf, keras.Variable))
         made = {
@@ -122,36 +134,40 @@ class Node:
         for name, value in made.items():
             object.__setattr__(self, name, value)
 
-    def bind(self, values):
+    def bind(self, values: Iterable[BackendTensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments and keyword arguments of `function`, from the values of `inputs`."""
         supply = iter(values)
         return keras.tree.map_structure(lambda leaf: next(supply) if isinstance(leaf, Ref) else leaf, (self.args, self.kwargs))
 
-    def __call__(self, *values):
+    def __call__(self, *values: BackendTensor) -> Tensors:
         """Compute the outputs, a list, from the values of `inputs`."""
         args, kwargs = self.bind(values)
         outputs = [y for y in keras.tree.flatten(self.function(*args, **kwargs)) if y is not None]
         return [_as_declared(y, t.dtype) for y, t in zip(outputs, self.outputs, strict=True)]
 
-    def among(self, active):
+    def among(self, active: Collection[Tensor]) -> "Node":
         """The node as it is where the tensors of `active` are those that a signal flows through."""
         positions = active_positions(self, active)
         return self if positions == self.active_inputs else self.but(active_inputs=positions)
 
-    def but(self, **changes):
+    def but(self, **changes: Any) -> "Node":
         """The node with other attributes, its arguments being what they are (which `dataclasses.replace` looks through)."""
         made = object.__new__(Node)
         vars(made).update(vars(self) | changes)
         return made
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{self.kind} {self.path}>"
 
 
-def active_positions(node, active):
+def active_positions(node: Node, active: Collection[Tensor]) -> tuple[int, ...]:
     """Positions of a node's inputs that are in `active`; what is kept whole sends no signal to integers, such as a mask."""
     whole = node.kind in ("opaque", "recurrent")
     return tuple(i for i, t in enumerate(node.inputs) if t in active and not (whole and not is_float(t.dtype)))
+
+
+Reader = tuple[Node, int]  # a node that reads a tensor, and as which of its inputs
+Calls = tuple[tuple[Tensor, ...], ...]  # the output tensors of a layer, for each call
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,18 +184,18 @@ class Graph:
         consumers: Tensor -> the (node, position) pairs that read it.
     """
 
-    nodes: tuple
-    inputs: tuple
-    outputs: tuple
-    paths: Mapping = field(default_factory=dict)
-    layers: Mapping = field(default_factory=dict)
-    active: frozenset = frozenset()
+    nodes: tuple[Node, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    paths: Mapping[str, Calls] = field(default_factory=dict)
+    layers: Mapping[str, keras.Layer] = field(default_factory=dict)
+    active: frozenset[Tensor] = frozenset()
     name: str = "model"
-    producers: Mapping = field(init=False)
-    consumers: Mapping = field(init=False)
+    producers: Mapping[Tensor, Node] = field(init=False)
+    consumers: Mapping[Tensor, tuple[Reader, ...]] = field(init=False)
 
-    def __post_init__(self):
-        read: dict = {}
+    def __post_init__(self) -> None:
+        read: dict[Tensor, list[Reader]] = {}
         for node in self.nodes:
             for position, tensor in enumerate(node.inputs):
                 read.setdefault(tensor, []).append((node, position))
@@ -188,23 +204,23 @@ class Graph:
             "inputs": tuple(self.inputs),
             "outputs": tuple(self.outputs),
             "active": frozenset(self.active),
-            "paths": _fixed(self.paths, lambda calls: tuple(map(tuple, calls))),
-            "layers": _fixed(self.layers, lambda layer: layer),
+            "paths": _fixed(self.paths),
+            "layers": _fixed(self.layers),
             "producers": types.MappingProxyType({t: node for node in self.nodes for t in node.outputs}),
             "consumers": types.MappingProxyType({t: tuple(pairs) for t, pairs in read.items()}),
         }
         for name, value in made.items():
             object.__setattr__(self, name, value)
 
-    def producer(self, tensor):
+    def producer(self, tensor: Tensor) -> Node | None:
         """The node that makes a tensor; None for an input."""
         return self.producers.get(tensor)
 
-    def readers(self, tensor):
+    def readers(self, tensor: Tensor) -> tuple[Reader, ...]:
         """The (node, position) pairs that read a tensor."""
         return self.consumers.get(tensor, ())
 
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         """Every variable that computing the graph may read, once."""
         found = {}
         for node in self.nodes:
@@ -212,7 +228,7 @@ class Graph:
                 found[id(variable)] = variable
         return list(found.values())
 
-    def ancestors(self, tensors):
+    def ancestors(self, tensors: Iterable[Tensor]) -> list[Node]:
         """The nodes that `tensors` depend on, in order."""
         wanted, kept = set(tensors), []
         for node in reversed(self.nodes):
@@ -222,10 +238,10 @@ class Graph:
         return kept[::-1]
 
 
-def _fixed(table, value):
+def _fixed(table: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(table, types.MappingProxyType):  # of a graph that this one was made from
         return table
-    return types.MappingProxyType({k: value(v) for k, v in table.items()})
+    return types.MappingProxyType(dict(table))
 
 
 class Rewritten(NamedTuple):
@@ -237,14 +253,14 @@ class Rewritten(NamedTuple):
     """
 
     graph: Graph
-    moved: Mapping = types.MappingProxyType({})
+    moved: Mapping[Tensor, Tensor] = types.MappingProxyType({})
 
-    def then(self, rewrite, *args, **kwargs):
+    def then(self, rewrite: Callable[Concatenate[Graph, P], "Rewritten"], *args: P.args, **kwargs: P.kwargs) -> "Rewritten":
         """What it is after another pass."""
         graph, moved = rewrite(self.graph, *args, **kwargs)
         return Rewritten(graph, types.MappingProxyType({**self.moved, **moved}))
 
-    def find(self, tensor):
+    def find(self, tensor: Tensor) -> Tensor:
         """The tensor of the new graph that carries the signal of one of the old."""
         while tensor in self.moved:
             tensor = self.moved[tensor]

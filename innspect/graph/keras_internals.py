@@ -185,6 +185,9 @@ def caps_logits(operation):
 
 
 # ---------------------------------------------------------------------- the check
+_backend_of_layers: type  # found by the check
+
+
 class _Example(keras.Layer):
     """A layer of two arguments that gives its output a mask."""
 

@@ -2,6 +2,8 @@
 
 import copy
 import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,10 +11,14 @@ from keras import ops
 
 from innspect import backend
 from innspect.checks import Integer
-from innspect.graph.ir import is_float, widen
+from innspect.graph.ir import Tensor, is_float, widen
+from innspect.graph.opened.opened_model import OpenedModel
+from innspect.types import Array, Nest, Tensors
+
+Restore = Callable[[list[Array]], Nest]  # from flat arrays to the structure that the user's inputs had
 
 
-def is_stream(x):
+def is_stream(x: Any) -> bool:
     """Whether `x` yields batches (a dataset, loader or generator) rather than being one array or nest of arrays."""
     whole = np.ndarray | list | tuple | dict | str | int | float
     if isinstance(x, whole) or hasattr(x, "__array__") or backend.is_tensor(x):
@@ -20,7 +26,7 @@ def is_stream(x):
     return hasattr(x, "__iter__") or hasattr(x, "__getitem__") or inspect.isgenerator(x)
 
 
-def batches_of(stream):
+def batches_of(stream: Any) -> Iterator[Nest]:
     """The inputs of every batch of a tf.data dataset, `keras.utils.PyDataset`, torch DataLoader or generator.
 
     A batch that is a tuple is (inputs, labels) or (inputs, labels, weights), as in `model.fit`; only inputs are used.
@@ -31,7 +37,7 @@ def batches_of(stream):
         yield batch[0] if isinstance(batch, tuple) or _is_torch_pair(batch) else batch
 
 
-def _is_torch_pair(batch):
+def _is_torch_pair(batch: Any) -> bool:
     """A DataLoader's default collation makes a list of (inputs, labels)."""
     return isinstance(batch, list) and len(batch) == 2 and all(hasattr(b, "shape") for b in batch) and len(batch[1].shape) < 2
 
@@ -45,7 +51,12 @@ class Inputs:
         restore: From a flat list of arrays to the structure the user's inputs had.
     """
 
-    def __init__(self, x, opened):
+    arrays: list[Array]
+    samples: int
+    restore: Restore
+    _fixed: int | None  # the only number of samples that the model takes at once
+
+    def __init__(self, x: Nest, opened: OpenedModel):
         flat, self.restore = _flatten(x, opened)
         expected = zip(flat, opened.specs, opened.graph.inputs, strict=True)
         self.arrays = [_check(array, spec, tensor, opened) for array, spec, tensor in expected]
@@ -57,17 +68,18 @@ class Inputs:
         self.samples = counts.pop()
         self._fixed = opened.batch
 
-    def holding(self, arrays):
+    def holding(self, arrays: Iterable[Array]) -> "Inputs":
         """These inputs with other samples in their place, flat arrays."""
         other = copy.copy(self)
-        other.arrays, other.samples = list(arrays), len(arrays[0])
+        other.arrays = list(arrays)
+        other.samples = len(other.arrays[0])
         return other
 
-    def checked_size(self, batch_size):
+    def checked_size(self, batch_size: int) -> int:
         """How many samples may be computed at once, from the argument of that name."""
         return self._fixed or int(Integer(1).check("batch_size", batch_size))
 
-    def batches(self, batch_size):
+    def batches(self, batch_size: int) -> Iterator[tuple[Array, int]]:
         """Index arrays of each batch, padded to a power of two by repeating the last sample, and their real length."""
         batch_size = self.checked_size(batch_size)
         for start in range(0, self.samples, batch_size):
@@ -76,7 +88,7 @@ class Inputs:
             yield np.concatenate([rows, np.full(size - len(rows), rows[-1])]), len(rows)
 
 
-def _flatten(x, opened):
+def _flatten(x: Nest, opened: OpenedModel) -> tuple[list[Any], Restore]:
     count, structure, names = len(opened.specs), opened.structure, opened.names
     if isinstance(structure, dict) or (isinstance(x, dict) and count >= 1):
         return _flatten_dict(x, opened)
@@ -87,7 +99,7 @@ def _flatten(x, opened):
             and hasattr(x[0], "shape")
             and len(x[0].shape) == len(opened.specs[0].shape)
         ):
-            kind = type(x)
+            kind: Callable[[list[Array]], Nest] = type(x)
             return [x[0]], lambda arrays: kind(arrays)
         return [x], lambda arrays: arrays[0]
     if not isinstance(x, list | tuple) or len(x) != count:
@@ -99,7 +111,7 @@ def _flatten(x, opened):
     return keras.tree.flatten(x), lambda arrays: keras.tree.pack_sequence_as(structure, arrays)
 
 
-def _flatten_dict(x, opened):
+def _flatten_dict(x: Nest, opened: OpenedModel) -> tuple[list[Any], Restore]:
     structure = opened.structure
     names = list(structure) if isinstance(structure, dict) else opened.names
     if isinstance(x, dict):
@@ -115,7 +127,7 @@ def _flatten_dict(x, opened):
     return [values[names.index(n)] for n in order], lambda arrays: [arrays[order.index(n)] for n in names]
 
 
-def _check(x, spec, tensor, opened):
+def _check(x: Any, spec: keras.KerasTensor, tensor: Tensor, opened: OpenedModel) -> Array:
     name = getattr(spec, "name", "x")
     array = backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
     if array.dtype.kind not in "fiub" and not (array.dtype.kind in "OSU" and spec.dtype == "string"):
@@ -141,7 +153,7 @@ def _check(x, spec, tensor, opened):
     return array if target == "string" else array.astype(target)
 
 
-def on_device(arrays, opened):
+def on_device(arrays: Iterable[Any], opened: OpenedModel) -> Tensors:
     """A model's inputs as tensors; numbers that can be moved, such as pixels, in floating point."""
     tensors = [ops.convert_to_tensor(a) for a in arrays]
     counted = [opened.moves(t) and not is_float(x.dtype) for t, x in zip(opened.graph.inputs, tensors, strict=True)]

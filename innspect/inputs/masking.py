@@ -1,10 +1,25 @@
 """What hides an input: masks, what stands where it is hidden, and where its axes are."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from innspect.inputs.upsampling import interpolation
+from innspect.types import Array
+
+
+class Masks(Protocol):
+    """The masks of one input: random, given, or under a window."""
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """The size of what they hide, along each spatial axis."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, numbers: Array) -> Array:
+        """Masks (masks, *spatial axes), 1 where the input is kept."""
 
 
 @dataclass(frozen=True)
@@ -17,22 +32,22 @@ class Axes:
         size: Lengths of the spatial axes.
     """
 
-    spatial: tuple
+    spatial: tuple[int, ...]
     channel: int | None
-    size: tuple
+    size: tuple[int, ...]
 
     @classmethod
-    def of(cls, shape, channel):
+    def of(cls, shape: tuple[int, ...], channel: int | None) -> "Axes":
         """From the input's shape and the number of its channel axis, or None."""
         spatial = tuple(a for a in range(1, len(shape)) if a != channel)
         return cls(spatial, channel, tuple(shape[a] for a in spatial))
 
-    def spread(self, masks):
+    def spread(self, masks: Array) -> Array:
         """Masks (masks, *spatial) with axes for samples and channels, (masks, 1, ...)."""
         return np.expand_dims(masks, (1,) if self.channel is None else (1, 1 + self.channel))
 
 
-def fill(value, x, axes, extent):
+def fill(value: Any, x: Array, axes: Axes, extent: tuple[int, ...]) -> Array:
     """What hides the samples `x`: an array that broadcasts to them.
 
     Args:
@@ -63,7 +78,7 @@ def fill(value, x, axes, extent):
     )
 
 
-def _blurred(x, axes, extent):
+def _blurred(x: Array, axes: tuple[int, ...], extent: tuple[int, ...]) -> Array:
     """`x` smoothed by a Gaussian whose deviation is half of what is hidden; weights at the border sum to 1."""
     y = x.astype("float64")
     for axis, width in zip(axes, extent, strict=True):
@@ -88,7 +103,7 @@ class RandomMasks:
         seed: The same seed gives the same masks.
     """
 
-    def __init__(self, size, number, grid, probability, seed):
+    def __init__(self, size: tuple[int, ...], number: int, grid: int, probability: float, seed: int | None):
         random = np.random.default_rng(seed)
         self._size = size
         self.extent = tuple(-(-n // grid) for n in size)  # rounded up, so that a shifted crop stays inside
@@ -96,10 +111,10 @@ class RandomMasks:
         self._shifts = np.stack([random.integers(0, cell, number) for cell in self.extent], axis=1)
         self._matrices = [interpolation(grid, (grid + 1) * cell).astype("float32") for cell in self.extent]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._grids)
 
-    def take(self, numbers):
+    def take(self, numbers: Array) -> Array:
         """Masks (masks, *size), from 0 where the input is hidden to 1 where it is kept."""
         masks = self._grids[numbers].astype("float32")
         for axis, (n, matrix) in enumerate(zip(self._size, self._matrices, strict=True)):
@@ -114,7 +129,7 @@ class RandomMasks:
 class GivenMasks:
     """Masks that the user gave."""
 
-    def __init__(self, masks, size):
+    def __init__(self, masks: Any, size: tuple[int, ...]):
         self._masks = np.asarray(masks, "float32")
         if self._masks.shape[1:] != tuple(size) or not len(self._masks):
             raise ValueError(
@@ -122,8 +137,8 @@ class GivenMasks:
             )
         self.extent = tuple(max(1, n // 7) for n in size)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._masks)
 
-    def take(self, numbers):
+    def take(self, numbers: Array) -> Array:
         return self._masks[numbers]

@@ -4,6 +4,9 @@ Both are asked the same: check the inputs, evaluate outputs, and call a function
 compiles that function with itself; a plain function is given NumPy arrays.
 """
 
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Protocol
+
 import keras
 import numpy as np
 from keras import ops
@@ -15,13 +18,56 @@ from innspect.graph.capture.layer_calls import predict
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
+from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, open_model
-from innspect.graph.opened.target_layer import find_layer
+from innspect.graph.opened.target_layer import Place, find_layer
 from innspect.inputs.batches import Inputs
-from innspect.inputs.targets import values_of
+from innspect.inputs.targets import Selection, values_of
+from innspect.types import Array, BackendTensor, Nest, Shape, Tensors
+
+Evaluate = Callable[[Tensors], tuple[BackendTensor, BackendTensor | None]]  # from inputs to explained tensor and activations
 
 
-def black_box(model, head=None):
+class Predictor(Protocol):
+    """What is asked about inputs: a `Network` or a `PlainFunction`."""
+
+    @property
+    def opened(self) -> OpenedModel | None:
+        """The opened model, where there is one."""
+
+    @property
+    def model(self) -> Any:
+        """What the user gave."""
+
+    def inputs(self, x: Nest) -> Inputs:
+        """The checked inputs."""
+
+    def number(self, output: int | str) -> int:
+        """The number of an output given by number or name."""
+
+    def output_shape(self, number: int, inputs: Inputs) -> Shape:
+        """The shape of one sample's output."""
+
+    def is_ids(self, number: int) -> bool:
+        """Whether an input holds the ids of an embedding."""
+
+    def reads_channels_first(self, number: int) -> bool:
+        """Whether an input has its channels before its spatial axes."""
+
+    def place(self, number: int, layer: str | None) -> Place:
+        """The layer whose feature maps are looked at."""
+
+    def call(self, key: Hashable, function: Callable[..., Nest], *arguments: Nest) -> Nest:
+        """`function(*arguments)`, a function of tensors; `key` says which function this is."""
+
+    def evaluator(self, number: int, inputs: Inputs, place: Place | None = None) -> Evaluate:
+        """A function from input tensors to the explained tensor, and the activations of a place, channels last, or None."""
+
+    def with_head(self, number: int, y: BackendTensor) -> BackendTensor:
+        """The model's own output from the explained tensor."""
+
+
+def black_box(model: Any, head: str | None = None) -> Predictor:
     """A `Network` or a `PlainFunction` for what the user gave.
 
     Raises:
@@ -50,68 +96,70 @@ def black_box(model, head=None):
 class Network:
     """A Keras model, or an opened one, compiled."""
 
-    def __init__(self, model, head):
+    opened: OpenedModel
+
+    def __init__(self, model: Any, head: str):
         self.opened, self._head = open_model(model), head
         self.opened.verify()
         self.call = Compiler(self.opened.variables())
 
     @property
-    def model(self):
+    def model(self) -> keras.Layer:
         """The user's model."""
         return self.opened.model
 
-    def inputs(self, x):
+    def inputs(self, x: Nest) -> Inputs:
         inputs = Inputs(x, self.opened)
         if inputs.samples:
             self.opened.verify([a[:1] for a in inputs.arrays])
         return inputs
 
-    def number(self, output):
+    def number(self, output: int | str) -> int:
         """The number of an output given by number or name."""
         return self.opened.number(output)
 
-    def output_shape(self, number, inputs):
+    def output_shape(self, number: int, inputs: Inputs) -> Shape:
         """The shape of one sample's output; None where an axis is not known."""
         return tuple(self.explained(number).shape[1:])
 
-    def explained(self, number):
+    def explained(self, number: int) -> Tensor:
         """The explained tensor of the graph."""
         tensor = self.opened.graph.outputs[number]
         return without_head(self.opened.graph, tensor) if self._head == "logit" else tensor
 
-    def is_ids(self, number):
+    def is_ids(self, number: int) -> bool:
         return self.opened.takes_ids(self.opened.graph.inputs[number])
 
-    def reads_channels_first(self, number):
+    def reads_channels_first(self, number: int) -> bool:
         return reads_channels_first(self.opened.graph, number)
 
-    def place(self, number, layer):
+    def place(self, number: int, layer: str | None) -> Place:
         """The layer whose feature maps are looked at."""
         return find_layer(self.opened.graph, self.explained(number), self.opened.graph.outputs[number], layer)
 
-    def evaluator(self, number, inputs, place=None):
+    def evaluator(self, number: int, inputs: Inputs, place: Place | None = None) -> Evaluate:
         """A function from input tensors to the explained values, and the activations of a place, channels last, or None."""
         tensors = [self.explained(number), *([] if place is None else [place.tensor])]
         evaluation = Interpreter.of(self.opened.graph, *tensors)
 
-        def evaluate(xs):
+        def evaluate(xs: Tensors) -> tuple[BackendTensor, BackendTensor | None]:
             y, *activations = evaluation(xs)
-            if not activations:
+            if place is None:
                 return y, None
             return y, ops.moveaxis(activations[0], 1, -1) if place.channels_first else activations[0]
 
         return evaluate
 
-    def with_head(self, number, y):
+    def with_head(self, number: int, y: BackendTensor) -> BackendTensor:
         """The model's own output."""
         output = self.opened.graph.outputs[number]
-        return y if output is self.explained(number) else self.opened.graph.producer(output)(y)[0]
+        return y if output is self.explained(number) else self.opened.graph.producers[output](y)[0]
 
 
 class Samples(Inputs):
     """Inputs of a function: arrays, samples first, in any nest of lists and dicts."""
 
-    def __init__(self, x):
+    def __init__(self, x: Nest):
         nested = isinstance(x, list | tuple | dict) and all(hasattr(a, "shape") for a in keras.tree.flatten(x))
         flat = keras.tree.flatten(x) if nested else [x]
         self.arrays = [_as_array(a) for a in flat]
@@ -132,37 +180,37 @@ class PlainFunction:
 
     opened = None
 
-    def __init__(self, model, function):
+    def __init__(self, model: Any, function: Callable[[Nest], Nest]):
         self.model, self._function = model, function
 
-    def inputs(self, x):
+    def inputs(self, x: Nest) -> Samples:
         return Samples(x)
 
-    def number(self, output):
+    def number(self, output: int | str) -> int:
         if not isinstance(output, int | np.integer) or output < 0:
             raise ValueError(f"`output` must be the number of one of the function's outputs. Received: {output!r}")
         return int(output)
 
-    def output_shape(self, number, inputs):
+    def output_shape(self, number: int, inputs: Inputs) -> Shape:
         """The shape of one sample's output, which the function must be asked for."""
         y, _ = self.evaluator(number, inputs)([a[:1] for a in inputs.arrays])
         return tuple(y.shape[1:])
 
-    def is_ids(self, number):
+    def is_ids(self, number: int) -> bool:
         return False
 
-    def reads_channels_first(self, number):
+    def reads_channels_first(self, number: int) -> bool:
         return False
 
-    def place(self, number, layer):
+    def place(self, number: int, layer: str | None) -> Place:
         raise ValueError(f"`layer` needs a Keras model, whose layers can be seen. Received: layer={layer!r} for a function")
 
-    def call(self, key, function, *arguments):
+    def call(self, key: Hashable, function: Callable[..., Nest], *arguments: Nest) -> Nest:
         with backend.inference():
             return function(*arguments)
 
-    def evaluator(self, number, inputs, place=None):
-        def evaluate(xs):
+    def evaluator(self, number: int, inputs: Inputs, place: Place | None = None) -> Evaluate:
+        def evaluate(xs: Tensors) -> tuple[BackendTensor, BackendTensor | None]:
             y = _as_array(_chosen(self._function(inputs.restore([_as_array(x) for x in xs])), number))
             if y.ndim == 0 or len(y) != xs[0].shape[0] or y.dtype.kind not in "fiub":
                 raise ValueError(
@@ -174,15 +222,15 @@ class PlainFunction:
 
         return evaluate
 
-    def with_head(self, number, y):
+    def with_head(self, number: int, y: BackendTensor) -> BackendTensor:
         return y
 
 
-def _as_array(x):
+def _as_array(x: Any) -> Array:
     return backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
 
 
-def _chosen(y, number):
+def _chosen(y: Nest, number: int) -> Any:
     """One output of several."""
     several = isinstance(y, list | tuple | dict) and all(len(getattr(a, "shape", ())) for a in keras.tree.flatten(y))
     outputs = keras.tree.flatten(y) if several else [y]
@@ -191,14 +239,16 @@ def _chosen(y, number):
     return outputs[number]
 
 
-def as_it_is(predictor, number, evaluate, targets):
+def as_it_is(
+    predictor: Predictor, number: int, evaluate: Evaluate, targets: Iterable[Selection]
+) -> Callable[[Tensors, Tensors], dict[str, BackendTensor]]:
     """A function of inputs, and of what tells the targets, to look at samples as they are.
 
     It gives a dict with "weights" (targets, batch, ...) and "targets" (targets, batch) of the explained tensor, the model's
     "outputs", and the feature maps' totals as "responses" where the evaluator looks at a layer.
     """
 
-    def look(xs, values):
+    def look(xs: Tensors, values: Tensors) -> dict[str, BackendTensor]:
         y, activations = evaluate(xs)
         weights = [t.weights(v, y) for t, v in zip(targets, values, strict=True)]
         explained = ops.stack([values_of(t, w, y)[0] for t, w in zip(targets, weights, strict=True)])
@@ -208,6 +258,6 @@ def as_it_is(predictor, number, evaluate, targets):
     return look
 
 
-def totals(activations):
+def totals(activations: BackendTensor) -> BackendTensor:
     """The sum of each feature map over its positions, (batch, maps)."""
     return ops.sum(ops.reshape(activations, (activations.shape[0], -1, activations.shape[-1])), axis=1)

@@ -1,10 +1,16 @@
 """Reference inputs, in every form users give them: what an input is compared with."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 import numpy as np
 
 from innspect import backend
 from innspect.graph.ir import is_float
+from innspect.graph.opened.opened_model import OpenedModel
+from innspect.inputs.batches import Inputs
+from innspect.types import Array, Nest
 
 
 class References:
@@ -26,26 +32,26 @@ class References:
         still: For each input, whether it stays what it is.
     """
 
-    def __init__(self, given, inputs, opened, name="reference_inputs"):
+    def __init__(self, given: Nest, inputs: Inputs, opened: OpenedModel, name: str = "reference_inputs"):
         self._inputs, self._opened, self._name = inputs, opened, name
         self.still = [not opened.moves(t) for t in opened.graph.inputs]
-        self.sets = [s for one in self._listed(given) for s in self._expanded(self._per_input(one))]
+        self.sets: list[list[Array | None]] = [s for one in self._listed(given) for s in self._expanded(self._per_input(one))]
         if not self.sets:
             raise ValueError(f"`{name}` must hold at least one reference. Received: {given!r}")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.sets)
 
     @property
-    def shared(self):
+    def shared(self) -> bool:
         """Whether every reference serves all samples."""
         return all(a is None or len(a) == 1 for one in self.sets for a in one)
 
-    def take(self, number, rows):
+    def take(self, number: int, rows: Array) -> list[Array | None]:
         """The arrays of one reference for some samples: (1 or rows, *shape) each, or None."""
         return [a if a is None or len(a) == 1 else a[rows] for a in self.sets[number]]
 
-    def _listed(self, given):
+    def _listed(self, given: Nest) -> list[Nest]:
         """A list of references, each of which covers all inputs."""
         if not isinstance(given, list | tuple):
             return [given]
@@ -53,7 +59,7 @@ class References:
         nested = bool(given) and all(isinstance(g, list | tuple | dict) for g in given)
         return list(given) if count == 1 or nested else [given]
 
-    def _per_input(self, given):
+    def _per_input(self, given: Nest) -> list[Any]:
         """What is given for each input."""
         arrays, structure = self._inputs.arrays, self._opened.structure
         names = keras.tree.flatten({n: n for n in structure}) if isinstance(structure, dict) else self._opened.names
@@ -75,7 +81,7 @@ class References:
             )
         return [0.0 if still and not all(self.still) else given for still in self.still]
 
-    def _expanded(self, per_input):
+    def _expanded(self, per_input: list[Any]) -> list[list[Array | None]]:
         """One list of arrays for each reference."""
         stacks = [self._stack(g, i) for i, g in enumerate(per_input)]
         counts = {len(s) for s in stacks if s is not None and len(s) != 1}
@@ -84,14 +90,15 @@ class References:
         count = counts.pop() if counts else 1
         return [[None if s is None else s[r if len(s) > 1 else 0] for s in stacks] for r in range(count)]
 
-    def _stack(self, given, i):
+    def _stack(self, given: Any, i: int) -> Array | None:
         """The references of one input, (references, 1 or samples, *shape), or None."""
         x = self._inputs.arrays[i]
         array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(0.0 if given is None else given)
         if array.dtype.kind not in "fiub":
             raise ValueError(f"`{self._name}` must hold numbers. Received: {given!r}")
         if self.still[i]:
-            return self._check_still(array, i)
+            self._check_still(array, i)
+            return None
         shape, samples = x.shape[1:], len(x)
         array = array.astype(x.dtype if is_float(x.dtype) else "float32")
         if array.ndim <= len(shape) and _broadcasts(array.shape, shape):
@@ -105,7 +112,7 @@ class References:
             f"{('references', '1 or ' + str(samples), *shape)}. Received: shape {array.shape}"
         )
 
-    def _check_still(self, array, i):
+    def _check_still(self, array: Array, i: int) -> None:
         """A reference that is not used may be 0, and that of a mask the mask itself."""
         ids = self._opened.takes_ids(self._opened.graph.inputs[i])
         x = self._inputs.arrays[i]
@@ -120,10 +127,10 @@ class References:
 class Background(References):
     """Several references that serve all samples: (references, *shape) for each input, ids included."""
 
-    def _listed(self, given):
+    def _listed(self, given: Nest) -> list[Nest]:
         return [given]
 
-    def _stack(self, given, i):
+    def _stack(self, given: Any, i: int) -> Array | None:
         x = self._inputs.arrays[i]
         array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(given)
         if array.dtype.kind not in "fiub" or array.ndim != x.ndim or array.shape[1:] != x.shape[1:] or not len(array):
@@ -133,20 +140,20 @@ class Background(References):
             )
         return array.astype(x.dtype)[:, None]
 
-    def _per_input(self, given):
+    def _per_input(self, given: Nest) -> list[Any]:
         if not isinstance(given, list | tuple | dict) and len(self._inputs.arrays) == 1:
             return [given]
         return super()._per_input(given)
 
 
-def _broadcasts(shape, to):
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     try:
         return np.broadcast_shapes(shape, to) == tuple(to)
     except ValueError:
         return False
 
 
-def even_chunks(count, limit):
+def even_chunks(count: int, limit: int) -> Iterator[tuple[Array, Array]]:
     """Cut `range(count)` into chunks of one size, at most `limit`, so that one compiled shape serves them all.
 
     Yields:

@@ -1,6 +1,8 @@
 """Which output neuron is explained: from what the user says to a weight for every output element."""
 
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -8,6 +10,7 @@ from keras import ops
 from innspect import backend
 from innspect.checks import OneOf
 from innspect.layers.program import per_sample
+from innspect.types import Array, BackendTensor, Neuron, Shape
 
 MODES = ("max_activation", "index", "all", None)
 
@@ -25,25 +28,25 @@ class Selection:
     """
 
     kind: str
-    values: np.ndarray | None = None
-    function: object = None
+    values: Array | None = None
+    function: Callable[[BackendTensor], BackendTensor] | None = None
 
     @property
-    def key(self):
+    def key(self) -> Hashable:
         return (self.kind, self.function)
 
-    def rows(self, rows):
+    def rows(self, rows: Array) -> Array:
         """The values of some samples, an array that may be empty."""
         return np.full((len(rows),), -1, "int32") if self.values is None else self.values[rows]
 
-    def weights(self, values, y):
+    def weights(self, values: BackendTensor, y: BackendTensor) -> BackendTensor:
         """Weights of the elements of y, a tensor (batch, ...), from the rows' values."""
         if self.kind == "weights":
             return ops.cast(values, y.dtype)
         if self.kind == "all":
             return ops.ones_like(y)
-        if self.kind == "callable":
-            return self._slope(y)
+        if self.function is not None:
+            return _slope(self.function, y)
         if self.kind == "place":
             return self._at_place(values, y)
         batch, size = y.shape[0], int(np.prod(y.shape[1:]))
@@ -54,20 +57,21 @@ class Selection:
             values = self.settled(values, y)
         return ops.reshape(ops.one_hot(values, size, dtype=y.dtype), y.shape)
 
-    def settled(self, values, y):
+    def settled(self, values: BackendTensor, y: BackendTensor) -> BackendTensor:
         """The rows' values with the largest element of y, a tensor (batch, ...), where these leave it open."""
         if self.kind != "max":
             return values
         largest = ops.argmax(ops.reshape(y, (y.shape[0], -1)), axis=-1)
         return ops.where(values < 0, ops.cast(largest, values.dtype), values)
 
-    def check(self, shape):
+    def check(self, shape: tuple[int, ...]) -> None:
         """Raise where the place is outside the output's shape, now that it is known."""
-        if self.kind == "place" and len(self.values) and any(self.values[0] >= shape):
-            raise ValueError(_outside(tuple(shape), tuple(map(int, self.values[0]))))
+        places = self.values if self.kind == "place" else None
+        if places is not None and len(places) and any(places[0] >= shape):
+            raise ValueError(_outside(tuple(shape), tuple(map(int, places[0]))))
 
     @staticmethod
-    def _at_place(values, y):
+    def _at_place(values: BackendTensor, y: BackendTensor) -> BackendTensor:
         weights = ops.ones_like(y)
         for axis, size in enumerate(y.shape[1:]):
             shape = [y.shape[0], *(size if a == axis else 1 for a in range(len(y.shape) - 1))]
@@ -75,27 +79,28 @@ class Selection:
             weights = weights * ops.reshape(ops.cast(hot, y.dtype), shape)
         return weights
 
-    def _slope(self, y):
-        outputs, pullback = backend.vjp(lambda t: [self.function(t)], [y])
-        if len(outputs[0].shape) != 1 or outputs[0].shape[0] != y.shape[0]:
-            raise ValueError(
-                "A callable `neuron_selection` must return one value per sample, of shape (batch,). "
-                f"Received: shape {tuple(outputs[0].shape)} for an output of shape {tuple(y.shape)}"
-            )
-        return pullback([ops.ones_like(outputs[0])])[0]
+
+def _slope(function: Callable[[BackendTensor], BackendTensor], y: BackendTensor) -> BackendTensor:
+    outputs, pullback = backend.vjp(lambda t: [function(t)], [y])
+    if len(outputs[0].shape) != 1 or outputs[0].shape[0] != y.shape[0]:
+        raise ValueError(
+            "A callable `neuron_selection` must return one value per sample, of shape (batch,). "
+            f"Received: shape {tuple(outputs[0].shape)} for an output of shape {tuple(y.shape)}"
+        )
+    return pullback([ops.ones_like(outputs[0])])[0]
 
 
-def explained_value(chosen, weights, y):
+def explained_value(chosen: Selection, weights: BackendTensor, y: BackendTensor) -> BackendTensor:
     """What a selection explains of y, (batch,)."""
-    return chosen.function(y) if chosen.kind == "callable" else per_sample(weights * y, y.shape[0])
+    return per_sample(weights * y, y.shape[0]) if chosen.function is None else chosen.function(y)
 
 
-def check_mode(mode):
+def check_mode(mode: str | None) -> None:
     """Raise where a `neuron_selection_mode` is unknown."""
     OneOf(*MODES).check("neuron_selection_mode", mode)
 
 
-def resolve(neuron, mode, shape, samples):
+def resolve(neuron: Neuron, mode: str | None, shape: Shape, samples: int) -> Selection:
     """A `Selection` from the arguments of `analyze`.
 
     Args:
@@ -136,7 +141,9 @@ def resolve(neuron, mode, shape, samples):
     )
 
 
-def resolve_all(neuron, neurons, mode, shape, samples):
+def resolve_all(
+    neuron: Neuron, neurons: Sequence[Neuron] | None, mode: str | None, shape: Shape, samples: int
+) -> list[Selection]:
     """The list of selections from the arguments `neuron_selection` and `neurons` of `analyze`; see `resolve`."""
     if neurons is None:
         return [resolve(neuron, mode, shape, samples)]
@@ -147,7 +154,7 @@ def resolve_all(neuron, neurons, mode, shape, samples):
     return [resolve(n, None, shape, samples) for n in neurons]
 
 
-def _index(values, shape, samples):
+def _index(values: Array, shape: Shape, samples: int) -> Selection:
     values = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim and values.shape != (samples,):
         raise ValueError(
@@ -163,7 +170,7 @@ def _index(values, shape, samples):
     return Selection("index", np.broadcast_to(values, (samples,)).astype("int32"))
 
 
-def _element(place, shape, samples):
+def _element(place: tuple[Any, ...], shape: Shape, samples: int) -> Selection:
     if len(place) != len(shape) or not all(isinstance(i, int | np.integer) for i in place):
         raise ValueError(
             f"`neuron_selection` as a tuple must hold {len(shape)} integers, one for each axis of the output "
@@ -171,17 +178,18 @@ def _element(place, shape, samples):
         )
     if any(i < 0 or (n is not None and i >= n) for i, n in zip(place, shape, strict=True)):
         raise ValueError(_outside(tuple(shape), place))
-    if None in shape:
+    known = tuple(n for n in shape if n is not None)
+    if len(known) < len(shape):
         return Selection("place", np.tile(np.array(place, "int32"), (samples, 1)))
-    return Selection("element", np.full((samples,), np.ravel_multi_index(place, shape), "int32"))
+    return Selection("element", np.full((samples,), int(np.ravel_multi_index(place, known)), "int32"))
 
 
-def _outside(shape, place):
+def _outside(shape: Shape, place: tuple[Any, ...]) -> str:
     return f"`neuron_selection` must be inside the output's shape {shape}. Received: {place!r}"
 
 
-def _weights(values, shape, samples):
-    def fits(candidate, expected):
+def _weights(values: Array, shape: Shape, samples: int) -> Selection:
+    def fits(candidate: Shape, expected: Shape) -> bool:
         return len(candidate) == len(expected) and all(e in (None, c) for c, e in zip(candidate, expected, strict=True))
 
     if fits(values.shape, shape):
@@ -194,7 +202,7 @@ def _weights(values, shape, samples):
     return Selection("weights", values.astype("float64" if values.dtype == "float64" else "float32"))
 
 
-def values_of(selection, weights, y):
+def values_of(selection: Selection, weights: BackendTensor, y: BackendTensor) -> BackendTensor:
     """The explained values of several versions of each sample.
 
     Args:
@@ -206,12 +214,12 @@ def values_of(selection, weights, y):
         (versions, batch).
     """
     batch = weights.shape[0]
-    if selection.kind == "callable":
+    if selection.function is not None:
         return ops.reshape(selection.function(y), (-1, batch))
     weighted = ops.reshape(y, (-1, *weights.shape)) * weights[None]
     return ops.sum(ops.reshape(weighted, (weighted.shape[0], batch, -1)), axis=2)
 
 
-def repeated(x, versions):
+def repeated(x: BackendTensor, versions: int) -> BackendTensor:
     """`x` (batch, ...) as (versions * batch, ...), versions first."""
     return ops.reshape(ops.broadcast_to(x[None], (versions, *x.shape)), (versions * x.shape[0], *x.shape[1:]))

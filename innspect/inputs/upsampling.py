@@ -1,14 +1,17 @@
 """Maps of one size as maps of another: linear interpolation, axis by axis, in any number of dimensions."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
+from innspect.types import Array, BackendTensor, Shape
 
 CONVENTIONS = ("half_pixel", "align_corners")
 
 
-def interpolation(source, target, convention="half_pixel"):
+def interpolation(source: int, target: int, convention: str = "half_pixel") -> Array:
     """The matrix (target, source) that interpolates `source` points linearly at `target` points; rows sum to 1.
 
     Args:
@@ -30,7 +33,7 @@ def interpolation(source, target, convention="half_pixel"):
     return matrix
 
 
-def resized(maps, size, convention="half_pixel"):
+def resized(maps: BackendTensor, size: Iterable[int], convention: str = "half_pixel") -> BackendTensor:
     """`maps` (batch, *spatial axes, ...) with as many spatial axes as `size` has, interpolated to that size."""
     for axis, target in enumerate(size, start=1):
         source = maps.shape[axis]
@@ -40,7 +43,7 @@ def resized(maps, size, convention="half_pixel"):
     return maps
 
 
-def spatial_size(shape, axes, channels_first=False):
+def spatial_size(shape: Shape, axes: int, channels_first: bool = False) -> Shape | None:
     """The size along the spatial axes of an input of shape (batch, ...) that a map with `axes` axes lies on, or None.
 
     The input may have a channel axis or none (grey images, ids of an embedding).
@@ -51,7 +54,7 @@ def spatial_size(shape, axes, channels_first=False):
     return sample if len(sample) == axes else None
 
 
-def no_input_to_cover(layer, map_shape, input_shapes):
+def no_input_to_cover(layer: str, map_shape: Sequence[int], input_shapes: Iterable[Shape]) -> NotAnalyzeableModelError:
     return NotAnalyzeableModelError(
         f"The map of the layer {layer!r} has {len(map_shape)} spatial axes, and no input it depends on has as many, so it "
         f"cannot be resized to one. Ask for the map as it is with upsample=False. Received: a map of shape {tuple(map_shape)} "

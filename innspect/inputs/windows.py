@@ -1,8 +1,11 @@
 """Windows that slide over the spatial axes of an input, and sums over the pixels that they cover."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+
+from innspect.types import Array
 
 
 class Windows:
@@ -14,7 +17,13 @@ class Windows:
         grid: Number of positions along each axis.
     """
 
-    def __init__(self, size, window, stride, border):
+    def __init__(
+        self,
+        size: tuple[int, ...],
+        window: int | Sequence[int] | None,
+        stride: int | Sequence[int] | None,
+        border: str,
+    ):
         self.size = size
         self.extent = _per_axis(window, size, "window") if window is not None else (max(1, min(size) // 8),) * len(size)
         self._stride = _per_axis(stride, size, "stride") if stride is not None else tuple(max(1, w // 2) for w in self.extent)
@@ -23,15 +32,15 @@ class Windows:
         self.starts = [_starts(n, w, s, border) for n, w, s in zip(size, self.extent, self._stride, strict=True)]
         self.grid = tuple(len(s) for s in self.starts)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return math.prod(self.grid)
 
-    def covers(self):
+    def covers(self) -> list[Array]:
         """For each axis which positions (positions, length) a window covers; those beyond the border are cut."""
         lengths = [np.arange(n) for n in self.size]
         return [(s[:, None] <= at) & (at < s[:, None] + w) for s, w, at in zip(self.starts, self.extent, lengths, strict=True)]
 
-    def take(self, numbers):
+    def take(self, numbers: Array) -> Array:
         """Masks (windows, *size), False under the window."""
         places = np.unravel_index(numbers, self.grid)
         under = np.ones((len(numbers), *[1] * len(self.size)), bool)
@@ -41,7 +50,7 @@ class Windows:
             under = under & cover[place].reshape(shape)
         return ~under
 
-    def spread(self, values):
+    def spread(self, values: Array) -> Array:
         """Values (..., windows) added up over the positions that each window covers, (..., *size)."""
         lead = values.ndim - 1
         values = values.reshape(*values.shape[:-1], *self.grid)
@@ -50,7 +59,7 @@ class Windows:
         return values
 
 
-def _per_axis(given, size, name):
+def _per_axis(given: int | Sequence[int], size: tuple[int, ...], name: str) -> tuple[int, ...]:
     values = (given,) * len(size) if isinstance(given, int | np.integer) else tuple(given)
     if len(values) != len(size) or not all(isinstance(v, int | np.integer) and v > 0 for v in values):
         raise ValueError(
@@ -59,7 +68,7 @@ def _per_axis(given, size, name):
     return tuple(int(v) for v in values)
 
 
-def _starts(length, window, stride, border):
+def _starts(length: int, window: int, stride: int, border: str) -> Array:
     """Where windows begin along an axis: with "clip" until all is covered, with "valid" while they fit."""
     last = length - window
     count = last // stride + 1 if border == "valid" else -(-last // stride) + 1

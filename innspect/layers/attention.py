@@ -5,12 +5,17 @@ residual sums, copies and the softmax (whose Taylor rule is x J^T(R / s)) then a
 divided by a small sum, and what is left are the few rules below. `Softmax` is the same in relevance form.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from keras import ops
 
-from innspect.layers.base import Rule, safe_divide, stabilised, vjp_at
+from innspect.graph.ir import Tensor
+from innspect.layers import program
+from innspect.layers.base import ReverseLayer, Rule, Shares, safe_divide, stabilised, vjp_at
 from innspect.layers.gradient import Gradient
-from innspect.layers.program import Program
 from innspect.layers.weightless import sum_to
+from innspect.types import BackendTensor, Signals, Tensors
 
 
 class Linear(Rule):
@@ -24,21 +29,21 @@ class Linear(Rule):
 
     form = "gradient"
 
-    def __init__(self, epsilon=0.0):
+    def __init__(self, epsilon: float = 0.0):
         self.epsilon = epsilon
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs, pullback = layer.active_vjp(inputs)
         return outputs, (inputs, outputs, pullback)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         _, outputs, pullback = saved
         return pullback([g * self._kept(y) for g, y in zip(signals, outputs, strict=True)] if self.epsilon else signals)
 
-    def _kept(self, y):
+    def _kept(self, y: BackendTensor) -> BackendTensor:
         return safe_divide(y, stabilised(y, self.epsilon))
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Shares:
         """Of relevance: what the constants of an affine map take is what the inputs do not account for.
 
         `saved` has the outputs' gradients besides: where an output is 0, as in x - max(x), its relevance does not tell.
@@ -60,21 +65,21 @@ class Shared(Rule):
 
     form = "gradient"
 
-    def __init__(self, takers, epsilon=0.0):
+    def __init__(self, takers: Iterable[int], epsilon: float = 0.0):
         self.takers, self.epsilon = tuple(takers), epsilon
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs, pullback = vjp_at(layer, inputs, self.takers)
         return outputs, (outputs[0] if self.epsilon else None, pullback)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         y, pullback = saved
-        factor = 1 / len(self.takers)
+        factor: BackendTensor = 1 / len(self.takers)
         if self.epsilon:
             factor = factor * safe_divide(y, stabilised(y, self.epsilon))
         return pullback([signals[0] * factor])
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Shares:
         y = saved[0]
         return {"stabiliser": [signals[0] * (1 - safe_divide(y, stabilised(y, self.epsilon)))]} if self.epsilon else {}
 
@@ -84,17 +89,17 @@ class Identity(Rule):
 
     form = "gradient"
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs = layer(*inputs)
         return outputs, (inputs[layer.node.active_inputs[0]], outputs[0])
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         x, y = saved
         position = layer.node.active_inputs[0]
         passed = sum_to(signals[0] * safe_divide(y, x), x)
         return [passed if p == position else None for p in range(len(layer.inputs))]
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Shares:
         return {"dropped": [ops.where(saved[0] == 0, signals[0], ops.zeros_like(signals[0]))]}
 
 
@@ -109,14 +114,14 @@ class FromRelevance(Rule):
 
     form = "gradient"
 
-    def __init__(self, rule, incoming=None, outgoing=True):
+    def __init__(self, rule: Rule, incoming: tuple[bool, ...] | None = None, outgoing: bool = True):
         self.rule, self.incoming, self.outgoing = rule, incoming, outgoing
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs, saved = self.rule.forward(layer, inputs)
         return outputs, (inputs, outputs, saved)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         inputs, outputs, saved = saved
         incoming = self.incoming or (True,) * len(outputs)
         relevance = [s * ops.cast(y, s.dtype) if g else s for s, y, g in zip(signals, outputs, incoming, strict=True)]
@@ -125,7 +130,7 @@ class FromRelevance(Rule):
             return passed
         return [None if r is None else safe_divide(r, x) for r, x in zip(passed, inputs, strict=True)]
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Shares:
         """The rule's own, and what a gradient cannot carry: relevance of an input that is 0."""
         inputs, _, saved = saved
         shares = dict(self.rule.shares(layer, saved, signals))
@@ -136,7 +141,7 @@ class FromRelevance(Rule):
         return shares
 
 
-class RelevanceProgram(Program):
+class RelevanceProgram(program.Program):
     """A program whose signals are gradients between the layers, and relevance where they come out.
 
     Args:
@@ -144,11 +149,11 @@ class RelevanceProgram(Program):
         (the others): As for `Program`.
     """
 
-    def __init__(self, *arguments, relevant=(), **settings):
+    def __init__(self, *arguments: Any, relevant: Iterable[Tensor] = (), **settings: Any):
         super().__init__(*arguments, **settings)
         self._relevant = set(relevant)
 
-    def forward(self, values, record=None):
+    def forward(self, values: Tensors, record: dict[Tensor, BackendTensor] | None = None) -> tuple[BackendTensor, "Tape"]:
         record = {} if record is None else record
         kept = dict.fromkeys([*self._keep, *self.inputs, *record])
         kept.update(zip(self.inputs, values, strict=True))  # also those that no step reads
@@ -156,31 +161,40 @@ class RelevanceProgram(Program):
         record.update((t, kept[t]) for t in record)
         return y, Tape(tape, kept)
 
-    def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False):
+    def backward(
+        self,
+        tape: program.Tape,
+        seed: BackendTensor,
+        wanted: Iterable[Tensor] = (),
+        ledger: list[program.Entry] | None = None,
+        keep_tape: bool = False,
+    ) -> dict[Tensor, BackendTensor]:
+        assert isinstance(tape, Tape)  # from `forward`
         values = tape.values
         signals = super().backward(tape, safe_divide(seed, values[self.output]), wanted, ledger, keep_tape)
         if ledger is not None:
-            ledger[:] = [self._entry(*entry, values) for entry in ledger]
+            ledger[:] = [self._entry(entry, values) for entry in ledger]
         unreached = {t: ops.zeros_like(values[t]) for t in wanted if t not in signals}
         return unreached | {t: s if t in self._relevant else s * values[t] for t, s in signals.items()}
 
-    def _entry(self, step, arrived, left, saved, values):
+    def _entry(self, entry: program.Entry, values: dict[Tensor, BackendTensor]) -> program.Entry:
         """One line of the books, in relevance."""
+        step, arrived, left, saved = entry
 
-        def relevance(signals, tensors):
+        def relevance(signals: Signals, tensors: Iterable[Tensor]) -> Signals:
             return [
                 s if s is None or t in self._relevant or t not in values else s * values[t]
                 for s, t in zip(signals, tensors, strict=True)
             ]
 
-        saved = (*saved, arrived) if isinstance(step.rule, Linear) else saved
+        saved = (*saved, arrived) if isinstance(step, ReverseLayer) and isinstance(step.rule, Linear) else saved
         return step, relevance(arrived, step.outputs), relevance(left, step.inputs), saved
 
 
-class Tape(list):
+class Tape(program.Tape):
     """What the steps saved, and the values of the tensors whose relevance is wanted."""
 
-    def __init__(self, steps, values):
+    def __init__(self, steps: program.Tape, values: dict[Tensor, BackendTensor]):
         super().__init__(steps)
         self.values = values
 
@@ -192,21 +206,21 @@ class Softmax(Rule):
     (minus infinity) get 0.
     """
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs, pullback = layer.active_vjp(inputs)
         return outputs, (inputs, outputs[0], pullback)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         inputs, s, pullback = saved
         passed = pullback([safe_divide(signals[0], s)])
         return [None if g is None else _finite(x) * g for x, g in zip(inputs, passed, strict=True)]
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Shares:
         kept = [-r for r in self.backward(layer, saved, signals) if r is not None]
         return {"bias": [signals[0], *kept]}
 
 
-def _finite(x):
+def _finite(x: BackendTensor) -> BackendTensor:
     return ops.where(ops.isfinite(x), x, ops.zeros_like(x))
 
 

@@ -1,16 +1,23 @@
 """Rules and reverse-mapping layers: the two nouns that every method is made of."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from keras import ops
 
 from innspect import backend
 from innspect.errors import PlainKeyError, suggest
+from innspect.graph.ir import Node, Tensor
+from innspect.types import BackendTensor, Pullback, Signals, Tensors
 
-_NAMED: dict = {}  # innspect's own rules, by the names that files have for them
+View = TypeVar("View")  # of the nodes that a rule is for, such as `Affine`
+Shares = dict[str, list[BackendTensor]]
+
+_NAMED: dict[str, type["Rule"]] = {}  # innspect's own rules, by the names that files have for them
 
 
-class Rule:
+class Rule(Generic[View]):
     """How one kind of layer answers a backward signal.
 
     A rule has two methods. `forward` computes what the layer computes, unchanged, and keeps what it will need;
@@ -23,20 +30,24 @@ class Rule:
         kinds: The kinds of nodes that it is for, such as ("affine",); None for any.
         gates: True for a rule of affine layers that applies `layer.gate` to its outputs: the ReLU that follows may
             then be merged into the layer, and the rule needs no stored pre-activation.
+        needs_bounds: True for a rule that has `low` and `high`, bounds of the model's input, and wants those of its layer's
+            as `layer.bounds`.
     """
 
-    form = "relevance"
+    form: str = "relevance"
     support: str | None = None
-    kinds: tuple | None = None
-    gates = False
-    needs_bounds = False
+    kinds: tuple[str, ...] | None = None
+    gates: bool = False
+    needs_bounds: bool = False
+    low: Any
+    high: Any
 
-    def __init_subclass__(cls, rule_name=None, **kwargs):
+    def __init_subclass__(cls, rule_name: str | None = None, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith("innspect."):
             _NAMED[rule_name or cls.__name__] = cls
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: "ReverseLayer[View]", inputs: Tensors) -> tuple[Tensors, Any]:
         """Compute the layer.
 
         Args:
@@ -48,41 +59,41 @@ class Rule:
         """
         raise NotImplementedError
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: "ReverseLayer[View]", saved: Any, signals: Tensors) -> Signals:
         """The list of signals at the inputs (None for an input that gets none) from those at the outputs."""
         raise NotImplementedError
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: "ReverseLayer[View]", saved: Any, signals: Tensors) -> Shares:
         """Where relevance stayed: a dict of "bias", "stabiliser" and "dropped".
 
         Each is a list of tensors with the batch as their first axis; together their entries sum to the share lost.
         """
         return {}
 
-    def describe(self, layer):
+    def describe(self, layer: "ReverseLayer[View]") -> str:
         """The form chosen for this layer, for `analyzer.summary()`."""
         return ""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v!r}" for k, v in sorted(vars(self).items()) if not k.startswith("_"))
         return f"{type(self).__name__}({settings})"
 
 
-def named_rule(name):
+def named_rule(name: str) -> type[Rule]:
     """The class of a rule of innspect's own."""
     if name not in _NAMED:
         raise PlainKeyError(f"There is no rule {name!r}. {suggest(name, _NAMED)}")
     return _NAMED[name]
 
 
-def name_of_rule(cls):
+def name_of_rule(cls: type[Rule]) -> str:
     """What a file calls a class of rules: innspect's own by name, others by their module."""
     known = next((name for name, rule in _NAMED.items() if rule is cls), None)
     return known or f"{cls.__module__}:{cls.__qualname__}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ReverseLayer:
+class ReverseLayer(Generic[View]):
     """One node of the cloned graph with the rule that answers for it in the backward pass.
 
     Attributes:
@@ -95,60 +106,62 @@ class ReverseLayer:
         bounds: For rules with `needs_bounds`, while the model runs: the lowest and highest value of each input entry.
     """
 
-    node: object
-    rule: Rule
+    node: Node
+    rule: Rule[View]
     nonnegative: bool = False
     gated: bool = False
-    outputs: tuple = ()
-    bounds: tuple | None = None
+    outputs: tuple[Tensor, ...] = ()
+    bounds: tuple[BackendTensor, BackendTensor] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.outputs:
             object.__setattr__(self, "outputs", self.node.outputs)
 
     @property
-    def inputs(self):
+    def inputs(self) -> tuple[Tensor, ...]:
         return self.node.inputs
 
     @property
-    def path(self):
+    def path(self) -> str:
         return self.node.path
 
     @property
-    def view(self):
+    def view(self) -> View:
         return self.node.view
 
-    def __call__(self, *inputs):
+    def __call__(self, *inputs: BackendTensor) -> Tensors:
         """The node's own outputs, a list, without the gate."""
         return self.node(*inputs)
 
-    def gate(self, z):
+    def gate(self, z: BackendTensor) -> BackendTensor:
         """What the layer hands on: relu(z) where the ReLU that follows was merged into it, else z."""
         return ops.relu(z) if self.gated else z
 
-    def vjp(self, function, *inputs):
+    def vjp(
+        self, function: Callable[..., BackendTensor], *inputs: BackendTensor
+    ) -> tuple[BackendTensor, Callable[[BackendTensor], Tensors]]:
         """Outputs of `function` (one tensor) and its pullback, from the signal to the list of inputs' signals."""
         outputs, pullback = backend.vjp(lambda *xs: [function(*xs)], list(inputs))
         return outputs[0], lambda signal: pullback([signal])
 
-    def active_vjp(self, inputs):
+    def active_vjp(self, inputs: Tensors) -> tuple[Tensors, Pullback]:
         """The node's outputs and a pullback with respect to the inputs that a signal can flow to."""
         return vjp_at(self.node, inputs, self.node.active_inputs)
 
-    def forward(self, inputs):
+    def forward(self, inputs: Tensors) -> tuple[Tensors, Any]:
         return self.rule.forward(self, inputs)
 
-    def backward(self, saved, signals):
+    def backward(self, saved: Any, signals: Tensors) -> Signals:
         return self.rule.backward(self, saved, signals)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ReverseLayer({self.path!r}, {self.rule!r})"
 
 
-def vjp_at(function, inputs, positions):
+def vjp_at(function: Callable[..., Tensors], inputs: Tensors, positions: Sequence[int]) -> tuple[Tensors, Pullback]:
     """Outputs of `function(*inputs)` and a pullback to all inputs, with None outside `positions`."""
 
-    def at(*chosen):
+    def at(*chosen: BackendTensor) -> Tensors:
         filled = list(inputs)
         for position, value in zip(positions, chosen, strict=True):
             filled[position] = value
@@ -156,8 +169,8 @@ def vjp_at(function, inputs, positions):
 
     outputs, pull = backend.vjp(at, [inputs[p] for p in positions])
 
-    def pullback(signals):
-        results = [None] * len(inputs)
+    def pullback(signals: Tensors) -> Signals:
+        results: Signals = [None] * len(inputs)
         for position, signal in zip(positions, pull(signals), strict=True):
             results[position] = signal
         return results
@@ -165,11 +178,11 @@ def vjp_at(function, inputs, positions):
     return outputs, pullback
 
 
-def stabilised(z, epsilon):
+def stabilised(z: BackendTensor, epsilon: float | BackendTensor) -> BackendTensor:
     """Z moved away from zero by epsilon, a number or a tensor, where zero counts as positive (METHODS 0)."""
     return z if isinstance(epsilon, int | float) and not epsilon else ops.where(z >= 0, z + epsilon, z - epsilon)
 
 
-def safe_divide(numerator, denominator):
+def safe_divide(numerator: BackendTensor, denominator: BackendTensor) -> BackendTensor:
     """numerator / denominator, and 0 where the denominator is 0."""
     return backend.divide_no_nan(numerator, denominator)

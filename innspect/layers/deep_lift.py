@@ -9,19 +9,25 @@ holds at every node, and in the end for the whole model (summation to delta). Re
 activations of one that serves many samples are computed once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from innspect.graph.ir import Node
 from innspect.graph.views.activations import Rectifier
-from innspect.layers.base import Rule, safe_divide, vjp_at
+from innspect.layers.base import ReverseLayer, Rule, safe_divide, vjp_at
 from innspect.layers.program import Program
 from innspect.layers.weightless import sum_to
+from innspect.types import BackendTensor, Signals, Tensors
 
 NEAR = 1e-7  # a smaller change of an activation's input counts as none
 _TINY = 1e-30
+
+Values = list[Any]  # pairs, or tensors that are the same at the input and at the reference
 
 
 @dataclass
@@ -34,15 +40,15 @@ class Pair:
         up: The part of x - x0 that positive contributions make, (rows, ...), where it is known (for RevealCancel).
     """
 
-    x: object
-    x0: object
-    up: object = None
+    x: BackendTensor
+    x0: BackendTensor
+    up: BackendTensor | None = None
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return self.x.shape
 
-    def against(self, function):
+    def against(self, function: Callable[[BackendTensor, BackendTensor], BackendTensor]) -> BackendTensor:
         """`function(x, x0)`, elementwise, with its own reference for every row: (rows, ...)."""
         rows, references = self.x.shape[0], self.x0.shape[0]
         if references in (1, rows):
@@ -51,41 +57,41 @@ class Pair:
         return ops.reshape(function(grouped, self.x0[None]), self.x.shape)
 
     @property
-    def change(self):
+    def change(self) -> BackendTensor:
         """What changed, x - x0, (rows, ...)."""
         return self.against(ops.subtract)
 
     @property
-    def reference(self):
+    def reference(self) -> BackendTensor:
         """The reference x0 for every row, (rows, ...)."""
         copies = self.x.shape[0] // self.x0.shape[0]
         return self.x0 if copies == 1 else ops.tile(self.x0, (copies, *[1] * (len(self.x0.shape) - 1)))
 
 
-def at_input(values):
+def at_input(values: Values) -> Tensors:
     return [v.x if isinstance(v, Pair) else v for v in values]
 
 
-def at_reference(values):
+def at_reference(values: Values) -> Tensors:
     return [v.x0 if isinstance(v, Pair) else v for v in values]
 
 
-def reference_rows(values):
+def reference_rows(values: Values) -> Tensors:
     """As `at_reference`, for every row."""
     return [v.reference if isinstance(v, Pair) else v for v in values]
 
 
-def paired(ys, y0s):
+def paired(ys: Tensors, y0s: Tensors) -> list[Pair]:
     return [Pair(y, y0) for y, y0 in zip(ys, y0s, strict=True)]
 
 
 class PairProgram(Program):
     """A `Program` whose values are pairs."""
 
-    def value(self, result):
+    def value(self, result: Pair) -> BackendTensor:
         return result.x
 
-    def constant(self, node, inputs):
+    def constant(self, node: Node, inputs: Values) -> Values:
         if not any(isinstance(v, Pair) for v in inputs):
             return node(*inputs)
         return paired(node(*at_input(inputs)), node(*at_reference(inputs)))
@@ -100,11 +106,11 @@ class MultiplierRule(Rule):
 class Linear(MultiplierRule, rule_name="deep_lift.Linear"):
     """Linear and affine maps: multipliers pass as gradients do."""
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Values) -> tuple[Tensors, Any]:
         ys, pullback = layer.active_vjp(at_input(inputs))
         return paired(ys, layer(*at_reference(inputs))), pullback
 
-    def backward(self, layer, pullback, signals):
+    def backward(self, layer: ReverseLayer, pullback: Any, signals: Tensors) -> Signals:
         return pullback(signals)
 
 
@@ -116,14 +122,14 @@ class Ids(MultiplierRule):
         zero: Whether the reference is the zero vector, so that the ids of the reference do not matter.
     """
 
-    def __init__(self, rule, zero):
+    def __init__(self, rule: Rule, zero: bool):
         self.rule, self.zero = rule, zero
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Values) -> tuple[Tensors, Any]:
         ys, saved = self.rule.forward(layer, at_input(inputs))
         return paired(ys, ys if self.zero else layer(*at_reference(inputs))), saved
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         return self.rule.backward(layer, saved, signals)
 
 
@@ -134,16 +140,16 @@ class Vectors(MultiplierRule):
         zero: True: the reference is the zero vector; False: the vectors of the reference's ids.
     """
 
-    def __init__(self, zero):
+    def __init__(self, zero: bool):
         self.zero = zero
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Values) -> tuple[Tensors, Any]:
         (vectors,) = layer(*at_input(inputs))
         reference = ops.zeros_like(vectors) if self.zero else layer(*at_reference(inputs))[0]
         pair = Pair(vectors, reference)
         return [pair], pair.change
 
-    def backward(self, layer, change, signals):
+    def backward(self, layer: ReverseLayer, change: Any, signals: Tensors) -> Signals:
         value = ops.sum(signals[0] * change, axis=-1)
         return [value if p in layer.node.active_inputs else None for p in range(len(layer.inputs))]
 
@@ -151,7 +157,7 @@ class Vectors(MultiplierRule):
 class Rescale(MultiplierRule):
     """Elementwise functions: the change of the output over that of the input, the derivative where there is none."""
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Values) -> tuple[Tensors, Any]:
         (p,) = layer.node.active_inputs
         if isinstance(layer.view, Rectifier) and layer.view.max_value is None:
             outputs = paired(layer(*at_input(inputs)), layer(*at_reference(inputs)))
@@ -163,12 +169,12 @@ class Rescale(MultiplierRule):
         slope = pullback([ops.ones_like(ys[0])])[p]
         return [pair], ops.where(near, slope, pair.change / ops.where(near, ops.ones_like(change), change))
 
-    def backward(self, layer, multiplier, signals):
+    def backward(self, layer: ReverseLayer, multiplier: Any, signals: Tensors) -> Signals:
         (p,) = layer.node.active_inputs
         return [signals[0] * multiplier if i == p else None for i in range(len(layer.inputs))]
 
 
-def _share_above_zero(x, x0):
+def _share_above_zero(x: BackendTensor, x0: BackendTensor) -> BackendTensor:
     """(relu(x) - relu(x0)) / (x - x0): the share of the way from x0 to x that is above zero; 1 or 0 at x = x0."""
     return ops.clip(ops.maximum(x, x0) / (ops.absolute(x - x0) + _TINY), 0.0, 1.0)
 
@@ -179,7 +185,7 @@ class Switch(Linear):
     There the change of the output is shared among the operands in proportion to the squares of their own changes.
     """
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Values) -> tuple[Tensors, Any]:
         pairs, pullback = super().forward(layer, inputs)
         condition = inputs[0]
         if not isinstance(condition, Pair):
@@ -188,7 +194,7 @@ class Switch(Linear):
         active = {p: inputs[p] for p in layer.node.active_inputs}
         return pairs, (ops.broadcast_to(changed, pairs[0].x.shape), pullback, pairs[0].change, active)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         changed, pullback, change, active = saved
         if changed is None:
             return pullback(signals)
@@ -208,17 +214,17 @@ class CrossMax(MultiplierRule):
         route: The rule that sends a signal to the winner.
     """
 
-    def __init__(self, route):
+    def __init__(self, route: Rule):
         self.route = route
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Values) -> tuple[Tensors, Any]:
         ys, here = self.route.forward(layer, at_input(inputs))
         y0s, there = self.route.forward(layer, reference_rows(inputs))
         references = next(v.x0.shape[0] for v in inputs if isinstance(v, Pair))
         changes = [v.change if isinstance(v, Pair) else None for v in inputs]
         return [Pair(ys[0], y0s[0][:references])], (here, there, ys[0] - y0s[0], changes)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         here, there, change, changes = saved
         # M - y0 is the positive part of the change for a maximum, the negative part for a minimum
         rise, fall = signals[0] * ops.relu(change), signals[0] * -ops.relu(-change)
@@ -229,7 +235,7 @@ class CrossMax(MultiplierRule):
         return [None if a is None else safe_divide(a + b, dx) for a, b, dx in shares]
 
 
-def _is_largest(node):
+def _is_largest(node: Node) -> bool:
     if node.view is not None:
         return node.view.largest
     return "Min" not in node.operation and "min" not in node.operation
@@ -242,7 +248,7 @@ class Multilinear(MultiplierRule):
     exact.
     """
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Values) -> tuple[Tensors, Any]:
         positions, xs, x0s = layer.node.active_inputs, at_input(inputs), reference_rows(inputs)
         nodes, weights = np.polynomial.legendre.leggauss((len(positions) + 1) // 2)
         pulls = []
@@ -251,10 +257,10 @@ class Multilinear(MultiplierRule):
             pulls.append(vjp_at(layer, points, positions)[1])
         return paired(layer(*xs), layer(*at_reference(inputs))), list(zip(weights / 2, pulls, strict=True))
 
-    def backward(self, layer, pulls, signals):
+    def backward(self, layer: ReverseLayer, pulls: Any, signals: Tensors) -> Signals:
         found = [pull([s * float(w) for s in signals]) for w, pull in pulls]
         return [None if parts[0] is None else sum(parts[1:], parts[0]) for parts in zip(*found, strict=True)]
 
 
-def _moves(value):
+def _moves(value: Any) -> bool:
     return isinstance(value, Pair) and "float" in keras.backend.standardize_dtype(value.x.dtype)

@@ -1,11 +1,15 @@
 """LRP-epsilon for one affine layer, and its forms that lose nothing or that scale their stabiliser (METHODS 4)."""
 
+from collections.abc import Callable
+from typing import Any
+
 from keras import ops
 
 from innspect import backend
 from innspect.checks import number
-from innspect.layers.base import safe_divide, stabilised
-from innspect.layers.terms import AffineRule, Term
+from innspect.layers.base import Shares, safe_divide, stabilised
+from innspect.layers.terms import AffineLayer, AffineRule, Term
+from innspect.types import BackendTensor, Signals, Tensors
 
 
 class Epsilon(AffineRule):
@@ -14,10 +18,10 @@ class Epsilon(AffineRule):
     R_i = sum_j x_i w_ij / (z_j + epsilon sign(z_j)) R_j
     """
 
-    def __init__(self, epsilon=1e-7, bias=True):
+    def __init__(self, epsilon: float = 1e-7, bias: bool | str = True):
         super().__init__(epsilon, bias)
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         (x,) = inputs
         kernel, bias = layer.view.kernel(), layer.view.bias()
         z, pullback = layer.vjp(lambda x: layer.view.linear(x, kernel), x)
@@ -25,10 +29,12 @@ class Epsilon(AffineRule):
         # Where relevance is not zero the gated output equals the denominator: only without the bias must z be kept.
         return [y], (x, y if self.bias or bias is None else z, pullback)
 
-    def terms(self, layer, x, denominator, pullback):
+    def terms(  # type: ignore[override]  # its way back is known, and saved
+        self, layer: AffineLayer, x: BackendTensor, denominator: BackendTensor, pullback: Callable[[BackendTensor], Tensors]
+    ) -> list[Term]:
         return [Term([x], denominator, pullback, self._bias_of(layer), complete=True)]
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Signals:
         if not (layer.gated and self.bias):
             return super().backward(layer, saved, signals)
         x, y, pullback = saved  # y >= 0: the sign needs no test
@@ -47,10 +53,10 @@ class EpsilonDistribute(Epsilon):
 
     support = None
 
-    def __init__(self, epsilon=1e-7):
+    def __init__(self, epsilon: float = 1e-7):
         super().__init__(epsilon, bias="distribute")
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Signals:
         x, z, pullback = saved
         moved, bias = stabilised(z, self.epsilon), layer.view.bias()
         ratio = safe_divide(signals[0], moved)
@@ -59,7 +65,7 @@ class EpsilonDistribute(Epsilon):
         counts, spread = layer.vjp(lambda u: layer.view.linear(u, ones), ops.ones_like(x))
         return [x * pullback(ratio)[0] + spread(safe_divide(shared, counts))[0]]
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Shares:
         moved = stabilised(saved[1], self.epsilon)
         return {"dropped": [ops.where(moved == 0, signals[0], ops.zeros_like(moved))]}
 
@@ -75,11 +81,11 @@ class ScaledEpsilon(AffineRule):
         bias: True: the bias takes its share, and is part of z; False: the denominators leave it out.
     """
 
-    def __init__(self, factor=0.25, bias=True):
+    def __init__(self, factor: float = 0.25, bias: bool = True):
         super().__init__(bias=bias)
         self.factor = number("epsilon", factor)
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         (x,) = inputs
         kernel, bias = layer.view.kernel(), layer.view.bias()
         z, pullback = layer.vjp(lambda x: layer.view.linear(x, kernel), x)
@@ -88,11 +94,11 @@ class ScaledEpsilon(AffineRule):
         epsilon = self.factor * ops.sqrt(backend.mean(ops.square(shared), axis=list(range(1, len(z.shape))), keepdims=True))
         return [layer.gate(real)], (x, shared, stabilised(shared, epsilon), pullback)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Signals:
         x, _, moved, pullback = saved
         return [x * pullback(safe_divide(signals[0], moved))[0]]
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Shares:
         _, z, moved, _ = saved
         ratio, bias = safe_divide(signals[0], moved), self._bias_of(layer)
         return {

@@ -1,18 +1,23 @@
 """LRP rules for one affine layer (METHODS 4), as the terms that they are sums of."""
 
+from typing import Any
+
+import numpy as np
 from keras import ops
 
 from innspect import backend
 from innspect.checks import number
-from innspect.layers.terms import AffineRule, Term, make_term, negative, positive, sum_of
+from innspect.layers.base import Shares
+from innspect.layers.terms import AffineLayer, AffineRule, Term, make_term, negative, positive, sum_of
+from innspect.types import BackendTensor, Tensors
 
 
-def _steeper_above(t, slope):
+def _steeper_above(t: BackendTensor, slope: float) -> BackendTensor:
     """t where it is positive, slope * t elsewhere, for slope <= 1."""
     return backend.leaky_relu(t, slope)
 
 
-def _steeper_below(t, slope):
+def _steeper_below(t: BackendTensor, slope: float) -> BackendTensor:
     return backend.minimum(t, t * slope)
 
 
@@ -24,16 +29,16 @@ class Gamma(AffineRule):
 
     paper = "Montavon et al. 2019"
 
-    def __init__(self, gamma=0.25, epsilon=1e-7, bias=True):
+    def __init__(self, gamma: float = 0.25, epsilon: float = 1e-7, bias: bool = True):
         super().__init__(epsilon, bias)
         self.gamma = number("gamma", gamma)
 
-    def terms(self, layer, x, y):
+    def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
         if layer.gated:  # relevance is only where z > 0
             return [self._side(layer, x, True)]
         return [self._side(layer, x, up, where=w) for up, w in ((True, y > 0), (False, y < 0))]
 
-    def _side(self, layer, x, up, **settings):
+    def _side(self, layer: AffineLayer, x: BackendTensor, up: bool, **settings: Any) -> Term:
         """The term of k + gamma k+ (or k + gamma k-), all of it divided by 1 + gamma, which changes no share."""
         slope = 1 / (1 + self.gamma)
         kernel, bias = layer.view.kernel(), self._bias_of(layer)
@@ -43,12 +48,12 @@ class Gamma(AffineRule):
             pieces = [(positive(x), same(kernel, slope)), (negative(x), other(kernel, slope))]
         return make_term(layer, pieces, None if bias is None else same(bias, slope), scale=slope, **settings)
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Shares:
         result = super().shares(layer, saved, signals)
         result["dropped"].append(ops.where(saved[1] == 0, signals[0], ops.zeros_like(signals[0])))
         return result
 
-    def describe(self, layer):
+    def describe(self, layer: AffineLayer) -> str:
         return "one-sided" if layer.nonnegative else "four quadrants"
 
 
@@ -63,24 +68,22 @@ class AlphaBeta(AffineRule):
             leaves it out.
     """
 
-    def __init__(self, alpha=None, beta=None, epsilon=0.0, bias=True):
+    def __init__(self, alpha: float | None = None, beta: float | None = None, epsilon: float = 0.0, bias: bool | str = True):
         super().__init__(epsilon, bias)
-        if alpha is None and beta is None:
-            alpha = 2
-        self.alpha = beta + 1 if alpha is None else alpha
-        self.beta = self.alpha - 1 if beta is None else beta
+        received = f"alpha={alpha}, beta={beta}"
+        if alpha is None:
+            alpha = 2 if beta is None else beta + 1
+        self.alpha, self.beta = alpha, alpha - 1 if beta is None else beta
         if abs(self.alpha - self.beta - 1) > 1e-9 or self.beta < 0:
-            raise ValueError(
-                f"`alpha` and `beta` must satisfy alpha - beta = 1 and beta >= 0. Received: alpha={alpha}, beta={beta}"
-            )
+            raise ValueError(f"`alpha` and `beta` must satisfy alpha - beta = 1 and beta >= 0. Received: {received}")
 
-    def _biases(self, layer):
+    def _biases(self, layer: AffineLayer) -> tuple[BackendTensor | None, BackendTensor | None]:
         bias = self._bias_of(layer)
         if bias is None or self.bias == "both":
             return bias, bias
         return positive(bias), negative(bias)
 
-    def _side(self, layer, x, positive_side):
+    def _side(self, layer: AffineLayer, x: BackendTensor, positive_side: bool) -> Term:
         kernel = layer.view.kernel()
         same, other = (positive, negative) if positive_side else (negative, positive)
         if layer.nonnegative:
@@ -90,7 +93,7 @@ class AlphaBeta(AffineRule):
         bias = self._biases(layer)[0 if positive_side else 1]
         return make_term(layer, pieces, bias, part=self.alpha if positive_side else -self.beta)
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         if not self.beta:
             return super().forward(layer, inputs)
         (x,) = inputs
@@ -104,10 +107,10 @@ class AlphaBeta(AffineRule):
             y = layer.gate(z if bias is None else z + bias)
         return [y], (sides, None)
 
-    def terms(self, layer, x, y):
+    def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
         return x if self.beta else [self._side(layer, x, True)]
 
-    def describe(self, layer):
+    def describe(self, layer: AffineLayer) -> str:
         return "one-sided" if layer.nonnegative else "four quadrants"
 
 
@@ -116,7 +119,7 @@ class ZPlus(AlphaBeta):
 
     paper = "Montavon et al. 2017"
 
-    def __init__(self, epsilon=0.0):
+    def __init__(self, epsilon: float = 0.0):
         super().__init__(1, 0, epsilon, bias=False)
 
 
@@ -125,10 +128,10 @@ class ZPlusFast(AffineRule):
 
     paper = "Montavon et al. 2017"
 
-    def __init__(self, epsilon=0.0):
+    def __init__(self, epsilon: float = 0.0):
         super().__init__(epsilon, bias=False)
 
-    def terms(self, layer, x, y):
+    def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
         return [make_term(layer, [(x, positive(layer.view.kernel()))])]
 
 
@@ -137,13 +140,13 @@ class _DataFree(AffineRule):
 
     support = None
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(bias=False)
 
-    def _weights(self, kernel):
+    def _weights(self, kernel: BackendTensor) -> BackendTensor:
         raise NotImplementedError
 
-    def terms(self, layer, x, y):
+    def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
         weights = self._weights(layer.view.kernel())
         denominator = layer.view.linear(ops.ones_like(x[:1]), weights)  # padding is not counted
         _, pullback = layer.vjp(lambda u: layer.view.linear(u, weights), x)
@@ -155,7 +158,7 @@ class WSquare(_DataFree):
 
     paper = "Montavon et al. 2017"
 
-    def _weights(self, kernel):
+    def _weights(self, kernel: BackendTensor) -> BackendTensor:
         return kernel * kernel
 
 
@@ -164,7 +167,7 @@ class Flat(_DataFree):
 
     paper = "Lapuschkin et al. 2019"
 
-    def _weights(self, kernel):
+    def _weights(self, kernel: BackendTensor) -> BackendTensor:
         return ops.ones_like(kernel)
 
 
@@ -181,11 +184,12 @@ class Bounded(AffineRule):
     needs_bounds = True
     support = None
 
-    def __init__(self, low, high, epsilon=0.0):
+    def __init__(self, low: float | np.ndarray, high: float | np.ndarray, epsilon: float = 0.0):
         super().__init__(epsilon, bias=False)
         self.low, self.high = low, high
 
-    def terms(self, layer, x, y):
+    def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
+        assert layer.bounds is not None  # as `needs_bounds` asks
         kernel = layer.view.kernel()
         low, high = (ops.broadcast_to(ops.cast(b, x.dtype), x.shape) for b in layer.bounds)
         return [make_term(layer, [(x, kernel), (-low, positive(kernel)), (-high, negative(kernel))])]

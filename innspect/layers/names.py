@@ -1,16 +1,23 @@
 """LRP rules by name, and what is made of the ways users give them."""
 
 import inspect
+from collections.abc import Sequence
+from typing import Any, overload
 
+import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from innspect.errors import PlainKeyError, suggest
 from innspect.layers import relevance as R
 from innspect.layers.base import Rule
 from innspect.layers.epsilon import EpsilonDistribute, ScaledEpsilon
+from innspect.types import Array
+
+RuleLike = Rule | type[Rule] | str | Sequence[Any]  # an instance, a class, a name, or (low, high)
 
 # A rule by name: (class, arguments the name fixes). iNNvestigate's names are among them.
-RULES = {
+RULES: dict[str, tuple[type[Rule], dict[str, Any]]] = {
     "Z": (R.Epsilon, {"epsilon": 0.0}),
     "ZIgnoreBias": (R.Epsilon, {"epsilon": 0.0, "bias": False}),
     "Epsilon": (R.Epsilon, {}),
@@ -30,12 +37,12 @@ RULES = {
 }
 
 
-def rule_paper(name):
+def rule_paper(name: str) -> str:
     """Authors and year of the paper of a rule's name, or ""."""
     return getattr(RULES[name][0], "paper", "")
 
 
-def make_rule(rule, **settings):
+def make_rule(rule: RuleLike, **settings: Any) -> Rule:
     """A `Rule` from a name, a class, an instance or a (low, high) pair; settings it does not take are left out."""
     if isinstance(rule, Rule):
         return rule
@@ -52,7 +59,7 @@ def make_rule(rule, **settings):
             "A rule must be a name, a subclass or instance of `innspect.layers.Rule`, or a (low, high) pair. "
             f"Received: {rule!r}"
         )
-    takes = inspect.signature(cls.__init__).parameters
+    takes = inspect.signature(cls).parameters
     given = {k: v for k, v in settings.items() if k in takes and k not in fixed and v is not None}
     if cls is R.Bounded and not {"low", "high"} <= set(given):
         raise ValueError("The rule 'Bounded' needs the bounds of the input. Received: none; give `low` and `high`")
@@ -65,7 +72,7 @@ def make_rule(rule, **settings):
     return bounded(**given) if cls is R.Bounded else cls(**{**fixed, **given})
 
 
-def _scaled(cls, rule, epsilon, bias=True):
+def _scaled(cls: type[Rule], rule: RuleLike, epsilon: Any, bias: bool | str = True) -> Rule:
     """The epsilon rule with a stabiliser given as ("rms", factor)."""
     if cls is not R.Epsilon or bias == "distribute":
         raise ValueError(f"`epsilon=('rms', factor)` goes with the epsilon rule. Received: the rule {rule!r}, bias={bias!r}")
@@ -74,22 +81,22 @@ def _scaled(cls, rule, epsilon, bias=True):
     return ScaledEpsilon(epsilon[1], bool(bias))
 
 
-def bounded(low, high, epsilon=0.0):
+def bounded(low: ArrayLike | None, high: ArrayLike | None, epsilon: float = 0.0) -> R.Bounded:
     """The z-box rule, its bounds checked."""
     if low is None or high is None:
         raise ValueError(f"`low` and `high` must both be given: the bounds of the model's input. Received: {low!r}, {high!r}")
-    low, high = np.asarray(low, "float32"), np.asarray(high, "float32")
-    if np.any(low > high):
-        raise ValueError(f"`low` must not be above `high`. Received: low={low.tolist()}, high={high.tolist()}")
-    return R.Bounded(low, high, epsilon)
+    lowest, highest = np.asarray(low, "float32"), np.asarray(high, "float32")
+    if np.any(lowest > highest):
+        raise ValueError(f"`low` must not be above `high`. Received: low={lowest.tolist()}, high={highest.tolist()}")
+    return R.Bounded(lowest, highest, epsilon)
 
 
-def fitted_box(rule, spec, channels_first):
+def fitted_box(rule: R.Bounded, spec: keras.KerasTensor, channels_first: bool) -> R.Bounded:
     """The z-box rule with bounds that broadcast over (samples, *axes) of the model's input."""
     shape = tuple(spec.shape[1:])
 
-    def fitted(bound, name):
-        bound = np.asarray(bound)
+    def fitted(given: ArrayLike, name: str) -> Array:
+        bound = np.asarray(given)
         if bound.ndim == 1 and len(shape) > 1:  # one number a channel
             bound = bound.reshape((-1, *[1] * (len(shape) - 1))) if channels_first else bound
         missing = len(shape) - bound.ndim
@@ -104,7 +111,15 @@ def fitted_box(rule, spec, channels_first):
     return R.Bounded(fitted(rule.low, "low"), fitted(rule.high, "high"), rule.epsilon)
 
 
-def rule_beside(rule, settings):
+@overload
+def rule_beside(rule: None, settings: dict[str, Any]) -> None: ...
+
+
+@overload
+def rule_beside(rule: RuleLike, settings: dict[str, Any]) -> Rule: ...
+
+
+def rule_beside(rule: RuleLike | None, settings: dict[str, Any]) -> Rule | None:
     """A rule beside the main one. Of the shared settings an epsilon is meant for the rules that are named after one."""
     if rule is None:
         return None

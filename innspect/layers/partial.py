@@ -5,19 +5,25 @@ and keeps nothing. The *tail* is the rest, a graph of its own whose inputs are t
 hands over; only there signals flow. A gradient at a late layer so costs little more than the forward pass.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from innspect.graph.interpreter import Interpreter
-from innspect.layers.program import Program
+from innspect.graph.ir import Graph, Node, Tensor
+from innspect.layers.base import Rule
+from innspect.layers.program import Entry, Program, Step, Tape
+from innspect.types import BackendTensor, Tensors
 
 
-def split(graph, output, tensors):
+def split(graph: Graph, output: Tensor, tensors: Sequence[Tensor]) -> tuple[list[Node], Graph]:
     """Cut the ancestors of `output` at `tensors`.
 
     Returns:
         The nodes of the stem, in order, and the tail: a graph from `tensors` and what else the stem makes to `output`.
     """
-    moved, stem, tail = set(tensors), [], []
+    moved = set(tensors)
+    stem: list[Node] = []
+    tail: list[Node] = []
     for node in graph.ancestors([output]):
         if any(t in moved for t in node.inputs):
             tail.append(node)
@@ -26,16 +32,16 @@ def split(graph, output, tensors):
             stem.append(node)
     made = {t for node in tail for t in node.outputs}
     read = [*tensors, *(t for node in tail for t in node.inputs), output]
-    handed = [t for t in dict.fromkeys(read) if t not in made]
-    return stem, replace(graph, nodes=tail, inputs=handed, outputs=[output])
+    handed = tuple(t for t in dict.fromkeys(read) if t not in made)
+    return stem, replace(graph, nodes=tuple(tail), inputs=handed, outputs=(output,))
 
 
 @dataclass
 class CutTape:
     """What a forward pass kept: the tape of the tail, and the values of the tensors where signals stop."""
 
-    steps: list
-    values: dict
+    steps: Tape
+    values: dict[Tensor, BackendTensor]
 
 
 class CutProgram:
@@ -53,7 +59,7 @@ class CutProgram:
         tail: The `Program` of the tail.
     """
 
-    def __init__(self, graph, output, tensors, rules):
+    def __init__(self, graph: Graph, output: Tensor, tensors: Sequence[Tensor], rules: Mapping[Node, Rule]):
         self.inputs, self.output, self.tensors = graph.inputs, output, tuple(tensors)
         stem, rest = split(graph, output, tensors)
         self.stem = Interpreter(stem, graph.inputs, rest.inputs)
@@ -61,26 +67,33 @@ class CutProgram:
         self._computed = {*graph.inputs, output, *(t for node in (*stem, *rest.nodes) for t in node.outputs)}
 
     @property
-    def steps(self):
+    def steps(self) -> tuple[Step, ...]:
         return self.tail.steps
 
-    def computes(self, tensor):
+    def computes(self, tensor: Tensor) -> bool:
         """Whether the explained tensor depends on `tensor`, or is it."""
         return tensor in self._computed
 
-    def value(self, result):
+    def value(self, result: BackendTensor) -> BackendTensor:
         return result
 
-    def forward(self, values):
+    def forward(self, values: Tensors) -> tuple[BackendTensor, CutTape]:
         """The value of the explained tensor, and a `CutTape`."""
         return self.resume(self.stem(values))
 
-    def resume(self, handed):
+    def resume(self, handed: Tensors) -> tuple[BackendTensor, CutTape]:
         """As `forward`, from the values of the tail's inputs on."""
-        kept = dict.fromkeys(self.tensors)
+        kept: dict[Tensor, BackendTensor] = dict.fromkeys(self.tensors)
         y, steps = self.tail.forward(handed, record=kept)
         return y, CutTape(steps, kept)
 
-    def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False):
+    def backward(
+        self,
+        tape: CutTape,
+        seed: BackendTensor,
+        wanted: Iterable[Tensor] = (),
+        ledger: list[Entry] | None = None,
+        keep_tape: bool = False,
+    ) -> dict[Tensor, BackendTensor]:
         """Send the seed back to the cut; see `Program.backward`."""
         return self.tail.backward(tape.steps, seed, [*self.tensors, *wanted], ledger, keep_tape)

@@ -1,12 +1,20 @@
 """Rules of PatternNet and PatternAttribution (Kindermans et al. 2017), in gradient form (METHODS 13.4)."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import keras
 from keras import ops
 
+from innspect.graph.ir import Node
+from innspect.graph.views.affine import Affine
 from innspect.graph.views.diagonal import BatchNorm
-from innspect.layers.base import Rule, safe_divide
+from innspect.layers.base import ReverseLayer, Rule, safe_divide
+from innspect.layers.terms import AffineLayer
+from innspect.types import Signals, Tensors
 
 
-class PatternRule(Rule):
+class PatternRule(Rule[Affine]):
     """The gradient of an affine layer with another kernel: the pattern a, or w times a.
 
     Args:
@@ -17,21 +25,21 @@ class PatternRule(Rule):
 
     form = "gradient"
 
-    def __init__(self, kernels, path, times_kernel):
+    def __init__(self, kernels: Mapping[str, keras.Variable], path: str, times_kernel: bool):
         self._kernels, self._path = kernels, path
         self.times_kernel = times_kernel
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         return layer(*inputs), inputs[0]
 
-    def backward(self, layer, x, signals):
+    def backward(self, layer: AffineLayer, x: Any, signals: Tensors) -> Signals:
         kernel = ops.convert_to_tensor(self._kernels[self._path])
         if self.times_kernel:
             kernel = kernel * layer.view.kernel()
         _, pullback = layer.vjp(lambda u: layer.view.linear(u, kernel), x)
         return pullback(signals[0])
 
-    def describe(self, layer):
+    def describe(self, layer: AffineLayer) -> str:
         return "kernel times pattern" if self.times_kernel else "pattern"
 
 
@@ -43,16 +51,17 @@ class DiagonalPattern(Rule):
 
     form = "gradient"
 
-    def __init__(self, times_kernel):
+    def __init__(self, times_kernel: bool):
         self.times_kernel = times_kernel
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs, pullback = layer.active_vjp(inputs)
         return outputs, (pullback([ops.ones_like(outputs[0])]), layer.node.active_inputs[0])
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         slopes, position = saved
-        slope, results = slopes[position], [None] * len(slopes)
+        slope = slopes[position]
+        results: Signals = [None] * len(slopes)
         pattern = safe_divide(ops.ones_like(slope), slope)
         results[position] = signals[0] * (pattern * slope if self.times_kernel else pattern)
         return results
@@ -61,7 +70,7 @@ class DiagonalPattern(Rule):
 _DIAGONAL = {"sum": ("Multiply", "Divide", "TrueDivide"), "pass": ("Rescaling", "Normalization", "Negative")}
 
 
-def is_diagonal(node):
+def is_diagonal(node: Node) -> bool:
     """Whether a node is y = s x + t with one input, elementwise, and s fixed."""
     if isinstance(node.view, BatchNorm):
         return True

@@ -6,22 +6,25 @@ books of every layer and the seeds of many neurons come from the same walk. Runs
 segment, handed to the backend's own differentiation whole.
 """
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 from keras import ops
 
 from innspect.graph.interpreter import Interpreter
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Graph, Node, Tensor, is_float
 from innspect.graph.views.activations import Rectifier
-from innspect.layers.base import ReverseLayer, vjp_at
+from innspect.layers.base import ReverseLayer, Rule, vjp_at
 from innspect.layers.gradient import Gradient
 from innspect.layers.weightless import Pass
+from innspect.types import BackendTensor, Pullback, Shape, Signals, Tensors
 
 
 class Segment:
     """Consecutive nodes whose signal is the plain gradient, as one step."""
 
-    def __init__(self, nodes, graph, keep):
+    def __init__(self, nodes: list[Node], graph: Graph, keep: Collection[Tensor]):
         self.nodes = tuple(nodes)
         made = [t for n in nodes for t in n.outputs]
         inside, members = set(made), set(nodes)
@@ -32,18 +35,24 @@ class Segment:
         self._positions = [p for p, t in enumerate(self.inputs) if t in graph.active and is_float(t.dtype)]
         self._run = Interpreter(self.nodes, self.inputs, self.outputs)
 
-    def forward(self, inputs):
+    def forward(self, inputs: Tensors) -> tuple[Tensors, Pullback]:
         return vjp_at(lambda *values: self._run(values), inputs, self._positions)
 
-    def backward(self, pullback, signals):
+    def backward(self, pullback: Pullback, signals: Tensors) -> Signals:
         return pullback(signals)
 
 
 class Constant:
     """A node that no signal flows through."""
 
-    def __init__(self, node):
+    def __init__(self, node: Node):
         self.node, self.inputs, self.outputs, self.path = node, node.inputs, node.outputs, node.path
+
+
+Step: TypeAlias = Segment | Constant | ReverseLayer
+Tape: TypeAlias = list[tuple[Step, Any, list[Shape]]]  # steps, what each saved, the shapes of its outputs
+Entry: TypeAlias = tuple[Segment | ReverseLayer, Tensors, Signals, Any]  # a step, signals out, signals in, what it saved
+Bounds: TypeAlias = dict[Tensor, tuple[BackendTensor, BackendTensor]]
 
 
 class Program:
@@ -58,21 +67,31 @@ class Program:
         seed_support: True where the seed is 0 wherever the output is.
     """
 
-    def __init__(self, graph, output, rules, nonnegative=frozenset(), keep=(), seed_support=False):
+    def __init__(
+        self,
+        graph: Graph,
+        output: Tensor,
+        rules: Mapping[Node, Rule],
+        nonnegative: Collection[Tensor] = frozenset(),
+        keep: Iterable[Tensor] = (),
+        seed_support: bool = False,
+    ):
         self.inputs, self.output = graph.inputs, output
-        self.graph = replace(graph, nodes=graph.ancestors([output]))
+        self.graph = replace(graph, nodes=tuple(graph.ancestors([output])))
         self._rules, self._nonnegative = rules, nonnegative
         self._keep = frozenset({output, *keep})
-        self._supported = {} if seed_support else {output: False}
+        self._supported: dict[Tensor, bool] = {} if seed_support else {output: False}
         self.steps = tuple(self._plan())
         self._walk = Interpreter(self.steps, self.inputs, [output])
         self._box = next((s.rule for s in self.steps if isinstance(s, ReverseLayer) and s.rule.needs_bounds), None)
 
     # ------------------------------------------------------------------ planning
-    def _plan(self):
-        steps, run, merged = [], [], set()
+    def _plan(self) -> list[Step]:
+        steps: list[Step] = []
+        run: list[Node] = []
+        merged: set[Node] = set()
 
-        def close():
+        def close() -> None:
             if run:
                 steps.append(Segment(list(run), self.graph, self._keep))
                 run.clear()
@@ -84,7 +103,10 @@ class Program:
                 # A length is a number, not a tensor: it cannot come out of a segment. Nor can a tensor without a gradient.
                 if node.operation == "Length" or any(t in self._keep for t in node.outputs):
                     close()
-                steps.append(Constant(node)) if not run else run.append(node)
+                if run:
+                    run.append(node)
+                else:
+                    steps.append(Constant(node))
                 continue
             rule = self._rules[node]
             if type(rule) is Gradient:
@@ -108,7 +130,7 @@ class Program:
         close()
         return steps
 
-    def _gate_after(self, node, rule):
+    def _gate_after(self, node: Node, rule: Rule) -> Node | None:
         """The ReLU node that `node` may take in, or None."""
         if not rule.gates or node.outputs[0] in self._keep:
             return None
@@ -119,7 +141,7 @@ class Program:
         plain = isinstance(relu.view, Rectifier) and relu.view.max_value is None
         return relu if plain and type(self._rules.get(relu)) is Pass and self._has_support(relu.outputs[0]) else None
 
-    def _has_support(self, tensor):
+    def _has_support(self, tensor: Tensor) -> bool:
         """Whether the signal at `tensor` is 0 wherever its value is."""
         if tensor not in self._supported:
             self._supported[tensor] = all(
@@ -127,18 +149,18 @@ class Program:
             )
         return self._supported[tensor]
 
-    def _reader_supports(self, node):
+    def _reader_supports(self, node: Node) -> bool:
         support = self._rules[node].support
         if isinstance(node.view, Rectifier) and type(self._rules[node]) is Pass:
             support = "output"
         return support == "input" or (support == "output" and all(self._has_support(t) for t in node.outputs))
 
-    def computes(self, tensor):
+    def computes(self, tensor: Tensor) -> bool:
         """Whether the explained tensor depends on `tensor`, or is it."""
         return tensor is self.output or tensor in self.graph.consumers
 
     # ------------------------------------------------------------------ running
-    def forward(self, values, record=None):
+    def forward(self, values: Tensors, record: dict[Tensor, BackendTensor] | None = None) -> tuple[Any, Tape]:
         """Compute the clone.
 
         Args:
@@ -148,12 +170,14 @@ class Program:
         Returns:
             The value of the explained tensor, and the tape for `backward`: (step, saved) pairs.
         """
-        tape, record = [], {} if record is None else record
-        bounds = None if self._box is None else self._input_bounds(values)
+        tape: Tape = []
+        record = {} if record is None else record
+        bounds = None if self._box is None else self._input_bounds(self._box, values)
 
-        def visit(step, inputs):
+        def visit(step: Step, inputs: Tensors) -> Tensors:
+            saved: Any = None
             if isinstance(step, Constant):
-                outputs, saved = self.constant(step.node, inputs), None
+                outputs = self.constant(step.node, inputs)
             else:
                 step = step if bounds is None else _bounded(step, inputs, bounds)
                 outputs, saved = step.forward(inputs)
@@ -168,15 +192,22 @@ class Program:
             record[self.output] = y
         return y, tape
 
-    def value(self, result):
+    def value(self, result: Any) -> BackendTensor:
         """The explained tensor's own value in what `forward` gives for it."""
         return result
 
-    def constant(self, node, inputs):
+    def constant(self, node: Node, inputs: Tensors) -> Tensors:
         """The outputs of a node that no signal flows through."""
         return node(*inputs)
 
-    def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False):
+    def backward(
+        self,
+        tape: Tape,
+        seed: BackendTensor,
+        wanted: Iterable[Tensor] = (),
+        ledger: list[Entry] | None = None,
+        keep_tape: bool = False,
+    ) -> dict[Tensor, BackendTensor]:
         """Send the seed back.
 
         Args:
@@ -189,7 +220,8 @@ class Program:
         Returns:
             Dict from tensor to signal, for the inputs (absent where none arrived) and `wanted`.
         """
-        signals, returned = {self.output: seed}, {}
+        signals: dict[Tensor, BackendTensor] = {self.output: seed}
+        returned: dict[Tensor, BackendTensor] = {}
         tape = list(tape) if keep_tape else tape
         wanted = {*self.inputs, *wanted}
         while tape:
@@ -198,7 +230,7 @@ class Program:
             for tensor, signal, shape in zip(step.outputs, arrived, shapes, strict=True):
                 if tensor in wanted:  # no signal reaches a constant, such as attention weights where these are constants
                     returned[tensor] = ops.zeros(shape, seed.dtype) if signal is None else signal
-            if all(s is None for s in arrived):
+            if isinstance(step, Constant) or all(s is None for s in arrived):
                 continue
             dtype = next(s.dtype for s in arrived if s is not None)
             filled = [ops.zeros(shape, dtype) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]
@@ -213,16 +245,17 @@ class Program:
         returned.update((t, s) for t, s in signals.items() if t in wanted)
         return returned
 
-    def _input_bounds(self, values):
+    def _input_bounds(self, box: Rule, values: Tensors) -> Bounds:
         """The bounds of the model's inputs, for the z-box rule: tensor -> (lowest, highest)."""
-        bounds = {}
+        bounds: Bounds = {}
         for tensor, x in zip(self.inputs, values, strict=True):
-            dtype, ends = x.dtype if is_float(x.dtype) else "float32", (self._box.low, self._box.high)
-            bounds[tensor] = tuple(ops.broadcast_to(ops.convert_to_tensor(b, dtype), x.shape) for b in ends)
+            dtype = x.dtype if is_float(x.dtype) else "float32"
+            low, high = (ops.broadcast_to(ops.convert_to_tensor(b, dtype), x.shape) for b in (box.low, box.high))
+            bounds[tensor] = (low, high)
         return bounds
 
 
-def _bounded(step, inputs, bounds):
+def _bounded(step: Segment | ReverseLayer, inputs: Tensors, bounds: Bounds) -> Segment | ReverseLayer:
     """The step with the bounds of its inputs, where its rule asks; `bounds` gets those of what it makes."""
     if isinstance(step, ReverseLayer) and step.rule.needs_bounds:
         if step.inputs[0] not in bounds:
@@ -232,8 +265,8 @@ def _bounded(step, inputs, bounds):
                 f"Received: {step.rule!r} for {step.path!r}"
             )
         return replace(step, bounds=bounds[step.inputs[0]])
-    keeps = isinstance(step, ReverseLayer) and step.node.kind in ("pass", "reindex", "sum", "winner")
-    if keeps and any(t in bounds for t in step.inputs):
+    keeps = ("pass", "reindex", "sum", "winner")
+    if isinstance(step, ReverseLayer) and step.node.kind in keeps and any(t in bounds for t in step.inputs):
         ends = [
             step.node(*[bounds[t][side] if t in bounds else x for t, x in zip(step.inputs, inputs, strict=True)])
             for side in (0, 1)
@@ -243,6 +276,6 @@ def _bounded(step, inputs, bounds):
     return step
 
 
-def per_sample(tensor, batch):
+def per_sample(tensor: BackendTensor, batch: int) -> BackendTensor:
     """Sums over everything but the samples: (batch,)."""
     return ops.sum(ops.reshape(tensor, (batch, -1)), axis=1)

@@ -9,17 +9,21 @@ A class fixes what its name says. Subclasses may set the rest, as in
 but a rule that computes something else is written as docs/extending.md tells.
 """
 
+from typing import Any
+
+from innspect.layers.base import Rule
 from innspect.layers.names import RULES
 
 
-def _rule(name):
+def _rule(name: str) -> Any:
     cls, fixed = RULES[name]
 
-    def init(self, *_, **settings):  # iNNvestigate's rules are also given the layer and a state
-        cls.__init__(self, **{**settings, **fixed})
+    def init(self: Rule, *_: Any, **settings: Any) -> None:  # iNNvestigate's rules are also given the layer and a state
+        super(made, self).__init__(**{**settings, **fixed})
 
     described = {"__init__": init, "__doc__": f"The rule {name!r}, a `{cls.__name__}`.", "__module__": __name__}
-    return type(f"{name}Rule", (cls,), described)
+    made: Any = type(f"{name}Rule", (cls,), described)
+    return made
 
 
 ZRule = _rule("Z")

@@ -4,16 +4,18 @@ A method's table can be printed, read, combined with others (`table + table`) an
 kind of node: layers with kernels, additions, pooling, activations, products.
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import keras
 
 from innspect.errors import suggest
 from innspect.graph.capture.operations import OPERATIONS
-from innspect.graph.ir import KINDS
+from innspect.graph.ir import KINDS, Graph, Node
 from innspect.graph.views.ids import Lookup
 from innspect.layers.base import Rule
-from innspect.layers.names import make_rule
+from innspect.layers.names import RuleLike, make_rule
 from innspect.layers.weightless import Passed
 from innspect.tables import Table
 
@@ -26,9 +28,9 @@ class When:
     """A condition on a node, with the words that a table prints for it."""
 
     text: str
-    holds: object
+    holds: Callable[[Node], Any]
 
-    def __call__(self, node):
+    def __call__(self, node: Node) -> bool:
         return bool(self.holds(node))
 
 
@@ -41,13 +43,13 @@ class Made:
     """A rule that depends on the node: a function from a node to its rule, or to None where it has none."""
 
     text: str
-    function: object
+    function: Callable[[Node], Rule | None]
 
-    def __call__(self, node):
+    def __call__(self, node: Node) -> Rule | None:
         return self.function(node)
 
 
-def kind(name):
+def kind(name: str) -> When:
     """The condition that a node is of a kind."""
     return When(name, lambda node: node.kind == name)
 
@@ -55,12 +57,12 @@ def kind(name):
 anything = When("anything else", lambda node: True)
 
 
-def relevance_rule(node):
+def relevance_rule(node: Node) -> Rule | None:
     """The rule in relevance form that a node brings: its layer's class was registered with it, or it gives ids. Or None."""
     return _OF_IDS if isinstance(node.view, Lookup) else getattr(node.view, "relevance_rule", None)
 
 
-def gradient_rule(node):
+def gradient_rule(node: Node) -> Rule | None:
     """As `relevance_rule`, in gradient form."""
     return _OF_IDS if isinstance(node.view, Lookup) else getattr(node.view, "gradient_rule", None)
 
@@ -75,14 +77,17 @@ class Row:
     """
 
     when: When
-    rule: object
+    rule: Rule | Callable[[Node], Rule | None]
 
-    def of(self, node):
+    def of(self, node: Node) -> Rule | None:
         """The rule for a node, or None, also where the rule is not for its kind."""
         if not self.when(node):
             return None
         rule = self.rule if isinstance(self.rule, Rule) else self.rule(node)
         return rule if rule is None or node.kind in (rule.kinds or KINDS) else None
+
+
+Condition: TypeAlias = str | type[keras.Layer] | When | Callable[[Node], Any]
 
 
 class RuleTable:
@@ -100,49 +105,51 @@ class RuleTable:
         >>> innspect.create_analyzer("lrp.epsilon", model, rules=table)
     """
 
-    def __init__(self, rows=()):
-        rows = rows.rows if isinstance(rows, RuleTable) else rows
-        self.rows = tuple(row if isinstance(row, Row) else Row(_when(row[0]), _rule(row[1])) for row in rows)
+    def __init__(self, rows: "Rows" = ()):
+        self.rows: tuple[Row, ...] = tuple(row if isinstance(row, Row) else Row(_when(row[0]), _rule(row[1])) for row in rows)
 
-    def rule_of(self, node):
+    def rule_of(self, node: Node) -> Rule | None:
         """The rule of the first row that has one for the node, or None."""
         return next((rule for row in self.rows if (rule := row.of(node)) is not None), None)
 
-    def __add__(self, other):
+    def __add__(self, other: "Rows") -> "RuleTable":
         return RuleTable([*self.rows, *RuleTable(other).rows])
 
-    def __radd__(self, other):
+    def __radd__(self, other: "Rows") -> "RuleTable":
         return RuleTable(other) + self
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def _table(self):
+    def _table(self) -> Table:
         return Table(["where", "rule"], [[row.when.text, _shown(row.rule)] for row in self.rows], left=2)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self._table())
 
     __repr__ = __str__
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self._table().html()
 
 
-def _shown(rule):
+Rows: TypeAlias = RuleTable | Iterable[Row | tuple[Condition, RuleLike | Callable[[Node], Rule | None]]]
+
+
+def _shown(rule: Rule | Callable[[Node], Rule | None]) -> str:
     if isinstance(rule, Rule | Made):
         return rule.text if isinstance(rule, Made) else repr(rule)
     return getattr(rule, "__name__", type(rule).__name__).strip("_").replace("_", " ")
 
 
-def _rule(rule):
+def _rule(rule: Any) -> Rule | Callable[[Node], Rule | None]:
     return rule if isinstance(rule, Rule) or (callable(rule) and not isinstance(rule, type)) else make_rule(rule)
 
 
-def _when(condition):
+def _when(condition: Condition) -> When:
     if isinstance(condition, When):
         return condition
     if isinstance(condition, str):
@@ -156,21 +163,21 @@ def _when(condition):
     )
 
 
-def names_of(node):
+def names_of(node: Node) -> list[str]:
     """What may name a node: its path, its layer's path, its layer's name."""
     parts = node.path.split("/")
     layer = getattr(node.layer, "name", None)
     return [node.path, "/".join(parts[:-1]), parts[-1]] + ([layer] if layer else [])
 
 
-def sorts_of(node):
+def sorts_of(node: Node) -> set[str]:
     """The words for what a node is: its family, kind, operation, and its layer's class."""
     family = getattr(node.view, "family", None) if node.kind == "affine" else None
     layer = type(node.layer).__name__ if node.layer is not None else None
-    return {family, node.kind, node.operation, layer} - {None, ""}
+    return {word for word in (family, node.kind, node.operation, layer) if word}
 
 
-def rows_for(table, graph):
+def rows_for(table: Rows, graph: Graph) -> tuple[Row, ...]:
     """The rows of a table with the words of their conditions read for one model, where a name goes before a sort.
 
     Raises:
@@ -179,7 +186,7 @@ def rows_for(table, graph):
     names = {name for node in graph.nodes for name in names_of(node)}
     sorts = {word for node in graph.nodes for word in sorts_of(node)} | set(_FAMILIES) | KINDS | OPERATIONS | _layer_names()
 
-    def read(row):
+    def read(row: Row) -> Row:
         word = row.when.text
         if not isinstance(row.when, Word):
             return row
@@ -193,5 +200,5 @@ def rows_for(table, graph):
     return tuple(map(read, RuleTable(table).rows))
 
 
-def _layer_names():
+def _layer_names() -> set[str]:
     return {name for name in dir(keras.layers) if isinstance(getattr(keras.layers, name), type)}

@@ -7,20 +7,26 @@ A rule is a few *terms*. A term shares a part of R among products of inputs u an
 The bias is only ever in the denominator, so its share is lost, and known.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from keras import ops
 
 from innspect import backend
 from innspect.checks import number
-from innspect.layers.base import Rule, safe_divide, stabilised
+from innspect.graph.views.affine import Affine
+from innspect.layers.base import ReverseLayer, Rule, Shares, safe_divide, stabilised
+from innspect.types import BackendTensor, Signals, Tensors
+
+AffineLayer: TypeAlias = ReverseLayer[Affine]
 
 
-def positive(t):
+def positive(t: BackendTensor) -> BackendTensor:
     return ops.relu(t)
 
 
-def negative(t):
+def negative(t: BackendTensor) -> BackendTensor:
     return backend.minimum(t, ops.zeros((), t.dtype))
 
 
@@ -28,56 +34,61 @@ def negative(t):
 class Term:
     """One term of a rule, ready for its signal."""
 
-    factors: list  # u_m
-    z: object  # the sum of linear(u_m, v_m)
-    pullback: object  # from s to the J_m^T s
-    bias: object = None
+    factors: list[BackendTensor | float]  # u_m
+    z: BackendTensor  # the sum of linear(u_m, v_m)
+    pullback: Callable[[BackendTensor], Tensors]  # from s to the J_m^T s
+    bias: BackendTensor | None = None
     part: float = 1.0
-    where: object = None  # takes only the signal where this holds
+    where: BackendTensor | None = None  # takes only the signal where this holds
     scale: float = 1.0  # of kernels and bias, and so of the stabiliser
     complete: bool = False  # z has the bias in it already
 
     @property
-    def denominator(self):
+    def denominator(self) -> BackendTensor:
         return self.z if self.bias is None or self.complete else self.z + self.bias
 
-    def take_in_bias(self):
+    def take_in_bias(self) -> None:
         self.z, self.complete = self.denominator, True
 
-    def offered(self, signal):
+    def offered(self, signal: BackendTensor) -> BackendTensor:
         signal = signal if self.part == 1.0 else signal * self.part
         return signal if self.where is None else ops.where(self.where, signal, ops.zeros_like(signal))
 
-    def stable(self, epsilon):
+    def stable(self, epsilon: float) -> BackendTensor:
         return stabilised(self.denominator, epsilon * self.scale)
 
-    def ratio(self, signal, epsilon):
+    def ratio(self, signal: BackendTensor, epsilon: float) -> BackendTensor:
         return safe_divide(self.offered(signal), self.stable(epsilon))
 
-    def messages(self, signal, epsilon):
+    def messages(self, signal: BackendTensor, epsilon: float) -> Iterable[tuple[BackendTensor, BackendTensor]]:
         """Pairs of a factor and what it is to be multiplied with."""
         return zip(self.factors, self.pullback(self.ratio(signal, epsilon)), strict=True)
 
 
-def sum_of(tensors):
-    total = None
+def sum_of(tensors: Iterable[BackendTensor]) -> BackendTensor:
+    total: BackendTensor = None
     for tensor in tensors:
         total = tensor if total is None else total + tensor
     return total
 
 
-def sum_of_products(pairs):
+def sum_of_products(pairs: Iterable[tuple[BackendTensor, BackendTensor]]) -> BackendTensor:
     """The sum of u * m, where each u is multiplied once."""
-    grouped: dict = {}
+    grouped: dict[int, tuple[BackendTensor, Tensors]] = {}
     for u, m in pairs:
         grouped.setdefault(id(u), (u, []))[1].append(m)
     return sum_of(u * sum_of(ms) for u, ms in grouped.values())
 
 
-def make_term(layer, pieces, bias=None, **settings):
+def make_term(
+    layer: AffineLayer,
+    pieces: list[tuple[BackendTensor, BackendTensor]],
+    bias: BackendTensor | None = None,
+    **settings: Any,
+) -> Term:
     """The term of (factor, kernel) pairs."""
 
-    def total(*us):
+    def total(*us: BackendTensor) -> BackendTensor:
         return sum_of(layer.view.linear(u, v) for u, (_, v) in zip(us, pieces, strict=True))
 
     factors = [u for u, _ in pieces]
@@ -85,7 +96,7 @@ def make_term(layer, pieces, bias=None, **settings):
     return Term(factors, z, pullback, bias, **settings)
 
 
-class AffineRule(Rule):
+class AffineRule(Rule[Affine]):
     """Base of the rules for affine layers: a subclass gives `terms(layer, x, y)`.
 
     Args:
@@ -97,23 +108,23 @@ class AffineRule(Rule):
     gates = True
     support: str | None = "input"
 
-    def __init__(self, epsilon=0.0, bias=True):
+    def __init__(self, epsilon: float = 0.0, bias: bool | str = True):
         self.epsilon, self.bias = number("epsilon", epsilon), bias
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         (x,) = inputs
         y = layer.gate(layer(x)[0])
         return [y], (x, y)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Signals:
         terms = self.terms(layer, *saved)
         return [sum_of_products(pair for term in terms for pair in term.messages(signals[0], self.epsilon))]
 
-    def terms(self, layer, x, y):
+    def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
         raise NotImplementedError
 
-    def shares(self, layer, saved, signals):
-        result = {"bias": [], "stabiliser": [], "dropped": []}
+    def shares(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Shares:
+        result: Shares = {"bias": [], "stabiliser": [], "dropped": []}
         for term in self.terms(layer, *saved):
             denominator = term.denominator
             moved = term.stable(self.epsilon)
@@ -124,5 +135,5 @@ class AffineRule(Rule):
             result["dropped"].append(ops.where(moved == 0, offered, ops.zeros_like(offered)))
         return result
 
-    def _bias_of(self, layer):
+    def _bias_of(self, layer: AffineLayer) -> BackendTensor | None:
         return layer.view.bias() if self.bias else None

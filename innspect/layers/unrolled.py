@@ -8,20 +8,31 @@ The factors of R are known for all steps before the walk back, so that it is one
 product with W is one for all steps.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from keras import ops
 
 from innspect import backend
+from innspect.graph.views.cells import Cell
 from innspect.layers.base import safe_divide, stabilised
+from innspect.types import BackendTensor, Signals, Tensors
+
+if TYPE_CHECKING:
+    from innspect.layers.recurrent import Recurrent
+
+Item = dict[str, BackendTensor]  # what one step is given, or keeps
+Carry = tuple[BackendTensor, BackendTensor]  # the relevance of the state, and of the cell's sum
+Back = tuple[BackendTensor, Tensors, BackendTensor | None]
 
 
 class Walk:
     """One cell's way through all steps, forward, as its relevance needs it: (steps, batch, units) each."""
 
-    def __init__(self, cell, xs, states, valid):
+    def __init__(self, cell: Cell, xs: BackendTensor, states: Tensors, valid: BackendTensor | None):
         self.cell, self.xs, self.valid = cell, xs, valid
         step = cell.stepper()
 
-        def advance(states, item):
+        def advance(states: Tensors, item: Item) -> tuple[Tensors, Item]:
             new, saved = step(item["drive"], states)
             if valid is not None:
                 new = [ops.where(item["valid"], a, b) for a, b in zip(new, states, strict=True)]
@@ -31,11 +42,11 @@ class Walk:
         self.states, self.saved = backend.recur(advance, list(states), items)
 
     @property
-    def hidden(self):
+    def hidden(self) -> BackendTensor:
         return self.saved["h"]
 
 
-def send_back(rule, walk, arriving, given, _):
+def send_back(rule: "Recurrent", walk: Walk, arriving: BackendTensor | None, given: Signals, _: bool) -> Back:
     """The relevance of a walk's input, its first states, and what arrived at the state of every step."""
     sums, units = rule.sums(walk), walk.cell.units
     part, items = 1.0, {"given": sums["given"]}
@@ -53,7 +64,7 @@ def send_back(rule, walk, arriving, given, _):
         items["arriving"] = arriving
     back = ops.transpose(walk.cell.recurrent_kernel())
 
-    def step(carry, item):
+    def step(carry: Carry, item: Item) -> tuple[Carry, BackendTensor]:
         to_hidden, to_sum = carry
         if "arriving" in item:
             to_hidden = to_hidden + item["arriving"]
@@ -69,17 +80,17 @@ def send_back(rule, walk, arriving, given, _):
     return walk.xs * messages, _states(walk.cell, *carry), totals
 
 
-def _start(given, like, units):
+def _start(given: Signals, like: BackendTensor, units: int) -> tuple[BackendTensor, BackendTensor]:
     """The relevance that arrives at the last states, h and the other."""
     ends = [ops.zeros((like.shape[0], units), like.dtype) if g is None else g for g in given]
     return (ends[0], ends[1] if len(ends) > 1 else ops.zeros_like(ends[0]))
 
 
-def _states(cell, to_hidden, to_sum):
+def _states(cell: Cell, to_hidden: BackendTensor, to_sum: BackendTensor) -> Tensors:
     return [to_hidden, to_sum] if cell.states > 1 else [to_hidden + to_sum]
 
 
-def send_back_all(rule, walk, arriving, given, zero_start):
+def send_back_all(rule: "Recurrent", walk: Walk, arriving: BackendTensor | None, given: Signals, zero_start: bool) -> Back:
     """As `send_back`, with what biases and stabilisers take shared among the units that enter each sum."""
     saved, units, features = walk.saved, walk.cell.units, walk.xs.shape[-1]
     beside, behind = walk.cell.biases()
@@ -102,10 +113,10 @@ def send_back_all(rule, walk, arriving, given, zero_start):
         items["arriving"] = arriving
     back = ops.transpose(walk.cell.recurrent_kernel())
 
-    def shared(tensor, count):
+    def shared(tensor: BackendTensor, count: Any) -> BackendTensor:
         return ops.sum(tensor, axis=-1, keepdims=True) / count
 
-    def step(carry, item):
+    def step(carry: Carry, item: Item) -> tuple[Carry, Carry]:
         to_hidden, to_sum = carry
         if "arriving" in item:
             to_hidden = to_hidden + item["arriving"]
@@ -129,7 +140,7 @@ def send_back_all(rule, walk, arriving, given, zero_start):
     return walk.xs * backend.matmul(s, ops.transpose(walk.cell.kernel())) + equal, _states(walk.cell, *carry), None
 
 
-def _live(walk, zero_start):
+def _live(walk: Walk, zero_start: bool) -> BackendTensor:
     """1 where the state before a step is an input of it, 0 where it is the zeros that the layer starts with."""
     steps, batch = walk.xs.shape[:2]
     if not zero_start:

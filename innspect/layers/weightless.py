@@ -1,18 +1,23 @@
 """Relevance rules of everything that has no kernel: how relevance flows through the rest of a network."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 from keras import ops
 
-from innspect.layers.base import Rule, safe_divide, stabilised, vjp_at
+from innspect.graph.views.activations import Extremum
+from innspect.layers.base import ReverseLayer, Rule, Shares, safe_divide, stabilised, vjp_at
+from innspect.types import BackendTensor, Pullback, Signals, Tensors
 
 
 class Pass(Rule):
     """One input, one output, one element each: relevance passes unchanged, as conservation demands (METHODS 1.5)."""
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         return layer(*inputs), None
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         position = layer.node.active_inputs[0]
         return [signals[0] if i == position else None for i in range(len(layer.inputs))]
 
@@ -22,14 +27,14 @@ class Reindex(Rule):
 
     support = "output"
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs, pullback = _linear_vjp(layer, inputs)
         return outputs, (inputs, pullback)
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         return saved[1](signals)
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Shares:
         """Outputs that copy no input, such as padding, drop what arrives there."""
         active = layer.node.active_inputs
         fills = [[make(x) if p in active else x for p, x in enumerate(saved[0])] for make in (ops.ones_like, ops.zeros_like)]
@@ -37,7 +42,7 @@ class Reindex(Rule):
         return {"dropped": [s - s * ops.cast(one - zero, s.dtype) for s, one, zero in pairs]}
 
 
-def _linear_vjp(layer, inputs):
+def _linear_vjp(layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Pullback]:
     """As `layer.active_vjp`, also for integers (ids on their way to an embedding), which have no gradient."""
     positions = layer.node.active_inputs
     if all("float" in keras.backend.standardize_dtype(inputs[p].dtype) for p in positions):
@@ -51,25 +56,25 @@ class Proportional(Rule):
 
     support = "input"
 
-    def __init__(self, epsilon=1e-7):
+    def __init__(self, epsilon: float = 1e-7):
         self.epsilon = epsilon
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs, pullback = layer.active_vjp(inputs)
         return outputs, (inputs, outputs, pullback)
 
-    def _ratios(self, outputs, signals):
+    def _ratios(self, outputs: Tensors, signals: Tensors) -> Tensors:
         return [safe_divide(r, stabilised(y, self.epsilon)) for r, y in zip(signals, outputs, strict=True)]
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         inputs, outputs, pullback = saved
         messages = pullback(self._ratios(outputs, signals))
         return [None if m is None else x * m for x, m in zip(inputs, messages, strict=True)]
 
-    def shares(self, layer, saved, signals):
+    def shares(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Shares:
         _, outputs, _ = saved
         kept = [-r for r in self.backward(layer, saved, signals) if r is not None]
-        shares = {"stabiliser": [], "dropped": [], "bias": kept}
+        shares: Shares = {"stabiliser": [], "dropped": [], "bias": kept}
         for y, signal, ratio in zip(outputs, signals, self._ratios(outputs, signals), strict=True):
             moved = stabilised(y, self.epsilon)
             shares["stabiliser"].append(ratio * (moved - y))
@@ -84,13 +89,14 @@ class WinnerOfOperands(Rule):
     kinds = ("winner",)
     support = "output"  # a winner of zero is an output of zero
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs = layer(*inputs)
         return outputs, (inputs, outputs[0])
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         inputs, y = saved
-        rest, results = signals[0], []
+        rest = signals[0]
+        results: Signals = []
         for position, x in enumerate(inputs):
             wins = x == y
             taken = ops.where(wins, rest, ops.zeros_like(rest))
@@ -99,7 +105,7 @@ class WinnerOfOperands(Rule):
         return results
 
 
-def sum_to(signal, x):
+def sum_to(signal: BackendTensor, x: BackendTensor) -> BackendTensor:
     """Undo broadcasting: sum `signal` over the axes along which `x` was repeated."""
     extra = len(signal.shape) - len(x.shape)
     if extra:
@@ -108,15 +114,15 @@ def sum_to(signal, x):
     return ops.sum(signal, axis=axes, keepdims=True) if axes else signal
 
 
-class WinnerOfAxes(Rule):
+class WinnerOfAxes(Rule[Extremum]):
     """Maximum or minimum over axes (global max pooling): the first winner in row-major order takes all."""
 
     support = "output"
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer[Extremum], inputs: Tensors) -> tuple[Tensors, Any]:
         return layer(*inputs), inputs[0]
 
-    def backward(self, layer, x, signals):
+    def backward(self, layer: ReverseLayer[Extremum], x: Any, signals: Tensors) -> Signals:
         axis = layer.view.axis
         rank = len(x.shape)
         axes = tuple(range(rank)) if axis is None else tuple(a % rank for a in ([axis] if isinstance(axis, int) else axis))
@@ -136,13 +142,13 @@ class Product(Rule):
 
     support = "output"
 
-    def __init__(self, gates=()):
+    def __init__(self, gates: Iterable[int] = ()):
         self.gate_operands = tuple(gates)
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         return layer(*inputs), inputs
 
-    def backward(self, layer, inputs, signals):
+    def backward(self, layer: ReverseLayer, inputs: Any, signals: Tensors) -> Signals:
         active = layer.node.active_inputs
         takers = [p for p in active if p not in self.gate_operands]
         part = signals[0] / len(takers)
@@ -152,21 +158,21 @@ class Product(Rule):
 class Bilinear(Proportional):
     """Matrix product of two tensors: the epsilon rule, then half to each operand (Achtibat et al. 2024, Prop. 3.3)."""
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         return [None if r is None else r / 2 for r in super().backward(layer, saved, signals)]
 
 
 class SumOverEmbedding(Rule):
     """The relevance of an id is the sum over its embedding vector; it has the shape of the ids (METHODS 15.4)."""
 
-    def __init__(self, reduce="sum"):
+    def __init__(self, reduce: str = "sum"):
         self.reduce = reduce
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         outputs = layer(*inputs)
         return outputs, (inputs, outputs[0])
 
-    def backward(self, layer, saved, signals):
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         inputs, vectors = saved
         signal = signals[0]
         if self.reduce == "norm":
@@ -183,10 +189,10 @@ class Passed(Rule):
 
     form = "gradient"
 
-    def forward(self, layer, inputs):
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         return layer(*inputs), [x.shape for x in inputs]
 
-    def backward(self, layer, shapes, signals):
+    def backward(self, layer: ReverseLayer, shapes: Any, signals: Tensors) -> Signals:
         active = layer.node.active_inputs
         part = signals[0] / len(active) if len(active) > 1 else signals[0]
         return [ops.reshape(part, shape) if p in active else None for p, shape in enumerate(shapes)]

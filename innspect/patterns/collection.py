@@ -1,15 +1,21 @@
 """Fitted patterns: a mapping from layer path to an array in the kernel's shape."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import keras
 import numpy as np
 
 from innspect.errors import PlainKeyError
+from innspect.graph.opened.opened_model import OpenedModel
 from innspect.patterns import files
+from innspect.patterns.fingerprint import Fingerprints
 from innspect.patterns.kinds import KINDS, checked_types, kind_of
 from innspect.patterns.matching import fitted_to
 from innspect.tables import Table
+from innspect.types import Array
 
 HEADER = ("pattern_types", "samples", "gate", "y_mean", "model_name", "fingerprints")  # what a file says of its whole
 
@@ -26,18 +32,18 @@ class LayerPatterns:
         degenerate: Dict from kind to booleans per neuron: True where the pattern is 0 because there is none.
     """
 
-    arrays: dict
+    arrays: dict[str, Array]
     gated: bool = False
     count: int = 0
-    active: np.ndarray = field(default_factory=lambda: np.zeros((0,), "int64"))
-    degenerate: dict = field(default_factory=dict)
+    active: Array = field(default_factory=lambda: np.zeros((0,), "int64"))
+    degenerate: dict[str, Array] = field(default_factory=dict)
 
-    def record(self):
+    def record(self) -> dict[str, Any]:
         """What a file holds of them."""
         return {"arrays": self.arrays, "count": self.count, "active": self.active, "degenerate": self.degenerate}
 
 
-class Patterns(Mapping):
+class Patterns(Mapping[str, Array]):
     """Patterns of all affine layers of a model: `patterns["conv1"]` has the shape of that layer's kernel.
 
     A separable convolution has two, `name/depthwise` and `name/pointwise`. Where several types were fitted the mapping
@@ -53,26 +59,33 @@ class Patterns(Mapping):
     """
 
     def __init__(
-        self, layers, pattern_types=("auto",), samples=0, gate="activation", y_mean="all", model_name="", fingerprints=None
+        self,
+        layers: Mapping[str, LayerPatterns],
+        pattern_types: str | Iterable[str] = ("auto",),
+        samples: int = 0,
+        gate: str = "activation",
+        y_mean: str = "all",
+        model_name: str = "",
+        fingerprints: Fingerprints | None = None,
     ):
         self.layers, self.samples = dict(layers), int(samples)
         self.pattern_types = checked_types(pattern_types)
         self.gate, self.y_mean = gate, y_mean
         self.model_name, self.fingerprints = model_name, fingerprints
 
-    def __getitem__(self, path):
+    def __getitem__(self, path: str) -> Array:
         if path not in self.layers:
             raise PlainKeyError(f"There is no pattern of {path!r}. Layers with patterns: {_listed(self.layers)}")
         layer = self.layers[path]
         return layer.arrays[kind_of(self.pattern_types[0], layer.gated)]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.layers)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layers)
 
-    def select(self, pattern_type):
+    def select(self, pattern_type: str) -> "Patterns":
         """The same patterns showing another type, which must have been fitted.
 
         Raises:
@@ -91,7 +104,7 @@ class Patterns(Mapping):
         )
 
     # ------------------------------------------------------------------ files
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write to an HDF5 file, whole or not at all: a file that was there stays until the new one is complete.
 
         Raises:
@@ -102,16 +115,18 @@ class Patterns(Mapping):
         files.write(path, header, layers)
 
     @staticmethod
-    def load(path, model=None, *, strict=True):
+    def load(
+        path: str | os.PathLike[str], model: keras.Layer | OpenedModel | None = None, *, strict: bool = True
+    ) -> "Patterns":
         """Read a file: see `innspect.patterns.load`."""
         return load(path, model, strict=strict)
 
-    def of_model(self, layers, model_name, fingerprints):
+    def of_model(self, layers: Mapping[str, LayerPatterns], model_name: str, fingerprints: Fingerprints | None) -> "Patterns":
         """These patterns as those of another model, under the names of its layers."""
         return Patterns(layers, self.pattern_types, self.samples, self.gate, self.y_mean, model_name, fingerprints)
 
     # ------------------------------------------------------------------ looking at it
-    def summary(self, print_fn=print):
+    def summary(self, print_fn: Callable[[str], Any] | None = print) -> str:
         """Print a line per layer: neurons, dead neurons, degenerate denominators, samples; and return the text."""
         head = ["layer", "kernel", "pattern", "neurons", "never active", *[f"no {k} pattern" for k in self._kinds()], "samples"]
         rows = []
@@ -127,11 +142,11 @@ class Patterns(Mapping):
             print_fn(text)
         return text
 
-    def _kinds(self):
+    def _kinds(self) -> list[str]:
         return [k for k in KINDS if any(k in layer.arrays for layer in self.layers.values())]
 
     @property
-    def degenerate(self):
+    def degenerate(self) -> dict[str, int]:
         """Path -> number of neurons that have no pattern, for the layers where there are any."""
         counts = {
             path: int(layer.degenerate[kind_of(self.pattern_types[0], layer.gated)].sum())
@@ -140,7 +155,7 @@ class Patterns(Mapping):
         }
         return {path: n for path, n in counts.items() if n}
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Patterns):
             return NotImplemented
         return (
@@ -150,13 +165,13 @@ class Patterns(Mapping):
             and all(_same(a, other.layers[path]) for path, a in self.layers.items())
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # what is compared by its arrays has none
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Patterns({len(self)} layers, types {list(self.pattern_types)}, {self.samples} samples)"
 
 
-def load(path, model=None, *, strict=True):
+def load(path: str | os.PathLike[str], model: keras.Layer | OpenedModel | None = None, *, strict: bool = True) -> Patterns:
     """Read patterns from an HDF5 file.
 
     Args:
@@ -177,12 +192,12 @@ def load(path, model=None, *, strict=True):
     return patterns if model is None else fitted_to(patterns, model, strict=strict)
 
 
-def _same(a, b):
+def _same(a: LayerPatterns, b: LayerPatterns) -> bool:
     return a.arrays.keys() == b.arrays.keys() and all(
         x.dtype == b.arrays[k].dtype and np.array_equal(x, b.arrays[k]) for k, x in a.arrays.items()
     )
 
 
-def _listed(paths):
+def _listed(paths: Iterable[str]) -> str:
     paths = [repr(p) for p in paths]
     return ", ".join(paths[:20]) + (", ..." if len(paths) > 20 else "")

@@ -6,10 +6,15 @@ nothing: Keras numbers automatic names anew for every model that is built.
 
 import hashlib
 from itertools import zip_longest
+from typing import Any
 
+import keras
 import numpy as np
 
 from innspect import backend
+from innspect.graph.ir import Graph
+
+Fingerprints = dict[str, str]  # layer path -> digest, in the order in which the model calls its layers
 
 # Settings that change what a layer computes but not the shapes of its weights.
 _SETTINGS = (
@@ -18,29 +23,30 @@ _SETTINGS = (
 ).split()
 
 
-def layer_fingerprints(graph):
+def layer_fingerprints(graph: Graph) -> Fingerprints:
     """Layer path -> digest, in the order in which the model calls its layers."""
-    seen, digests = set(), {}
+    seen: set[int] = set()
+    digests: dict[str, str] = {}
     for path in sorted(graph.layers, key=lambda p: -p.count("/")):  # inner layers first: their weights are theirs
         digests[path] = _digest(graph.layers[path], seen)
     return {path: digests[path] for path in graph.layers}
 
 
-def combined(fingerprints):
+def combined(fingerprints: Fingerprints) -> str:
     """One digest of all layers."""
     return hashlib.sha256("\n".join(fingerprints.values()).encode()).hexdigest()[:32]
 
 
-def first_difference(mine, theirs):
+def first_difference(mine: Fingerprints, theirs: Fingerprints) -> str | None:
     """The path of the first layer that differs, layers compared in their order, or None."""
-    nothing = (None, None)
+    nothing: tuple[str | None, str | None] = (None, None)
     for (path, digest), (other, their_digest) in zip_longest(mine.items(), theirs.items(), fillvalue=nothing):
         if digest != their_digest:
             return other if path is None else path
     return None
 
 
-def _digest(layer, seen):
+def _digest(layer: keras.Layer, seen: set[int]) -> str:
     hasher = hashlib.sha256(type(layer).__name__.encode())
     for name in _SETTINGS:
         hasher.update(f"{name}={_plain(getattr(layer, name, None))};".encode())
@@ -53,7 +59,7 @@ def _digest(layer, seen):
     return hasher.hexdigest()[:32]
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A setting as text that is the same in every session."""
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)

@@ -4,32 +4,39 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from innspect.checks import Integer
+from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs, batches_of, is_stream
+from innspect.patterns.collection import Patterns
 from innspect.patterns.statistics import PatternStatistics
+from innspect.types import Array
 
 _LOG = logging.getLogger("innspect.patterns")
 _LONG = 10.0  # seconds
 
+Path = str | os.PathLike[str]
+
 
 def fit(
-    model,
-    data,
-    pattern_type="auto",
+    model: keras.Layer | OpenedModel,
+    data: Any,
+    pattern_type: str | Iterable[str] = "auto",
     *,
-    batch_size=32,
-    gate="activation",
-    y_mean="all",
-    verbose="auto",
-    steps=None,
-    checkpoint=None,
-    every=100,
-    shard=None,
-):
+    batch_size: int = 32,
+    gate: str = "activation",
+    y_mean: str = "all",
+    verbose: int | str = "auto",
+    steps: int | None = None,
+    checkpoint: Path | None = None,
+    every: int = 100,
+    shard: Sequence[int] | None = None,
+) -> Patterns:
     """Learn the patterns of every affine layer of a model (Kindermans et al. 2017).
 
     Args:
@@ -62,7 +69,9 @@ def fit(
     statistics, done = _begin(model, pattern_type, gate, y_mean, checkpoint)
     total = _number_of_batches(data, batch_size, steps)
     bar, mine = _Bar(verbose, total), 0
-    for number, arrays in enumerate(batches(data, statistics._opened, batch_size, done, steps)):
+    opened, _ = statistics._attached()
+    progress: dict[str, Any] = {}
+    for number, arrays in enumerate(batches(data, opened, batch_size, done, steps)):
         if number == 0:
             progress = {"batch_size": _size(data, batch_size), "shard": [first, count], "first": _digest(arrays)}
             _check_progress(statistics, progress, checkpoint)
@@ -82,7 +91,9 @@ def fit(
     return _finish(statistics, checkpoint)
 
 
-def _begin(model, pattern_type, gate, y_mean, checkpoint):
+def _begin(
+    model: keras.Layer | OpenedModel, pattern_type: str | Iterable[str], gate: str, y_mean: str, checkpoint: Path | None
+) -> tuple[PatternStatistics, int]:
     """Statistics, new or from the checkpoint, and how many batches they have seen."""
     fresh = PatternStatistics(model, pattern_type, gate=gate, y_mean=y_mean)
     if not checkpoint or not os.path.exists(checkpoint):
@@ -92,9 +103,10 @@ def _begin(model, pattern_type, gate, y_mean, checkpoint):
     return found, found.progress.get("batches", 0)
 
 
-def _finish(statistics, checkpoint):
+def _finish(statistics: PatternStatistics, checkpoint: Path | None) -> Patterns:
     if not statistics.samples:  # more shards than batches
-        statistics.save(checkpoint, patterns=False) if checkpoint else None
+        if checkpoint:
+            statistics.save(checkpoint, patterns=False)
         raise ValueError("This shard got no batches: there are more shards than batches. Take smaller batches or fewer shards.")
     patterns = statistics.patterns()
     if checkpoint:
@@ -106,13 +118,13 @@ def _finish(statistics, checkpoint):
 
 
 # ------------------------------------------------------------------ batches
-def batches(data, opened, batch_size, done=0, steps=None):
-    """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, None for the others."""
+def batches(data: Any, opened: OpenedModel, batch_size: int, done: int = 0, steps: int | None = None) -> Iterator[list[Array]]:
+    """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, and no arrays of the others."""
     if is_stream(data):
         for number, batch in enumerate(batches_of(data)):
             if steps is not None and number >= steps:
                 return
-            yield None if 0 < number < done else Inputs(batch, opened).arrays
+            yield [] if 0 < number < done else Inputs(batch, opened).arrays
         return
     inputs = Inputs(data, opened)
     next(inputs.batches(batch_size), None)  # checks the batch size
@@ -122,11 +134,11 @@ def batches(data, opened, batch_size, done=0, steps=None):
         yield [a[start : start + batch_size] for a in inputs.arrays]
 
 
-def _size(data, batch_size):
+def _size(data: Any, batch_size: int) -> int | None:
     return None if is_stream(data) else int(batch_size)
 
 
-def _number_of_batches(data, batch_size, steps):
+def _number_of_batches(data: Any, batch_size: int, steps: int | None) -> int | None:
     """How many batches there will be, or None."""
     if isinstance(data, keras.utils.PyDataset):
         count = data.num_batches
@@ -142,7 +154,7 @@ def _number_of_batches(data, batch_size, steps):
     return steps if count is None else count if steps is None else min(count, steps)
 
 
-def _checked_shard(shard):
+def _checked_shard(shard: Sequence[int] | None) -> tuple[int, int]:
     if shard is None:
         return 0, 1
     if len(shard) != 2 or not 0 <= shard[0] < shard[1]:
@@ -150,14 +162,14 @@ def _checked_shard(shard):
     return int(shard[0]), int(shard[1])
 
 
-def _digest(arrays):
+def _digest(arrays: list[Array]) -> str:
     hasher = hashlib.sha256()
     for array in arrays:
         hasher.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return hasher.hexdigest()[:32]
 
 
-def _check_progress(statistics, progress, checkpoint):
+def _check_progress(statistics: PatternStatistics, progress: dict[str, Any], checkpoint: Path | None) -> None:
     """The run that is continued must have been given the same work."""
     for name, value in progress.items():
         before = statistics.progress.get(name, value)
@@ -172,20 +184,22 @@ def _check_progress(statistics, progress, checkpoint):
 class _Bar:
     """A progress bar, for long work only where `verbose` is "auto"."""
 
-    def __init__(self, verbose, total):
+    def __init__(self, verbose: int | str | None, total: int | None):
         if verbose not in (0, 1, 2, True, False, None, "auto"):
             raise ValueError(f"`verbose` must be 0, 1 or 'auto'. Received: {verbose!r}")
         self._verbose, self._total = verbose, total
-        self._bar, self._last, self._first = None, 0, None
+        self._bar: Any = None
+        self._last = 0
+        self._first: tuple[float, int] | None = None
 
-    def show(self, done):
+    def show(self, done: int) -> None:
         if not self._verbose or (self._bar is None and self._verbose == "auto" and not self._is_long(done)):
             return
         self._bar = self._bar or keras.utils.Progbar(self._total, unit_name="batch")
         self._bar.update(done)
         self._last = done
 
-    def _is_long(self, done):
+    def _is_long(self, done: int) -> bool:
         """Whether much is left, told from the batches after the first, which compiles."""
         now = time.monotonic()
         self._first = self._first or (now, done)
@@ -194,6 +208,6 @@ class _Bar:
             return seconds > _LONG
         return batches > 0 and seconds / batches * (self._total - done) > _LONG
 
-    def close(self):
+    def close(self) -> None:
         if self._bar is not None and self._total is None:
             self._bar.update(self._last, finalize=True)

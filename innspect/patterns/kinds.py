@@ -1,10 +1,12 @@
 """The pattern types that a user can ask for, and which pattern of a layer each means."""
 
+from collections.abc import Iterable
+
 TYPES = ("auto", "linear", "relu", "relu.positive", "relu.negative")
 KINDS = ("linear", "positive", "negative")
 
 
-def checked_types(pattern_type):
+def checked_types(pattern_type: str | Iterable[str]) -> tuple[str, ...]:
     """The asked types as a tuple.
 
     Raises:
@@ -19,14 +21,14 @@ def checked_types(pattern_type):
     return tuple(dict.fromkeys(types))
 
 
-def kind_of(pattern_type, gated):
+def kind_of(pattern_type: str, gated: bool) -> str:
     """Which of a layer's patterns a type means; `gated` says whether a ReLU follows the layer."""
     if pattern_type == "auto":
         return "positive" if gated else "linear"
     return {"linear": "linear", "relu.negative": "negative"}.get(pattern_type, "positive")
 
 
-def kinds_of(types, gated):
+def kinds_of(types: Iterable[str], gated: bool) -> tuple[str, ...]:
     """The patterns of a layer that some types need, in the order of `KINDS`."""
     wanted = {kind_of(t, gated) for t in types}
     return tuple(k for k in KINDS if k in wanted)

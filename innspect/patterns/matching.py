@@ -1,13 +1,20 @@
 """Whether patterns and statistics are those of a model, and under which names its layers have them."""
 
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from innspect.graph.opened.opened_model import open_model
-from innspect.patterns.fingerprint import first_difference, layer_fingerprints
+from innspect.patterns.fingerprint import Fingerprints, first_difference, layer_fingerprints
 from innspect.patterns.units import units_of
 
+if TYPE_CHECKING:
+    import keras
 
-def fitted_to(patterns, model, *, strict=True):
+    from innspect.graph.opened.opened_model import OpenedModel
+    from innspect.patterns.collection import Patterns
+
+
+def fitted_to(patterns: "Patterns", model: "keras.Layer | OpenedModel", *, strict: bool = True) -> "Patterns":
     """`patterns`, checked to be those of `model`, a model or an opened one, under the names that its layers have there.
 
     Raises:
@@ -16,16 +23,16 @@ def fitted_to(patterns, model, *, strict=True):
     opened = open_model(model)
     shapes = {unit.path: unit.layout.shape for unit in units_of(opened.graph)}
     _compare_shapes(patterns, shapes, opened.model.name)
-    known = patterns.fingerprints
-    if known is not None or not strict:
+    theirs, known = patterns.fingerprints, None
+    if theirs is not None or not strict:
         known = layer_fingerprints(opened.graph)
-    if strict and known is not None:
-        check_same_layers(patterns.fingerprints, known, patterns.model_name, opened.model.name, "patterns")
+    if strict and theirs is not None and known is not None:
+        check_same_layers(theirs, known, patterns.model_name, opened.model.name, "patterns")
     layers = dict(zip(shapes, patterns.layers.values(), strict=True))
     return patterns.of_model(layers, opened.model.name, known)
 
 
-def _compare_shapes(patterns, shapes, name):
+def _compare_shapes(patterns: "Patterns", shapes: dict[str, tuple[int, ...]], name: str) -> None:
     for (path, shape), (other, layer) in zip_longest(shapes.items(), patterns.layers.items(), fillvalue=(None, None)):
         theirs = None if layer is None else next(iter(layer.arrays.values())).shape
         if theirs != shape:
@@ -36,7 +43,7 @@ def _compare_shapes(patterns, shapes, name):
             )
 
 
-def check_same_layers(theirs, mine, their_name, my_name, what):
+def check_same_layers(theirs: Fingerprints, mine: Fingerprints, their_name: str, my_name: str, what: str) -> None:
     """Raise where two models' fingerprints differ, naming the first layer; `what` is "patterns" or "statistics"."""
     path = first_difference(mine, theirs)
     if path is not None:

@@ -3,6 +3,8 @@
 Adding batches up is left to float64 (`innspect.patterns.accumulate`).
 """
 
+from collections.abc import Callable, Iterable
+
 import keras
 import numpy as np
 from keras import ops
@@ -10,9 +12,13 @@ from keras import ops
 from innspect import backend
 from innspect.backend.compiling import Compiler
 from innspect.graph.interpreter import Interpreter
+from innspect.graph.opened.opened_model import OpenedModel
 from innspect.patterns.rows import gives_rows
 from innspect.patterns.sums import Call, as_float, centre_of, gate_open
-from innspect.patterns.units import units_of
+from innspect.patterns.units import Unit, units_of
+from innspect.types import Array, BackendTensor, Tensors
+
+Centres = dict[str, dict[str, BackendTensor]]  # path -> x, y
 
 
 class Measurement:
@@ -24,7 +30,7 @@ class Measurement:
         gate: "activation" splits by the sign of the real pre-activation, bias included; "bias_free" by that of w . x.
     """
 
-    def __init__(self, opened, regimes, gate):
+    def __init__(self, opened: OpenedModel, regimes: dict[str, tuple[str, ...]], gate: str):
         self.regimes, self._gate = regimes, gate
         self.units = units_of(opened.graph)
         self._of = {node: (u, i) for u in self.units for i, node in enumerate(u.nodes)}
@@ -32,23 +38,23 @@ class Measurement:
         self._run = Interpreter(nodes, opened.graph.inputs, ())
         self._call = Compiler(opened.variables())
 
-    def centres(self, arrays):
+    def centres(self, arrays: list[Array]) -> dict[str, dict[str, Array]]:
         """What to measure every layer from: path -> {"x", "y"}, means over one batch (0 for inputs with no offset)."""
         found = self._call("centres", self._run_centres, _tensors(arrays))
         return keras.tree.map_structure(backend.to_numpy, found)
 
-    def moments(self, arrays, centres):
+    def moments(self, arrays: list[Array], centres: Centres) -> dict[str, dict[str, BackendTensor]]:
         """Sums over one batch about what `centre_tensors` gave: path -> dict as `Call.sums`, backend tensors."""
         key = frozenset(path for path, centre in centres.items() if "x" in centre)
         return self._call(("moments", key), self._run_moments, _tensors(arrays), centres)
 
-    def views(self, arrays, paths):
+    def views(self, arrays: list[Array], paths: Iterable[str]) -> dict[str, list[list[Array]]]:
         """What some layers see: path -> (input, where its neurons are active) for each call, NumPy arrays."""
-        paths = tuple(paths)
-        found = self._call(("views", paths), lambda xs: self._run_views(xs, paths), _tensors(arrays))
+        wanted = tuple(paths)
+        found = self._call(("views", wanted), lambda xs: self._run_views(xs, wanted), _tensors(arrays))
         return keras.tree.map_structure(backend.to_numpy, found)
 
-    def centre_tensors(self, centres):
+    def centre_tensors(self, centres: dict[str, dict[str, Array]]) -> Centres:
         """Centres as backend tensors in the dtype that each layer computes in; without "x" where that is zero."""
         dtypes = {u.path: keras.backend.standardize_dtype(u.nodes[0].outputs[0].dtype) for u in self.units}
         return {
@@ -57,14 +63,14 @@ class Measurement:
         }
 
     # ------------------------------------------------------------------ the program
-    def _walk(self, xs, visit):
+    def _walk(self, xs: Tensors, visit: Callable[[Unit, int, BackendTensor], BackendTensor]) -> None:
         """Compute the graph; `visit(unit, number of the call, x)` computes the affine nodes."""
         self._run(xs, lambda node, inputs: [visit(*self._of[node], inputs[0])] if node in self._of else node(*inputs))
 
-    def _run_centres(self, xs):
-        means = {unit.path: [] for unit in self.units}
+    def _run_centres(self, xs: Tensors) -> Centres:
+        means: dict[str, list[tuple[BackendTensor, BackendTensor]]] = {unit.path: [] for unit in self.units}
 
-        def visit(unit, number, x):
+        def visit(unit: Unit, number: int, x: BackendTensor) -> BackendTensor:
             (y,) = unit.nodes[number](x)
             means[unit.path].append(centre_of(unit, number, x, y))
             return y
@@ -75,10 +81,10 @@ class Measurement:
             for path, pairs in means.items()
         }
 
-    def _run_views(self, xs, paths):
-        found = {path: [] for path in paths}
+    def _run_views(self, xs: Tensors, paths: Iterable[str]) -> dict[str, list[Tensors]]:
+        found: dict[str, list[Tensors]] = {path: [] for path in paths}
 
-        def visit(unit, number, x):
+        def visit(unit: Unit, number: int, x: BackendTensor) -> BackendTensor:
             y = unit.nodes[number](x)[0]
             if unit.path in found:
                 view = unit.nodes[number].view
@@ -89,10 +95,10 @@ class Measurement:
         self._walk(xs, visit)
         return found
 
-    def _run_moments(self, xs, centres):
-        found = {}
+    def _run_moments(self, xs: Tensors, centres: Centres) -> dict[str, dict[str, BackendTensor]]:
+        found: dict[str, dict[str, BackendTensor]] = {}
 
-        def visit(unit, number, x):
+        def visit(unit: Unit, number: int, x: BackendTensor) -> BackendTensor:
             call = Call(unit, number, x, centres[unit.path], self._gate)
             sums = call.sums(self.regimes[unit.path], as_rows=gives_rows(unit, x))
             before = found.get(unit.path)
@@ -103,5 +109,5 @@ class Measurement:
         return found
 
 
-def _tensors(arrays):
+def _tensors(arrays: list[Array]) -> Tensors:
     return [ops.convert_to_tensor(a) for a in arrays]

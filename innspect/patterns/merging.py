@@ -1,11 +1,15 @@
 """Joining the statistics files of many runs with bounded memory."""
 
+import os
+from collections.abc import Iterable
+from typing import Any
+
 from innspect.patterns.files import read_moments
 from innspect.patterns.moments import Moments
-from innspect.patterns.statistics import load, merged_moments
+from innspect.patterns.statistics import PatternStatistics, load, merged_moments
 
 
-def merge(files):
+def merge(files: Iterable[str | os.PathLike[str]]) -> PatternStatistics:
     """Add up the statistics of shards.
 
     The layers are joined one after the other, and each as a tree: at no time are there more moments of one layer in
@@ -20,23 +24,24 @@ def merge(files):
     Raises:
         ValueError: There are no files, they are of different models or settings, or one shard is given twice.
     """
-    files = [str(f) for f in files]
-    if not files:
+    names = [str(f) for f in files]
+    if not names:
         raise ValueError("`files` must name at least one statistics file. Received: none")
-    result, shards = load(files[0], moments=False), {}
+    result = load(names[0], moments=False)
+    shards: dict[tuple, str] = {}
     result.samples = 0
-    for file in files:
+    for file in names:
         other = load(file, moments=False)
         result.check_mergeable(other)
         _check_new(shards, other.progress, file)
         result.samples += other.samples
     for index, layer in enumerate(result.layers.values()):
-        layer.moments = _joined(files, index)
+        layer.moments = _joined(names, index)
     result.progress = {}
     return result
 
 
-def _check_new(shards, progress, file):
+def _check_new(shards: dict[tuple, str], progress: dict[str, Any], file: str) -> None:
     """The same shard of the same run must not be counted twice."""
     if progress.get("shard", [0, 1])[1] < 2:
         return
@@ -47,9 +52,9 @@ def _check_new(shards, progress, file):
     shards[key] = file
 
 
-def _joined(files, index):
+def _joined(files: list[str], index: int) -> Moments | None:
     """The moments of one layer in all files, joined as a binary counter: stack[i] holds those of 2^i files."""
-    stack = []
+    stack: list[Moments | None] = []
     for number, file in enumerate(files, start=1):
         moments = Moments.of(read_moments(file, index))
         while number % 2 == 0:

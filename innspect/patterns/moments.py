@@ -4,11 +4,14 @@ All sums are of u = x - centre_x and v = y - centre_y. The centres only keep the
 them. Regimes split the sums by the gate: "positive" where the neuron is active, "negative" where it is not.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from innspect.patterns.layout import Layout
+from innspect.types import Array
 
 REGIMES = ("linear", "positive", "negative")
 
@@ -16,7 +19,7 @@ REGIMES = ("linear", "positive", "negative")
 _VANISHED = 32.0
 
 
-def regimes_to_measure(kinds):
+def regimes_to_measure(kinds: Iterable[str]) -> tuple[str, ...]:
     """Which regimes must be measured for patterns of some kinds: what is not positive is negative."""
     return ("linear", "positive") if {"positive", "negative"} <= set(kinds) else tuple(sorted(kinds))
 
@@ -33,26 +36,26 @@ class Moments:
             shape: for each regime "xy_..." and (but for "linear") "x_..."; for "linear" "x", of one neuron a group.
     """
 
-    layout: object
-    regimes: tuple
-    centre: dict
-    sums: dict
+    layout: Layout
+    regimes: tuple[str, ...]
+    centre: dict[str, Array]
+    sums: dict[str, Array]
 
     @classmethod
-    def empty(cls, layout, regimes, centre):
+    def empty(cls, layout: Layout, regimes: tuple[str, ...], centre: Mapping[str, Array]) -> "Moments":
         """No samples yet, about a centre."""
         return cls(layout, regimes, {k: np.asarray(v, "float64") for k, v in centre.items()}, {})
 
     @classmethod
-    def of(cls, record):
+    def of(cls, record: dict[str, Any] | None) -> "Moments | None":
         """From what `record` gave; None for None."""
         return None if record is None else cls(**record | {"layout": Layout(**record["layout"])})
 
-    def record(self):
+    def record(self) -> dict[str, Any]:
         """What a file holds of them: a dict of arrays and strings."""
         return {"layout": vars(self.layout), "regimes": self.regimes, "centre": self.centre, "sums": self.sums}
 
-    def add(self, sums):
+    def add(self, sums: Mapping[str, Any]) -> None:
         """Add sums about the same centre, in place."""
         for key, value in sums.items():
             if key in self.sums:
@@ -61,7 +64,7 @@ class Moments:
                 self.sums[key] = np.array(value, "float64")
 
     # ------------------------------------------------------------------ merging
-    def about(self, centre):
+    def about(self, centre: dict[str, Array]) -> "Moments":
         """The same moments about another centre."""
         dx = self.layout.inputs_over_kernel(self.centre["x"] - centre["x"])
         dy = self.centre["y"] - centre["y"]
@@ -85,7 +88,7 @@ class Moments:
                 moved[f"x_{regime}"] = x + dx * count
         return Moments(self.layout, self.regimes, centre, moved)
 
-    def merge(self, other):
+    def merge(self, other: "Moments") -> "Moments":
         """The moments of both sets of samples together; neither operand changes."""
         if not other.sums or not self.sums:
             return self if self.sums else other
@@ -95,18 +98,18 @@ class Moments:
         return Moments(self.layout, self.regimes, centre, {k: v + theirs[k] for k, v in mine.items()})
 
     # ------------------------------------------------------------------ sums of a regime
-    def _count(self, regime):
+    def _count(self, regime: str) -> Array:
         active = self.sums["active"]
         if regime == "linear":
             return np.broadcast_to(self.sums["count"], active.shape)
         return active if regime == "positive" else self.sums["count"] - active
 
-    def _y(self, regime):
+    def _y(self, regime: str) -> Array:
         if regime == "linear":
             return self.sums["y"]
         return self.sums["y_positive"] if regime == "positive" else self.sums["y"] - self.sums["y_positive"]
 
-    def _x(self, regime):
+    def _x(self, regime: str) -> list[Array]:
         """Numbers whose sum is that of x."""
         if regime == "linear":
             return [self.layout.expand(self.sums["x"])]
@@ -114,7 +117,7 @@ class Moments:
             return [self.sums[f"x_{regime}"]]
         return [self.layout.expand(self.sums["x"]), -self.sums[f"x_{_other(regime)}"]]
 
-    def _xy(self, regime):
+    def _xy(self, regime: str) -> list[Array]:
         """Numbers whose sum is that of x y."""
         if regime in self.regimes:
             return [self.sums[f"xy_{regime}"]]
@@ -122,31 +125,32 @@ class Moments:
 
     # ------------------------------------------------------------------ results
     @property
-    def count(self):
+    def count(self) -> int:
         """Samples times positions."""
         return int(self.sums["count"])
 
     @property
-    def active(self):
+    def active(self) -> Array:
         """How often each neuron was active."""
         return np.rint(self.sums["active"]).astype("int64")
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         """Variance of each neuron's output."""
         mean = self.sums["y"] / self.sums["count"]
         return np.maximum(self.sums["yy"] / self.sums["count"] - mean * mean, 0)
 
-    def numerator(self, regime, y_mean="all"):
+    def numerator(self, regime: str, y_mean: str = "all") -> Array:
         """E_r[x y] - E_r[x] E[y], in the kernel's shape (Kindermans et al. 2017, eq. 6 to 8).
 
         Args:
             regime: "linear" gives cov[x, y].
             y_mean: "all" takes E[y] over all samples, as the paper; "regime" over those of the regime.
         """
-        return sum(self._terms(regime, y_mean))
+        first, *others = self._terms(regime, y_mean)
+        return sum(others, first)
 
-    def _terms(self, regime, y_mean):
+    def _terms(self, regime: str, y_mean: str) -> list[Array]:
         """The numbers that a numerator is the sum of."""
         spread = self.layout.over_kernel
         count = np.maximum(self._count(regime), 1)
@@ -158,7 +162,7 @@ class Moments:
             terms.append(self.layout.inputs_over_kernel(self.centre["x"]) * spread(np.where(empty, 0.0, y - y_all)))
         return terms
 
-    def pattern(self, regime, kernel, y_mean="all", epsilon=1e-7):
+    def pattern(self, regime: str, kernel: Array, y_mean: str = "all", epsilon: float = 1e-7) -> tuple[Array, Array]:
         """The pattern a = N / (w . N), and which neurons have none.
 
         Args:
@@ -183,5 +187,5 @@ class Moments:
         return np.where(self.layout.over_kernel(degenerate), 0.0, numerator / self.layout.over_kernel(safe)), degenerate
 
 
-def _other(regime):
+def _other(regime: str) -> str:
     return "negative" if regime == "positive" else "positive"

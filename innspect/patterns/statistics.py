@@ -1,25 +1,30 @@
 """`PatternStatistics`: everything about a data set that patterns are made from; mergeable, storable, resumable."""
 
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
+import keras
 import numpy as np
 
 from innspect import backend
 from innspect.checks import OneOf
-from innspect.graph.opened.opened_model import open_model
+from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs.batches import Inputs
 from innspect.patterns import files
 from innspect.patterns.accumulate import Accumulator
 from innspect.patterns.collection import HEADER, LayerPatterns, Patterns
-from innspect.patterns.fingerprint import first_difference, layer_fingerprints
+from innspect.patterns.fingerprint import Fingerprints, first_difference, layer_fingerprints
 from innspect.patterns.kinds import checked_types, kinds_of
 from innspect.patterns.matching import check_same_layers
-from innspect.patterns.measure import Measurement
+from innspect.patterns.measure import Centres, Measurement
 from innspect.patterns.moments import Moments, regimes_to_measure
 from innspect.patterns.rows import add_products
 from innspect.patterns.sums import GATES
-from innspect.patterns.units import units_of
+from innspect.patterns.units import Unit, units_of
+from innspect.types import Array, BackendTensor, Nest
 
 Y_MEANS = ("all", "regime")
 
@@ -34,9 +39,15 @@ class LayerStatistics:
         moments: The `Moments`, or None before the first batch.
     """
 
-    kernel: np.ndarray
+    kernel: Array
     gated: bool
     moments: Moments | None = None
+
+    @property
+    def known(self) -> Moments:
+        """The moments, which there are after the first batch."""
+        assert self.moments is not None
+        return self.moments
 
 
 class PatternStatistics:
@@ -56,18 +67,29 @@ class PatternStatistics:
         >>> patterns = statistics.patterns()
     """
 
-    def __init__(self, model, pattern_type="auto", *, gate="activation", y_mean="all"):
+    _opened: OpenedModel | None
+    _measurement: Measurement | None
+    _centres: Centres | None
+
+    def __init__(
+        self,
+        model: keras.Layer | OpenedModel,
+        pattern_type: str | Iterable[str] = "auto",
+        *,
+        gate: str = "activation",
+        y_mean: str = "all",
+    ):
         OneOf(*GATES).check("gate", gate)
         OneOf(*Y_MEANS).check("y_mean", y_mean)
         self.pattern_types, self.gate, self.y_mean = checked_types(pattern_type), gate, y_mean
-        self.samples, self.progress, self.layers = 0, {}, {}
-        self._attach(model)
-        for unit in self._measurement.units:
-            self.layers[unit.path] = LayerStatistics(backend.snapshot(unit.kernel()), unit.gated)
-        self.fingerprints = layer_fingerprints(self._opened.graph)
+        self.samples = 0
+        self.progress: dict[str, Any] = {}
+        opened, measurement = self._attach(model)
+        self.layers = {u.path: LayerStatistics(backend.snapshot(u.kernel()), u.gated) for u in measurement.units}
+        self.fingerprints: Fingerprints = layer_fingerprints(opened.graph)
 
     @classmethod
-    def _of(cls, header, layers):
+    def _of(cls, header: dict[str, Any], layers: dict[str, LayerStatistics]) -> "PatternStatistics":
         """Statistics as they were collected, of no model."""
         made = object.__new__(cls)
         vars(made).update({"progress": {}, **header, "layers": layers})
@@ -75,81 +97,84 @@ class PatternStatistics:
         made._accumulator = Accumulator()
         return made
 
-    def _header(self):
+    def _header(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in HEADER}
 
-    def _adopt(self, opened):
+    def _adopt(self, opened: OpenedModel) -> None:
         """Take a model, which must be that of these statistics, so that data can be added."""
         known, name = layer_fingerprints(opened.graph), self.model_name
         check_same_layers(self.fingerprints, known, name, opened.model.name, "statistics")
-        self._attach(opened)
+        _, measurement = self._attach(opened)
         self.fingerprints = known
-        self.layers = dict(zip([unit.path for unit in self._measurement.units], self.layers.values(), strict=True))
+        self.layers = dict(zip([unit.path for unit in measurement.units], self.layers.values(), strict=True))
 
-    def _attach(self, model):
-        self._opened = open_model(model)
-        self.model_name = self._opened.model.name
-        self._measurement = Measurement(self._opened, self._regimes(), self.gate)
+    def _attach(self, model: keras.Layer | OpenedModel) -> tuple[OpenedModel, Measurement]:
+        opened = open_model(model)
+        regimes = {u.path: regimes_to_measure(kinds_of(self.pattern_types, u.gated)) for u in units_of(opened.graph)}
+        measurement = Measurement(opened, regimes, self.gate)
+        self._opened, self._measurement, self.model_name = opened, measurement, opened.model.name
         self._centres, self._accumulator = None, Accumulator()
+        return opened, measurement
 
-    def _regimes(self):
-        return {u.path: regimes_to_measure(kinds_of(self.pattern_types, u.gated)) for u in units_of(self._opened.graph)}
+    def _attached(self) -> tuple[OpenedModel, Measurement]:
+        """The opened model and what measures it.
+
+        Raises:
+            RuntimeError: The statistics were loaded without a model.
+        """
+        if self._opened is None or self._measurement is None:
+            raise RuntimeError(
+                "These statistics were loaded without a model, so no data can be added. Give the model: "
+                "`PatternStatistics.load(path, model)`."
+            )
+        return self._opened, self._measurement
 
     # ------------------------------------------------------------------ adding data
-    def update(self, x):
+    def update(self, x: Nest) -> None:
         """Add one batch of inputs: an array, a list or a dict of arrays, samples first.
 
         Raises:
             ValueError: `x` does not fit the model's inputs.
             RuntimeError: The statistics were loaded without a model.
         """
-        self._require_model()
-        self.add_arrays(Inputs(x, self._opened).arrays)
+        opened, _ = self._attached()
+        self.add_arrays(Inputs(x, opened).arrays)
 
-    def centre_on(self, arrays):
+    def centre_on(self, arrays: list[Array]) -> None:
         """Take the means over some samples, flat arrays, as the point that all moments are measured from.
 
         The results do not depend on it, but for rounding. Where several runs share it they round alike.
         """
-        self._opened.verify([a[:1] for a in arrays])
-        for path, centre in self._measurement.centres(arrays).items():
-            layer, unit = self.layers[path], self._unit(path)
-            layer.moments = Moments.empty(unit.layout, self._measurement.regimes[path], centre)
+        opened, measurement = self._attached()
+        opened.verify([a[:1] for a in arrays])
+        units: dict[str, Unit] = {unit.path: unit for unit in measurement.units}
+        for path, centre in measurement.centres(arrays).items():
+            self.layers[path].moments = Moments.empty(units[path].layout, measurement.regimes[path], centre)
 
-    def add_arrays(self, arrays):
+    def add_arrays(self, arrays: list[Array]) -> None:
         """As `update`, for flat arrays that were checked already."""
         if not len(arrays[0]):
             return
+        _, measurement = self._attached()
         if any(layer.moments is None for layer in self.layers.values()):
             self.centre_on(arrays)
         if self._centres is None:
-            centres = {path: layer.moments.centre for path, layer in self.layers.items()}
-            self._centres = self._measurement.centre_tensors(centres)
-        self._accumulator.add(self._measurement.moments(arrays, self._centres), self._deposit)
+            self._centres = measurement.centre_tensors({path: layer.known.centre for path, layer in self.layers.items()})
+        self._accumulator.add(measurement.moments(arrays, self._centres), self._deposit)
         self.samples += len(arrays[0])
 
-    def _deposit(self, path, sums, rows):
-        moments = self.layers[path].moments
+    def _deposit(self, path: str, sums: dict[str, Array], rows: dict[str, BackendTensor] | None) -> None:
+        moments = self.layers[path].known
         moments.add(sums)
         if rows is not None:
             add_products(moments.sums, **rows)
 
-    def flush(self):
+    def flush(self) -> None:
         """Bring what is still on the device into the float64 sums."""
         self._accumulator.flush(self._deposit)
 
-    def _unit(self, path):
-        return next(u for u in self._measurement.units if u.path == path)
-
-    def _require_model(self):
-        if self._measurement is None:
-            raise RuntimeError(
-                "These statistics were loaded without a model, so no data can be added. Give the model: "
-                "`PatternStatistics.load(path, model)`."
-            )
-
     # ------------------------------------------------------------------ merging
-    def merge(self, other):
+    def merge(self, other: "PatternStatistics") -> "PatternStatistics":
         """The statistics of both data sets together; neither operand changes.
 
         Raises:
@@ -167,7 +192,7 @@ class PatternStatistics:
         merged._opened, merged._measurement = self._opened, self._measurement
         return merged
 
-    def check_mergeable(self, other):
+    def check_mergeable(self, other: "PatternStatistics") -> None:
         """Raise where the two cannot be added up."""
         for name in ("pattern_types", "gate", "y_mean"):
             if getattr(self, name) != getattr(other, name):
@@ -183,7 +208,7 @@ class PatternStatistics:
             )
 
     # ------------------------------------------------------------------ results
-    def patterns(self):
+    def patterns(self) -> Patterns:
         """The `Patterns` of the data seen so far.
 
         Raises:
@@ -193,11 +218,12 @@ class PatternStatistics:
         if not self.samples:
             raise ValueError("There are no patterns without data: call `update` with at least one batch first.")
         layers = {path: self._layer_patterns(path, layer) for path, layer in self.layers.items()}
-        settings = self.samples, self.gate, self.y_mean, self.model_name, self.fingerprints
-        return Patterns(layers, self.pattern_types, *settings)
+        return Patterns(layers, self.pattern_types, self.samples, self.gate, self.y_mean, self.model_name, self.fingerprints)
 
-    def _layer_patterns(self, path, layer):
-        moments, arrays, degenerate = layer.moments, {}, {}
+    def _layer_patterns(self, path: str, layer: LayerStatistics) -> LayerPatterns:
+        moments = layer.known
+        arrays: dict[str, Array] = {}
+        degenerate: dict[str, Array] = {}
         if not np.isfinite(moments.sums["yy"]).all():
             raise ValueError(
                 f"The outputs of the layer {path!r} were not finite for some samples, so its patterns are not defined. "
@@ -210,7 +236,7 @@ class PatternStatistics:
         return LayerPatterns(arrays, layer.gated, moments.count, moments.active, degenerate)
 
     # ------------------------------------------------------------------ files
-    def save(self, path, *, patterns=True):
+    def save(self, path: str | os.PathLike[str], *, patterns: bool = True) -> None:
         """Write to an HDF5 file, whole or not at all.
 
         Args:
@@ -219,7 +245,7 @@ class PatternStatistics:
         """
         self.flush()
         fitted = self.patterns().layers if patterns and self.samples else {}
-        layers = {}
+        layers: dict[str, dict[str, Any]] = {}
         for name, layer in self.layers.items():
             moments = None if layer.moments is None else layer.moments.record()
             layers[name] = {"gated": layer.gated, "statistics": {"kernel": layer.kernel, "moments": moments}}
@@ -228,7 +254,7 @@ class PatternStatistics:
         files.write(path, self._header(), layers, progress=json.dumps(self.progress), statistics=True)
 
     @staticmethod
-    def load(path, model=None):
+    def load(path: str | os.PathLike[str], model: keras.Layer | OpenedModel | None = None) -> "PatternStatistics":
         """Read statistics.
 
         Args:
@@ -241,7 +267,9 @@ class PatternStatistics:
         return load(path, model)
 
 
-def load(path, model=None, *, moments=True):
+def load(
+    path: str | os.PathLike[str], model: keras.Layer | OpenedModel | None = None, *, moments: bool = True
+) -> PatternStatistics:
     """Read `PatternStatistics`, without the moments where they are not wanted."""
     header, layers = files.read_statistics(path, moments=moments)
     read = {k: LayerStatistics(v["kernel"], v["gated"], Moments.of(v["moments"])) for k, v in layers.items()}
@@ -251,7 +279,7 @@ def load(path, model=None, *, moments=True):
     return statistics
 
 
-def merged_moments(first, second):
+def merged_moments(first: Moments | None, second: Moments | None) -> Moments | None:
     """The moments of both, where either may be None."""
     if first is None or second is None:
         return first or second

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from innspect import backend
+from innspect.graph.ir import Graph, Node, Tensor
 from innspect.graph.views.activations import Extremum, Rectifier
 from innspect.graph.views.diagonal import BatchNorm
-from innspect.patterns.layout import layout_of
+from innspect.patterns.layout import Layout, layout_of
+from innspect.types import Array
 
 
 @dataclass
@@ -21,22 +23,22 @@ class Unit:
     """
 
     path: str
-    nodes: list
-    layouts: list
-    norms: list
+    nodes: list[Node]
+    layouts: list[Layout]
+    norms: list[list[Node]]
     gated: bool
 
     @property
-    def layout(self):
+    def layout(self) -> Layout:
         return self.layouts[0]
 
-    def kernel(self):
+    def kernel(self) -> Array:
         return backend.to_numpy(self.nodes[0].view.kernel())
 
 
-def units_of(graph):
+def units_of(graph: Graph) -> list[Unit]:
     """The affine layers of a graph, in the order of computation."""
-    groups = {}
+    groups: dict[tuple[int, type], list[Node]] = {}
     for node in graph.nodes:
         if node.kind == "affine":
             layer = getattr(node.view, "layer", None)
@@ -53,9 +55,10 @@ def units_of(graph):
     ]
 
 
-def _norms_after(graph, node):
+def _norms_after(graph: Graph, node: Node) -> list[Node]:
     """The batch normalizations that are the only readers of the node's output, one after the other."""
-    found, tensor = [], node.outputs[0]
+    tensor = node.outputs[0]
+    found: list[Node] = []
     while True:
         readers = [reader for reader, _ in graph.readers(tensor)]
         if len(readers) != 1 or not isinstance(readers[0].view, BatchNorm):
@@ -64,7 +67,7 @@ def _norms_after(graph, node):
         tensor = readers[0].outputs[0]
 
 
-def _is_gated(graph, tensor):
+def _is_gated(graph: Graph, tensor: Tensor) -> bool:
     """Whether a ReLU follows, perhaps behind normalization, max pooling or a change of shape."""
     readers = [reader for reader, _ in graph.readers(tensor) if reader.kind != "constant"]
     return bool(readers) and all(
@@ -72,7 +75,7 @@ def _is_gated(graph, tensor):
     )
 
 
-def _keeps_gate(node):
+def _keeps_gate(node: Node) -> bool:
     if isinstance(node.view, BatchNorm) or node.kind == "reindex":
         return True
     pooling = node.operation in ("MaxPool", "AdaptiveMaxPool") or (isinstance(node.view, Extremum) and node.view.largest)

@@ -1,6 +1,16 @@
 """Reports: several methods on some inputs, as one HTML page that needs nothing else."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+    from innspect.graph.opened.opened_model import OpenedModel
+    from innspect.study import Study
+    from innspect.types import Nest
 
 DEFAULT_METHODS = ("gradient", "lrp.epsilon", "integrated_gradients", "grad_cam")
 
@@ -15,38 +25,38 @@ class Report:
     """
 
     html: str
-    explained: object
+    explained: "Study"
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page to a file, whole or not at all."""
         from innspect.files import write
 
         write(path, self.html)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         import html
 
         return f'<iframe style="width:100%;height:80vh;border:0" srcdoc="{html.escape(self.html)}"></iframe>'
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Report({len(self.explained.outputs)} inputs, methods {list(self.explained.methods)})"
 
 
 def report(
-    model,
-    x,
-    methods=None,
+    model: "keras.Model | OpenedModel",
+    x: "Nest",
+    methods: Sequence[Any] | dict[str, Any] | None = None,
     *,
-    path=None,
-    top=3,
-    neurons=None,
-    names=None,
-    images=None,
-    labels=None,
-    title=None,
-    batch_size=32,
-    output=0,
-):
+    path: str | os.PathLike[str] | None = None,
+    top: int = 3,
+    neurons: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
+    images: Any = None,
+    labels: Sequence[str] | None = None,
+    title: str | None = None,
+    batch_size: int = 32,
+    output: int | str = 0,
+) -> Report:
     """Explain inputs with several methods, and put everything in one HTML page.
 
     The page shows each input with the model's prediction and a map for each method, with controls for methods, class
@@ -108,7 +118,7 @@ def report(
     return Report(html, explained)
 
 
-def default_methods(model):
+def default_methods(model: "keras.Model | OpenedModel") -> list[str]:
     """The names of some common methods, as far as the model allows them."""
     from innspect.analyzers import create_analyzer
 

@@ -43,7 +43,7 @@ def map_pictures(attribution, label, of=""):
 
 def input_pictures(x):
     """Inputs as RGB, uint8 (samples, height, width, 3), each stretched over all greys; None where they are no images."""
-    array = np.asarray(x) if hasattr(x, "shape") else np.zeros(())
+    array: np.ndarray = np.asarray(x) if hasattr(x, "shape") else np.zeros(())
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4:

@@ -10,8 +10,8 @@ from keras import ops
 from innspect import backend
 from innspect.backend.compiling import read_only
 from innspect.graph.opened.opened_model import open_model
-from innspect.layers.base import Rule
-from innspect.layers.program import Program
+from innspect.layers.base import ReverseLayer, Rule
+from innspect.layers.program import Entry, Program
 from innspect.layers.weightless import Pass
 from innspect.testing.layers import AFFINE_LAYERS
 
@@ -136,7 +136,8 @@ class _Batch:
         random = np.random.default_rng(seed)
         signed = random.uniform(-1, 1, (4, *case.shape))
         signed[-1] = 0
-        xs, self.rows = [], {}
+        xs: list[np.ndarray] = []
+        self.rows: dict[tuple[str, str], slice] = {}
         for sign, x in (("", signed), (", inputs not negative", np.abs(signed))):
             for run in _RUNS:
                 self.rows[sign, run] = slice(4 * len(xs), 4 * len(xs) + 4)
@@ -158,15 +159,15 @@ class _Answer:
     def __init__(self, program, batch):
         with read_only(), backend.inference():
             y, tape = program.forward([ops.convert_to_tensor(batch.x)])
-            ledger = []
+            ledger: list[Entry] = []
             signals = program.backward(tape, ops.convert_to_tensor(batch.signals), ledger=ledger)
-            books = [(step, arrived, left, step.rule.shares(step, saved, arrived)) for step, arrived, left, saved in ledger]
+            books = [(arrived, left, _shares(step, saved, arrived)) for step, arrived, left, saved in ledger]
         self.output = backend.to_numpy(y)
         arrived = signals.get(program.inputs[0])
         self.signal = np.zeros_like(batch.x) if arrived is None else backend.to_numpy(arrived)
         self._missing = [
             self._total(arrived) - self._total(left) - sum(self._total(share) for share in shares.values())
-            for _, arrived, left, shares in books
+            for arrived, left, shares in books
         ]
 
     @staticmethod
@@ -179,6 +180,10 @@ class _Answer:
         """What the books of each step and sample leave unexplained, relative to what was moved."""
         scale = 1 + np.abs(self.signal[rows]).sum()
         return np.array([missing[rows] / scale for missing in self._missing])
+
+
+def _shares(step, saved, arrived):
+    return step.rule.shares(step, saved, arrived) if isinstance(step, ReverseLayer) else {}  # gradients lose nothing
 
 
 def _check(rule, formula, case, seed):

@@ -1,17 +1,26 @@
 """Figures for inputs that are no images: series along time, and tables of features. Needs matplotlib."""
 
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from innspect.checks import Integer
+from innspect.types import Array
 from innspect.visualize.colours import colours, reduce, scaled
 from innspect.visualize.palettes import GROUNDS, INKS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_ROWS = 64
 _STYLES = ("-", "--", ":", "-.")
 _ROW, _WIDE, _BAR = 1.1, 7.0, 0.24  # inches
 
 
-def new_figure(width, height, ground="light"):
+def new_figure(width: float, height: float, ground: str = "light") -> "Figure":
     """An empty matplotlib figure in inches, which no global state knows of.
 
     Raises:
@@ -21,21 +30,21 @@ def new_figure(width, height, ground="light"):
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("Figures need matplotlib: `pip install matplotlib`, or innspect with its extra `plot`.") from error
-    return Figure(figsize=(width, height), facecolor=np.divide(GROUNDS[ground], 255))
+    return Figure(figsize=(width, height), facecolor=_colour_of(ground))
 
 
 def series(
-    values,
-    attribution,
+    values: ArrayLike,
+    attribution: ArrayLike,
     *,
-    names=None,
-    captions=None,
-    reduce="sum",
-    percentile=None,
-    gamma=1.0,
-    palette="red_blue",
-    ground="light",
-):
+    names: Sequence[str] | None = None,
+    captions: Sequence[str] | None = None,
+    reduce: str = "sum",
+    percentile: float | None = None,
+    gamma: float = 1.0,
+    palette: str = "red_blue",
+    ground: str = "light",
+) -> "Figure":
     """Draw series as lines on the colour of their attributions: a row for each channel of each sample.
 
     The channels of a sample share one scale, so that they can be compared.
@@ -80,7 +89,7 @@ def series(
     return figure
 
 
-def _steps(values, attribution, how, percentile, gamma):
+def _steps(values: ArrayLike, attribution: ArrayLike, how: str, percentile: float | None, gamma: float) -> Iterator[Array]:
     """Values (samples, steps, channels), scaled attributions (samples, steps, rows)."""
     values, attribution = np.array(values, "float64"), np.array(attribution, "float64")
     if values.ndim == 2 and attribution.ndim == 3:
@@ -95,7 +104,7 @@ def _steps(values, attribution, how, percentile, gamma):
     return (a[..., None] if a.ndim == 2 else a for a in (values, shades))
 
 
-def _line(ax, lines, shade, ground):
+def _line(ax: "Axes", lines: Array, shade: Array, ground: str) -> None:
     from matplotlib.patheffects import withStroke
 
     finite = lines[np.isfinite(lines)]
@@ -103,16 +112,25 @@ def _line(ax, lines, shade, ground):
     margin = 0.08 * (high - low) or 1.0
     extent = (-0.5, len(lines) - 0.5, low - margin, high + margin)
     ax.imshow(shade[None], extent=extent, aspect="auto", interpolation="nearest")
-    halo = withStroke(linewidth=3, foreground=np.divide(GROUNDS[ground], 255))  # the line is seen on every colour
+    halo = withStroke(linewidth=3, foreground=_colour_of(ground))  # the line is seen on every colour
     for number, line in enumerate(lines.T):
-        style = {"color": INKS[ground], "linewidth": 1, "linestyle": _STYLES[number % len(_STYLES)]}
+        style: dict[str, Any] = {"color": INKS[ground], "linewidth": 1, "linestyle": _STYLES[number % len(_STYLES)]}
         ax.plot(np.arange(len(line)), line, path_effects=[halo], **style)
     ax.set_xlim(extent[:2])
     ax.set_ylim(extent[2:])
     _quiet(ax, ground)
 
 
-def table(attribution, *, names=None, values=None, captions=None, most=12, palette="red_blue", ground="light"):
+def table(
+    attribution: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    values: ArrayLike | None = None,
+    captions: Sequence[str] | None = None,
+    most: int = 12,
+    palette: str = "red_blue",
+    ground: str = "light",
+) -> "Figure":
     """Draw the attributions of features as bars: one panel a sample, the features largest in magnitude first.
 
     Args:
@@ -140,10 +158,11 @@ def table(attribution, *, names=None, values=None, captions=None, most=12, palet
     _check_count("captions", captions, samples)
     if values is not None and np.shape(values) != attribution.shape:
         raise ValueError(f"`values` must have the shape {attribution.shape}. Received: shape {np.shape(values)}")
+    beside = None if values is None else np.asarray(values)
     bars = min(most, features) + (features > most)
     figure = new_figure(_WIDE, samples * (_BAR * bars + 0.55), ground)
     for sample, ax in enumerate(figure.subplots(samples, 1, squeeze=False)[:, 0]):
-        labels, heights = _largest(attribution[sample], names, None if values is None else values[sample], most)
+        labels, heights = _largest(attribution[sample], names, None if beside is None else beside[sample], most)
         shades = colours(scaled(heights[None])[0], palette, ground) / 255
         ax.barh(np.arange(len(heights)), _finite(heights), color=shades, edgecolor="#999999", linewidth=0.5, height=0.75)
         ax.set_yticks(np.arange(len(heights)), labels)
@@ -158,7 +177,7 @@ def table(attribution, *, names=None, values=None, captions=None, most=12, palet
     return figure
 
 
-def _largest(row, names, values, most):
+def _largest(row: Array, names: Sequence[str], values: Array | None, most: int) -> tuple[list[str], Array]:
     """Labels and heights of the bars."""
     order = np.argsort(-np.abs(_finite(row)), kind="stable")
     shown, others = order[:most], order[most:]
@@ -168,18 +187,23 @@ def _largest(row, names, values, most):
     return [*labels, f"{len(others)} others"], np.append(row[shown], _finite(row[others]).sum())
 
 
-def _finite(values):
+def _colour_of(ground: str) -> tuple[float, float, float]:
+    red, green, blue = GROUNDS[ground]
+    return red / 255, green / 255, blue / 255
+
+
+def _finite(values: Array) -> Array:
     return np.where(np.isfinite(values), values, 0.0)
 
 
-def _check_count(name, given, expected):
+def _check_count(name: str, given: Sequence[str] | None, expected: int) -> None:
     if given is not None and len(given) != expected:
         raise ValueError(f"`{name}` must hold {expected} texts. Received: {len(given)}")
 
 
-def _quiet(ax, ground):
+def _quiet(ax: "Axes", ground: str) -> None:
     """Small ticks and thin frames, readable on the ground."""
-    ax.set_facecolor(np.divide(GROUNDS[ground], 255))
+    ax.set_facecolor(_colour_of(ground))
     ax.tick_params(labelsize=8, length=2, colors=INKS[ground])
     for spine in ax.spines.values():
         spine.set_edgecolor("#999999")

@@ -3,25 +3,29 @@
 attribution -> one value a position -> scaled to [-1, 1] about zero, sample by sample -> RGB
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from innspect.checks import OneOf
+from innspect.types import Array
 from innspect.visualize.palettes import NOT_FINITE, STOPS, stops_of
 
 CHANNELS = (1, 2, 3, 4)  # how many a picture may have
-REDUCTIONS = {
+REDUCTIONS: dict[str, Callable[[Array, int], Array]] = {
     "sum": lambda a, axis: a.sum(axis),
     "max_abs": lambda a, axis: np.take_along_axis(a, np.abs(a).argmax(axis, keepdims=True), axis).squeeze(axis),
     "norm": lambda a, axis: np.sqrt(np.square(a).sum(axis)),
 }
 
 
-def channel_axis(array):
+def channel_axis(array: Array) -> int:
     """Where the channels of (samples, ...) are: last, unless only the second axis can be."""
     return 1 if array.ndim == 4 and array.shape[-1] not in CHANNELS and array.shape[1] in CHANNELS else -1
 
 
-def reduce(attribution, how="sum", axis=-1):
+def reduce(attribution: ArrayLike, how: str = "sum", axis: int = -1) -> Array:
     """One value for all entries along an axis, such as the channels of a picture or the vector of a token.
 
     Args:
@@ -40,7 +44,7 @@ def reduce(attribution, how="sum", axis=-1):
         return np.asarray(REDUCTIONS[how](np.array(attribution, "float64"), axis))
 
 
-def reduced(attribution, how="sum", channel_axis=-1):
+def reduced(attribution: ArrayLike, how: str = "sum", channel_axis: int = -1) -> Array:
     """One value a position: the channels of (samples, height, width, channels) taken together.
 
     Args:
@@ -64,7 +68,7 @@ def reduced(attribution, how="sum", channel_axis=-1):
     return array if array.ndim == 3 else values
 
 
-def scaled(values, percentile=None, gamma=1.0):
+def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.0) -> Array:
     """Each sample divided by its largest finite magnitude: in [-1, 1], zero stays zero, and zero maps stay zero maps.
 
     Args:
@@ -90,12 +94,12 @@ def scaled(values, percentile=None, gamma=1.0):
     return (flat if gamma == 1 else np.sign(flat) * np.abs(flat) ** gamma).reshape(values.shape)
 
 
-def _limit(magnitudes, percentile):
+def _limit(magnitudes: Array, percentile: float | None) -> float:
     largest = magnitudes.max(initial=0.0)
     return largest if percentile is None or not largest else np.percentile(magnitudes, percentile) or largest
 
 
-def colours(values, palette="red_blue", ground="light"):
+def colours(values: ArrayLike, palette: str = "red_blue", ground: str = "light") -> Array:
     """The colour of each value in [-1, 1]: the ground's at 0, the palette's above and below, grey where it is nan.
 
     Args:
@@ -118,7 +122,16 @@ def colours(values, palette="red_blue", ground="light"):
     return np.round(np.where(np.isnan(values)[..., None], NOT_FINITE, rgb)).astype("uint8")
 
 
-def heatmap(attribution, *, reduce="sum", channel_axis=-1, percentile=None, gamma=1.0, palette="red_blue", ground="light"):
+def heatmap(
+    attribution: ArrayLike,
+    *,
+    reduce: str = "sum",
+    channel_axis: int = -1,
+    percentile: float | None = None,
+    gamma: float = 1.0,
+    palette: str = "red_blue",
+    ground: str = "light",
+) -> Array:
     """Attributions as pictures: positive red, negative blue, zero white.
 
     Each sample has a scale of its own, symmetric about zero: its largest magnitude has the darkest colour. A map of

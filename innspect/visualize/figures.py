@@ -5,14 +5,22 @@ get exactly the room that they need.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from innspect.types import Array
 from innspect.visualize.charts import new_figure
 from innspect.visualize.colours import colours, heatmap
 from innspect.visualize.images import pictures
 from innspect.visualize.palettes import INKS, stops_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _FONT, _SMALL = 9, 8  # points
 _ANGLE = 50  # of the column labels, in degrees
@@ -31,7 +39,7 @@ _PALE = "#999999"
 @dataclass(eq=False)
 class _Column:
     label: str
-    images: np.ndarray
+    images: Array
     x: float = 0.0
     width: float = 0.0
 
@@ -40,28 +48,28 @@ class _Column:
 class _Layout:
     """Where everything is, in inches from the upper left corner of the cells."""
 
-    columns: list
+    columns: list[_Column]
     height: float
     captions_x: float = 0.0
     right: float = 0.0
-    families: list = field(default_factory=list)  # [label, left, right]
+    families: list[list[Any]] = field(default_factory=list)  # [label, left, right]
 
 
 def grid(
-    maps,
+    maps: Mapping[str, ArrayLike],
     *,
-    images=None,
-    captions=None,
-    captions_label="",
-    families=None,
-    cell=0.55,
-    reduce="sum",
-    channel_axis=-1,
-    percentile=None,
-    gamma=1.0,
-    palette="red_blue",
-    ground="light",
-):
+    images: ArrayLike | None = None,
+    captions: Sequence[str] | None = None,
+    captions_label: str = "",
+    families: Mapping[str, Sequence[str]] | None = None,
+    cell: float = 0.55,
+    reduce: str = "sum",
+    channel_axis: int = -1,
+    percentile: float | None = None,
+    gamma: float = 1.0,
+    palette: str | Mapping[str, str] = "red_blue",
+    ground: str = "light",
+) -> "Figure":
     """Draw attributions as a grid: one row a sample, one column a method.
 
     Args:
@@ -86,9 +94,15 @@ def grid(
         ValueError: Nothing to draw, or samples that differ in number.
         ImportError: matplotlib is not installed.
     """
-    colouring = {"reduce": reduce, "channel_axis": channel_axis, "percentile": percentile, "gamma": gamma, "ground": ground}
-    palettes = {name: palette.get(name, "red_blue") if isinstance(palette, dict) else palette for name in maps}
-    drawn = {n: a if _is_picture(a) else heatmap(a, palette=palettes[n], **colouring) for n, a in maps.items()}
+    colouring: dict[str, Any] = {
+        "reduce": reduce,
+        "channel_axis": channel_axis,
+        "percentile": percentile,
+        "gamma": gamma,
+        "ground": ground,
+    }
+    palettes = {name: palette if isinstance(palette, str) else palette.get(name, "red_blue") for name in maps}
+    drawn = {n: np.asarray(a) if _is_picture(a) else heatmap(a, palette=palettes[n], **colouring) for n, a in maps.items()}
     columns = [_Column(str(name), a) for name, a in drawn.items()]
     _check(columns, images, captions, families, maps)
     figure = new_figure(1, 1, ground)  # grows to what the layout needs
@@ -99,12 +113,18 @@ def grid(
     return figure
 
 
-def _is_picture(array):
-    array = np.asarray(array)
+def _is_picture(given: ArrayLike) -> bool:
+    array = np.asarray(given)
     return array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 3
 
 
-def _check(columns, images, captions, families, maps):
+def _check(
+    columns: list[_Column],
+    images: Any,
+    captions: Sequence[str] | None,
+    families: Mapping[str, Sequence[str]] | None,
+    maps: Mapping[str, ArrayLike],
+) -> None:
     if not columns or not len(columns[0].images):
         raise ValueError(f"`maps` must hold at least one map of at least one sample. Received: {list(maps)}")
     counts = {c.label: len(c.images) for c in columns}
@@ -117,17 +137,25 @@ def _check(columns, images, captions, families, maps):
 
 
 # ---------------------------------------------------------------------- where things go
-def _text_width(text, size):
+def _text_width(text: str, size: float) -> float:
     """Inches that a line of text needs."""
     from matplotlib.textpath import TextPath
 
     return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
 
 
-def _lay_out(shown, columns, captions, captions_label, families, cell):
+def _lay_out(
+    shown: list[_Column],
+    columns: list[_Column],
+    captions: Sequence[str] | None,
+    captions_label: str,
+    families: Mapping[str, Sequence[str]],
+    cell: float,
+) -> _Layout:
     layout = _Layout([*shown, *columns], height=len(columns[0].images) * (cell + _GAP) - _GAP)
     family_of = {label: family for family, labels in families.items() for label in labels}
-    x, previous = 0.0, None
+    x = 0.0
+    previous: str | None = None
     for column in layout.columns:
         family = None if column in shown else family_of.get(column.label)
         if column is columns[0] and captions is not None:
@@ -146,7 +174,7 @@ def _lay_out(shown, columns, captions, captions_label, families, cell):
     return layout
 
 
-def _in_two_lines(label):
+def _in_two_lines(label: str) -> list[str]:
     """A long name broken near its middle, after a dot, a space or an underscore."""
     places = [i + 1 for i, letter in enumerate(label) if letter in "._ " and 0 < i < len(label) - 1]
     if not places or _text_width(label, _FONT) <= _LONGEST:
@@ -155,7 +183,7 @@ def _in_two_lines(label):
     return [label[:middle].rstrip(), label[middle:]]
 
 
-def _wrapped(label, room):
+def _wrapped(label: str, room: float) -> list[str]:
     """The label on as many lines as it takes to keep it within some inches."""
     lines = [""]
     for word in label.split():
@@ -168,7 +196,15 @@ def _wrapped(label, room):
 
 
 # ---------------------------------------------------------------------- drawing
-def _draw(figure, layout, captions, captions_label, cell, legends, ground):
+def _draw(
+    figure: "Figure",
+    layout: _Layout,
+    captions: Sequence[str] | None,
+    captions_label: str,
+    cell: float,
+    legends: list[str],
+    ground: str,
+) -> None:
     ink = INKS[ground]
     families = [(_wrapped(label, right - left + _FAMILY_GAP), left, right) for label, left, right in layout.families]
     slope = math.radians(_ANGLE)
@@ -194,8 +230,8 @@ def _draw(figure, layout, captions, captions_label, cell, legends, ground):
             )
             _frame(axes, extent)
     for x, lines in labels:
-        style = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center", "linespacing": 1.15}
-        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=ink, **style)
+        style: dict[str, Any] = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center"}
+        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=ink, linespacing=1.15, **style)
     if captions is not None:
         for row, caption in enumerate(captions):
             axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=_FONT, color=ink, va="center")
@@ -210,22 +246,22 @@ def _draw(figure, layout, captions, captions_label, cell, legends, ground):
     axes.set_ylim(layout.height + foot + _MARGIN, -above - _MARGIN)
 
 
-def _frame(axes, extent):
+def _frame(axes: "Axes", extent: tuple[float, float, float, float]) -> None:
     from matplotlib.patches import Rectangle
 
     left, right, bottom, top = extent
     axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="#cccccc", linewidth=0.5))
 
 
-def _legend_texts(palette):
+def _legend_texts(palette: str) -> tuple[str, str]:
     return (_ZERO, _MOST) if stops_of(palette, "light")[1] is None else (_BELOW, _ABOVE)
 
 
-def _legend_width(palette):
+def _legend_width(palette: str) -> float:
     return sum(_text_width(t, _SMALL) for t in _legend_texts(palette)) + _STRIP + 0.25
 
 
-def _legend(axes, y, palette, ground):
+def _legend(axes: "Axes", y: float, palette: str, ground: str) -> None:
     """A strip of all colours with what they mean."""
     height = 0.13
     before, after = _legend_texts(palette)
@@ -234,6 +270,6 @@ def _legend(axes, y, palette, ground):
     extent = (left, left + _STRIP, y + height, y)
     axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
     _frame(axes, extent)
-    style = {"fontsize": _SMALL, "color": INKS[ground], "va": "center"}
+    style: dict[str, Any] = {"fontsize": _SMALL, "color": INKS[ground], "va": "center"}
     axes.text(left - 0.06, y + height / 2, before, ha="right", **style)
     axes.text(left + _STRIP + 0.06, y + height / 2, after, ha="left", **style)

@@ -4,17 +4,22 @@ import base64
 import html
 import struct
 import zlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from innspect.types import Array, Nest
 from innspect.visualize.colours import channel_axis, colours, heatmap, scaled
 from innspect.visualize.palettes import palette_of
+
+if TYPE_CHECKING:
+    from innspect.analyzers.base.explanation import Explanation
 
 _MAX_SAMPLES, _MAX_FEATURES, _MAX_NEURONS = 16, 24, 4
 _CELL = "border:1px solid #ddd;padding:2px 6px;text-align:right;color:{ink};background:rgb({r},{g},{b})"
 
 
-def explanation_html(explanation):
+def explanation_html(explanation: "Explanation") -> str:
     """An `Explanation` as HTML: pictures of image-shaped attributions, coloured tables of the others.
 
     Args:
@@ -38,7 +43,7 @@ def explanation_html(explanation):
     return f'<div style="font-family:sans-serif;font-size:13px">{"".join(blocks)}</div>'
 
 
-def _named(attributions):
+def _named(attributions: Nest) -> list[tuple[str, Array]]:
     """(name, array) for every input; a single one needs no name."""
     if isinstance(attributions, dict):
         return [(str(k), np.asarray(v)) for k, v in attributions.items()]
@@ -47,7 +52,7 @@ def _named(attributions):
     return [("", np.asarray(attributions))]
 
 
-def _captions(explanation, targets, samples):
+def _captions(explanation: "Explanation", targets: Array, samples: int) -> list[str]:
     """What is known of each sample in a few words: the predicted class and the explained value."""
     outputs = np.asarray(explanation.outputs)
     classes = outputs.argmax(-1) if outputs.ndim == 2 and outputs.shape[1] > 1 and len(outputs) == samples else None
@@ -55,7 +60,7 @@ def _captions(explanation, targets, samples):
     return [f"{p}target {t:.4g}" for p, t in zip(predictions, np.ravel(targets), strict=True)]
 
 
-def _block(label, attribution, captions, palette):
+def _block(label: str, attribution: Array, captions: list[str], palette: str) -> str:
     if attribution.size == 0:
         content = f"nothing to show, shape {attribution.shape}"
     elif attribution.ndim in (3, 4):
@@ -66,7 +71,7 @@ def _block(label, attribution, captions, palette):
     return title + content
 
 
-def _pictures(attribution, captions, palette):
+def _pictures(attribution: Array, captions: list[str], palette: str) -> str:
     images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=channel_axis(attribution), palette=palette)
     figures = "".join(
         '<figure style="display:inline-block;margin:4px;text-align:center">'
@@ -78,13 +83,13 @@ def _pictures(attribution, captions, palette):
     return f"<div>{figures}</div>" + _more(len(attribution), _MAX_SAMPLES, "samples")
 
 
-def _width(image):
+def _width(image: Array) -> int:
     """Pixels on the screen: small maps enlarged by a whole factor, so that every pixel stays a square."""
     height, width = image.shape[:2]
     return width * max(1, round(128 / max(height, width)))
 
 
-def _table(attribution, captions):
+def _table(attribution: Array, captions: list[str]) -> str:
     shown = attribution[:_MAX_SAMPLES, :_MAX_FEATURES]
     shades = colours(scaled(attribution)[:_MAX_SAMPLES, :_MAX_FEATURES])
     head = "".join(f"<th>{i}</th>" for i in range(shown.shape[1]))
@@ -97,21 +102,21 @@ def _table(attribution, captions):
     return table + left_out
 
 
-def _cell(value, shade):
+def _cell(value: Any, shade: Array) -> str:
     r, g, b = (int(c) for c in shade)
     ink = "#fff" if 0.3 * r + 0.6 * g + 0.1 * b < 128 else "#000"
     return f'<td style="{_CELL.format(ink=ink, r=r, g=g, b=b)}">{value:.3g}</td>'
 
 
-def _more(count, shown, what):
+def _more(count: int, shown: int, what: str) -> str:
     return f"<div>... and {count - shown} more {what}</div>" if count > shown else ""
 
 
-def png(image):
+def png(image: Array) -> bytes:
     """The bytes of a PNG file with an RGB image, uint8 (height, width, 3)."""
     height, width = image.shape[:2]
 
-    def chunk(kind, data):
+    def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
         return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 

@@ -1,7 +1,11 @@
 """Pictures that show an image: the input itself, attributions laid over it, and signals. Needs NumPy only."""
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from innspect.types import Array
 from innspect.visualize.colours import colours, reduced, scaled
 from innspect.visualize.palettes import stops_of
 
@@ -10,7 +14,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 _NOT_FINITE = (255, 0, 255)  # no signal has it by chance: grey is zero
 
 
-def pictures(images, *, channel_axis=-1, value_range=None):
+def pictures(images: ArrayLike, *, channel_axis: int = -1, value_range: tuple[float, float] | None = None) -> Array:
     """Inputs as RGB.
 
     Args:
@@ -24,9 +28,9 @@ def pictures(images, *, channel_axis=-1, value_range=None):
     Raises:
         ValueError: Another shape.
     """
-    images = _four_axes(images, channel_axis, "images")
-    if images.dtype != np.uint8:
-        values = np.nan_to_num(images.astype("float64"), posinf=0.0, neginf=0.0)
+    shown = _four_axes(images, channel_axis, "images")
+    if shown.dtype != np.uint8:
+        values = np.nan_to_num(shown.astype("float64"), posinf=0.0, neginf=0.0)
         axes = (1, 2, 3)
         low, high = (
             (values.min(axes, keepdims=True, initial=np.inf), values.max(axes, keepdims=True, initial=-np.inf))
@@ -34,13 +38,13 @@ def pictures(images, *, channel_axis=-1, value_range=None):
             else value_range
         )
         span = np.where(np.greater(high, low), np.subtract(high, low), 1.0)
-        images = np.round(255 * np.clip((values - low) / span, 0, 1)).astype("uint8")
-    return np.broadcast_to(images, (*images.shape[:-1], 3))
+        shown = np.round(255 * np.clip((values - low) / span, 0, 1)).astype("uint8")
+    return np.broadcast_to(shown, (*shown.shape[:-1], 3))
 
 
-def _four_axes(images, channel_axis, name):
+def _four_axes(given: ArrayLike, channel_axis: int, name: str) -> Array:
     """(samples, height, width, 1 or 3)."""
-    images = np.asarray(images)
+    images = np.asarray(given)
     moved = images[..., None] if images.ndim == 3 else np.moveaxis(images, channel_axis, -1) if images.ndim == 4 else images
     if moved.ndim != 4 or moved.shape[-1] not in (1, 3):
         raise ValueError(
@@ -51,18 +55,18 @@ def _four_axes(images, channel_axis, name):
 
 
 def overlay(
-    attribution,
-    images,
+    attribution: ArrayLike,
+    images: ArrayLike,
     *,
-    strength=0.9,
-    keep_colours=False,
-    reduce="sum",
-    channel_axis=-1,
-    percentile=None,
-    gamma=1.0,
-    palette="red_blue",
-    value_range=None,
-):
+    strength: float = 0.9,
+    keep_colours: bool = False,
+    reduce: str = "sum",
+    channel_axis: int = -1,
+    percentile: float | None = None,
+    gamma: float = 1.0,
+    palette: str = "red_blue",
+    value_range: tuple[float, float] | None = None,
+) -> Array:
     """Attributions over their inputs: the more a position counts, the more its colour covers the image.
 
     A position with the scaled attribution v, in [-1, 1] as for `heatmap`, is drawn as (1 - w) image + w colour with the
@@ -100,7 +104,7 @@ def overlay(
     return np.round((1 - weight) * below + weight * above).astype("uint8")
 
 
-def signal(signals, *, channel_axis=-1, percentile=None):
+def signal(signals: ArrayLike, *, channel_axis: int = -1, percentile: float | None = None) -> Array:
     """Signals in the input's own colours, as Kindermans et al. 2017 show PatternNet's: x / (2 max |x|) + 1 / 2.
 
     Each sample is scaled by itself and about grey, which is zero. It suits gradients, deconvnet and guided
@@ -123,7 +127,7 @@ def signal(signals, *, channel_axis=-1, percentile=None):
     return np.where(lost, _NOT_FINITE, np.broadcast_to(rgb, (*rgb.shape[:-1], 3))).astype("uint8")
 
 
-def to_pil(picture):
+def to_pil(picture: Any) -> Any:
     """As `PIL.Image.Image`, to be shown, saved or pasted elsewhere.
 
     Args:

@@ -5,7 +5,12 @@ light, so that equal magnitudes look equal; a sequential one has the positive si
 ground: white on light pages, nearly black on dark ones.
 """
 
+from typing import Any
+
 from innspect.checks import OneOf
+
+Colour = tuple[int, int, int]
+Side = tuple[Colour, Colour, Colour]
 
 STOPS = (0.0, 0.25, 0.6, 1.0)
 GROUNDS = {"light": (255, 255, 255), "dark": (17, 17, 17)}
@@ -13,7 +18,7 @@ INKS = {"light": "#222222", "dark": "#e6e6e6"}
 NOT_FINITE = (128, 128, 128)
 
 # palette -> ground -> (positive, negative or None), without the first stop, which is the ground.
-PALETTES = {
+PALETTES: dict[str, dict[str, tuple[Side, Side | None]]] = {
     "red_blue": {
         "light": (((253, 205, 190), (226, 74, 62), (120, 0, 20)), ((190, 214, 250), (60, 118, 226), (10, 24, 120))),
         "dark": (((96, 22, 24), (226, 74, 62), (255, 214, 196)), ((20, 42, 112), (60, 118, 226), (196, 222, 255))),
@@ -37,7 +42,7 @@ PALETTES = {
 }
 
 
-def palette_of(of, signed="red_blue", unsigned="heat"):
+def palette_of(of: Any, signed: str = "red_blue", unsigned: str = "heat") -> str:
     """The palette that suits maps: a sequential one where their values have no sign, a diverging one elsewhere.
 
     Args:
@@ -49,7 +54,7 @@ def palette_of(of, signed="red_blue", unsigned="heat"):
     return signed if _has_sign(of) else unsigned
 
 
-def _has_sign(of):
+def _has_sign(of: Any) -> bool:
     if isinstance(of, dict):  # files that are older than the key have the name only
         return of["signed"] if "signed" in of else _has_sign(of.get("method", ""))
     if not isinstance(of, str | None):
@@ -59,7 +64,7 @@ def _has_sign(of):
     return is_signed(of)
 
 
-def stops_of(palette, ground):
+def stops_of(palette: str, ground: str) -> tuple[tuple[Colour, ...], tuple[Colour, ...] | None]:
     """(positive, negative or None): the colours at `STOPS`, each four RGB triples.
 
     Raises:
@@ -69,4 +74,4 @@ def stops_of(palette, ground):
     OneOf(*GROUNDS).check("ground", ground)
     zero = GROUNDS[ground]
     positive, negative = PALETTES[palette][ground]
-    return (zero, *positive), negative and (zero, *negative)
+    return (zero, *positive), None if negative is None else (zero, *negative)

@@ -17,7 +17,7 @@ _CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, bits reversed
 _VARINT, _DOUBLE, _BYTES = 0, 1, 2  # wire types
 
 
-def _crc_of_byte(byte):
+def _crc_of_byte(byte: int) -> int:
     for _ in range(8):
         byte = byte >> 1 ^ (_CASTAGNOLI if byte & 1 else 0)
     return byte
@@ -36,11 +36,11 @@ class ImageWriter:
         path: The file.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike[str]):
         self.path = os.path.join(folder, f"events.out.tfevents.{time.time_ns() // 1000}.{os.getpid()}.innspect")
         self._write(_field(3, b"brain.Event:2"))
 
-    def add(self, tag, png, step):
+    def add(self, tag: str, png: bytes, step: int) -> None:
         """Write a picture.
 
         Args:
@@ -54,14 +54,14 @@ class ImageWriter:
         value = _field(1, tag.encode()) + _field(4, image)
         self._write(_field(2, step) + _field(5, _field(1, value)))
 
-    def _write(self, event):
+    def _write(self, event: bytes) -> None:
         event = _field(1, time.time()) + event
         length = struct.pack("<Q", len(event))
         with open(self.path, "ab") as file:
             file.write(length + _checksum(length) + event + _checksum(event))
 
 
-def _field(number, value):
+def _field(number: int, value: int | float | bytes) -> bytes:
     """A field of a message; the wire type is that of the value."""
     if isinstance(value, int):
         return _varint(number << 3 | _VARINT) + _varint(value)
@@ -70,7 +70,7 @@ def _field(number, value):
     return _varint(number << 3 | _BYTES) + _varint(len(value)) + value
 
 
-def _varint(value):
+def _varint(value: int) -> bytes:
     """Seven bits a byte, the lowest first; the eighth bit says that more follow."""
     encoded = bytearray()
     while value > 127:
@@ -80,7 +80,7 @@ def _varint(value):
     return bytes(encoded)
 
 
-def _checksum(data):
+def _checksum(data: bytes) -> bytes:
     """CRC-32C, rotated and shifted as TFRecord wants it."""
     crc = 0xFFFFFFFF
     for byte in data:

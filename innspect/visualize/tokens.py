@@ -1,9 +1,13 @@
 """Tokens coloured by their attributions, for pages and for terminals. Needs NumPy only."""
 
 import html
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from innspect.types import Array
 from innspect.visualize.colours import colours, reduce, scaled
 
 _HTML = (
@@ -14,17 +18,17 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def text(
-    tokens,
-    attribution,
+    tokens: Sequence[Any],
+    attribution: ArrayLike,
     *,
-    form="html",
-    separator=" ",
-    reduce="sum",
-    percentile=None,
-    gamma=1.0,
-    palette="red_blue",
-    ground="light",
-):
+    form: str = "html",
+    separator: str = " ",
+    reduce: str = "sum",
+    percentile: float | None = None,
+    gamma: float = 1.0,
+    palette: str = "red_blue",
+    ground: str = "light",
+) -> Any:
     """Tokens on the colour of their attributions: positive red, negative blue, scaled text by text.
 
     Args:
@@ -59,12 +63,12 @@ def text(
             "`attribution` must hold a value for every token. "
             f"Received: {[len(line) for line in tokens]} tokens and attributions of shape {values.shape}"
         )
-    settings = {"percentile": percentile, "gamma": gamma}, {"palette": palette, "ground": ground}
-    texts = [_one(line, row[: len(line)], form, separator, *settings) for line, row in zip(tokens, values, strict=True)]
+    scale, look = {"percentile": percentile, "gamma": gamma}, {"palette": palette, "ground": ground}
+    texts = [_one(line, row[: len(line)], form, separator, scale, look) for line, row in zip(tokens, values, strict=True)]
     return texts if several else texts[0]
 
 
-def _reduced(values, how):
+def _reduced(values: Array, how: str) -> Array:
     if values.ndim not in (2, 3):
         raise ValueError(
             "`attribution` must have the shape (samples, tokens) or (samples, tokens, embedding). "
@@ -73,16 +77,16 @@ def _reduced(values, how):
     return values if values.ndim == 2 else reduce(values, how)
 
 
-def _one(tokens, values, form, separator, scale, look):
+def _one(tokens: Sequence[Any], values: Array, form: str, separator: str, scale: dict[str, Any], look: dict[str, Any]) -> str:
     shades = colours(scaled(values[None], **scale)[0], **look)
     return _WRITERS[form](tokens, values, shades, separator)
 
 
-def _is_dark(shade):
+def _is_dark(shade: Array) -> bool:
     return float(np.dot(shade, _LUMINANCE)) < 128
 
 
-def _as_html(tokens, values, shades, separator):
+def _as_html(tokens: Sequence[Any], values: Array, shades: Array, separator: str) -> str:
     spans = [
         _HTML.format(
             ink="#fff" if _is_dark(shade) else "#000",
@@ -99,7 +103,7 @@ def _as_html(tokens, values, shades, separator):
     )
 
 
-def _as_ansi(tokens, _, shades, separator):
+def _as_ansi(tokens: Sequence[Any], _: Array, shades: Array, separator: str) -> str:
     return separator.join(
         _ANSI.format(
             ink="255;255;255" if _is_dark(shade) else "0;0;0", r=shade[0], g=shade[1], b=shade[2], token=_printable(str(token))
@@ -108,7 +112,7 @@ def _as_ansi(tokens, _, shades, separator):
     )
 
 
-def _printable(token):
+def _printable(token: str) -> str:
     """Control characters as they are written in Python, so that no token can steer the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in token)
 

@@ -63,7 +63,7 @@ class Averaging(Analyzer):
 
     # ------------------------------------------------------------------ configuration
     @property
-    def learned(self):
+    def learned(self):  # type: ignore[override]  # it depends on the averaged method
         return self.inner.learned if isinstance(self.of, str) else ()
 
     def get_config(self):
@@ -101,7 +101,7 @@ class Averaging(Analyzer):
         return is_signed(arguments["of"]) if isinstance(cls.signed, property) else cls.signed
 
     @property
-    def one_graph(self):
+    def one_graph(self):  # type: ignore[override]  # it depends on the averaged method
         return self.runner is not None
 
     def _explained(self, number):

@@ -1,5 +1,7 @@
 """Integrated gradients: the gradient averaged over the straight path from a reference to the input."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -147,7 +149,8 @@ class IntegratedGradients(OnPath):
     @few_at_once
     def explain_batch(self, batch):
         request, points = batch.request, Points(self.runner, batch)
-        count, total = len(request.context), None
+        count = len(request.context)
+        total: Any = None
         for r in range(count):
             references = [None if a is None else ops.convert_to_tensor(a) for a in request.context.take(r, batch.rows)]
             found = self._integrate(points, references)

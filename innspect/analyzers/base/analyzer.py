@@ -10,7 +10,9 @@ them when all constructors have run (`ready`), so their order does not matter.
 import abc
 import functools
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,31 +21,31 @@ from innspect import backend
 from innspect._version import __version__
 from innspect.analyzers.base.assembly import assembled, overflown, plain
 from innspect.analyzers.base.explanation import Explanation
-from innspect.analyzers.base.export import export
+from innspect.analyzers.base.export import Exported
 from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.migration import Migrated
-from innspect.analyzers.base.question import ask
-from innspect.analyzers.base.registry import name_of
-from innspect.analyzers.base.request import Request
-from innspect.analyzers.base.storage import Stored
-from innspect.graph.opened.opened_model import open_model
+from innspect.analyzers.base.question import Question, ask
+from innspect.analyzers.base.request import Batch, Request, Result
+from innspect.graph.ir import Tensor
+from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs import targets
 from innspect.inputs.batches import Inputs, batches_of, is_stream
-from innspect.inputs.predictor import Network
+from innspect.inputs.predictor import Network, Predictor
 from innspect.nests import joined
+from innspect.types import Array, Nest, Neuron, Shape
 
 
 class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
     """Checks the arguments of an instance, and calls its `ready`, once every constructor has run."""
 
-    def __call__(cls, *args, **kwargs):
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
         made.check_arguments()
         made.ready()
         return made
 
 
-class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
+class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
     """Base of all methods.
 
     Args:
@@ -59,38 +61,44 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
         NotAnalyzeableModelError: The model has a layer that the method has no rule for.
     """
 
-    one_graph = False  # whether `explain_batch` is a single graph of tensors, so that it can be exported
+    one_graph: bool = False  # whether `explain_batch` is a single graph of tensors, so that it can be exported
 
-    def __init__(self, model, *, name=None, neuron_selection_mode=None, disable_model_checks=False):
+    def __init__(
+        self,
+        model: keras.Layer | OpenedModel,
+        *,
+        name: str | None = None,
+        neuron_selection_mode: str | None = None,
+        disable_model_checks: bool = False,
+    ):
         targets.check_mode(neuron_selection_mode)
         self._name = name
         self.neuron_selection_mode = neuron_selection_mode
         self.disable_model_checks = disable_model_checks
         self.opened = self._open(model)
 
-    def _open(self, model):
+    def _open(self, model: keras.Layer | OpenedModel) -> OpenedModel:
         return open_model(model)
 
-    def ready(self):
+    def ready(self) -> None:
         """Called once the constructors have run: raise where the method does not apply to the model."""
 
-    @property
-    def name(self):
-        """The name given, or that of `list_analyzers` under which this class, with these arguments, is registered."""
-        return self._name or name_of(self)
-
-    @property
-    def model(self):
-        """The user's model."""
-        return self.opened.model
-
     @functools.cached_property
-    def predictor(self):
+    def predictor(self) -> Predictor:
         """The model as a function of its inputs, for methods that ask it about other inputs."""
         return Network(self.opened, "output")
 
     # ------------------------------------------------------------------ for users
-    def analyze(self, x, neuron_selection=None, *, batch_size=32, output=0, verbose=0, neurons=None):
+    def analyze(
+        self,
+        x: Nest,
+        neuron_selection: Neuron = None,
+        *,
+        batch_size: int = 32,
+        output: int | str = 0,
+        verbose: int = 0,
+        neurons: Sequence[Neuron] | None = None,
+    ) -> Nest:
         """Explain the model's output for `x`.
 
         Args:
@@ -111,19 +119,29 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
             ValueError: An argument does not fit the model; the message says what was expected.
         """
         if is_stream(x):
-            settings = {"batch_size": batch_size, "output": output, "verbose": verbose, "neurons": neurons}
+            settings: dict[str, Any] = {"batch_size": batch_size, "output": output, "verbose": verbose, "neurons": neurons}
             parts = list(self.stream(x, neuron_selection, **settings))
             if not parts:
                 raise ValueError("`x` yielded no batches. Received: an empty stream")
             return joined(parts, 0 if neurons is None else 1)
         return self._run(x, neuron_selection, batch_size, output, verbose, neurons, None).attributions
 
-    def stream(self, data, neuron_selection=None, **arguments):
+    def stream(self, data: Any, neuron_selection: Neuron = None, **arguments: Any) -> Iterator[Nest]:
         """Explain a stream of batches one by one: an iterator of what `analyze` returns for each."""
         for batch in batches_of(data):
             yield self.analyze(batch, neuron_selection, **arguments)
 
-    def explain(self, x, neuron_selection=None, *, at=(), batch_size=32, output=0, verbose=0, neurons=None):
+    def explain(
+        self,
+        x: Nest,
+        neuron_selection: Neuron = None,
+        *,
+        at: str | Iterable[str] = (),
+        batch_size: int = 32,
+        output: int | str = 0,
+        verbose: int = 0,
+        neurons: Sequence[Neuron] | None = None,
+    ) -> Explanation:
         """As `analyze`, but returns an `Explanation`: outputs, targets, signals at layers, conservation error.
 
         Args:
@@ -133,14 +151,14 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
         return self._run(x, neuron_selection, batch_size, output, verbose, neurons, at)
 
     # ------------------------------------------------------------------ what a method decides
-    def check(self, inputs):
+    def check(self, inputs: Inputs) -> None:
         """Warn, or raise, where the method cannot be right for these `Inputs`."""
 
-    def begin(self, request):
+    def begin(self, request: Request) -> Any:
         """What serves all batches of a `Request`, such as references; `batch.request.context` has it."""
         return None
 
-    def attribute(self, question):
+    def attribute(self, question: Question) -> list[Array]:
         """The maps of one batch for one target: an array (batch, ...) for each of the model's inputs, in a list.
 
         Args:
@@ -148,7 +166,7 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
         """
         raise NotImplementedError
 
-    def explain_batch(self, batch):
+    def explain_batch(self, batch: Batch) -> Result:
         """All that is found for a `Batch`.
 
         Returns:
@@ -158,12 +176,21 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
         """
         return ask(self, batch)
 
-    def work(self, request):
+    def work(self, request: Request) -> int | None:
         """How much there is to do for a request, in the steps that `request.advance` is told of; None: samples."""
         return None
 
     # ------------------------------------------------------------------ the flow
-    def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
+    def _run(
+        self,
+        x: Nest,
+        neuron: Neuron,
+        batch_size: int,
+        output: int | str,
+        verbose: int,
+        neurons: Sequence[Neuron] | None,
+        at: tuple[str, ...] | None,
+    ) -> Explanation:
         inputs, number = self._inputs(x), self._output_number(output)
         self.check(inputs)
         request = Request(
@@ -178,7 +205,7 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
         parts = self._parts(request, verbose) if inputs.samples else []
         return self._assemble(request, parts, self._settings(neuron, output) if request.explained else {})
 
-    def _parts(self, request, verbose):
+    def _parts(self, request: Request, verbose: int) -> list[Result]:
         """What was found for each batch, NumPy arrays, and how many of its samples count."""
         request = replace(request, context=self.begin(request))
         steps = self.work(request)
@@ -195,28 +222,30 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
                 progress.add(count)
         return parts
 
-    def _inputs(self, x):
+    def _inputs(self, x: Nest) -> Inputs:
         inputs = Inputs(x, self.opened)
         if inputs.samples:
             self.opened.verify([a[:1] for a in inputs.arrays])
         return inputs
 
-    def _selections(self, neuron, neurons, number, inputs):
+    def _selections(
+        self, neuron: Neuron, neurons: Sequence[Neuron] | None, number: int, inputs: Inputs
+    ) -> list[targets.Selection]:
         shape = self._output_shape(number, inputs)
         return targets.resolve_all(neuron, neurons, self.neuron_selection_mode, shape, inputs.samples)
 
-    def _output_shape(self, number, inputs):
+    def _output_shape(self, number: int, inputs: Inputs) -> Shape:
         """The shape of one sample's explained tensor; None where an axis is not known."""
         return tuple(self._explained(number).shape[1:])
 
-    def _output_number(self, output):
+    def _output_number(self, output: int | str) -> int:
         return self.opened.number(output)
 
-    def _explained(self, number):
+    def _explained(self, number: int) -> Tensor:
         """The tensor of the graph that is explained for an output."""
         return self.opened.graph.outputs[number]
 
-    def _assemble(self, request, parts, settings):
+    def _assemble(self, request: Request, parts: list[Result], settings: dict[str, Any]) -> Explanation:
         """The `Explanation` of what was found for each batch."""
         if not parts:
             return self._empty(request, settings)
@@ -224,7 +253,7 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
         self._warn_of_overflow(explanation, 1 if request.several else 0)
         return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions))
 
-    def _warn_of_overflow(self, explanation, axis):
+    def _warn_of_overflow(self, explanation: Explanation, axis: int) -> None:
         """Name the samples whose output is finite but whose maps are not."""
         sound, lost = overflown(explanation, axis)
         if len(lost):
@@ -237,21 +266,21 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
                 stacklevel=5,
             )
 
-    def _empty(self, request, settings):
+    def _empty(self, request: Request, settings: dict[str, Any]) -> Explanation:
         shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
         lead = (len(request.targets),) if request.several else ()
         arrays = [np.zeros((*lead, *s), "float32") for s in shapes]
         restored = self._restore(request.inputs, arrays)
         return Explanation(restored, np.zeros((0,), "float32"), np.zeros((*lead, 0), "float32"), settings=settings)
 
-    def _attribution_shapes(self, shapes):
+    def _attribution_shapes(self, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return shapes
 
-    def _restore(self, inputs, arrays):
+    def _restore(self, inputs: Inputs, arrays: list[Array]) -> Nest:
         """Attributions, a flat list, as they are returned."""
         return inputs.restore(arrays)
 
-    def _settings(self, neuron, output):
+    def _settings(self, neuron: Neuron, output: int | str) -> dict[str, Any]:
         return {
             "method": self.name,
             "arguments": {k: plain(v) for k, v in self.arguments().items()},
@@ -263,35 +292,3 @@ class Analyzer(Facts, Stored, Migrated, metaclass=_Made):
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
         }
-
-    def export(self, path, neuron_selection=None, *, output=0, batch_size=32):
-        """Write a TensorFlow SavedModel that predicts and explains, and needs neither innspect nor Keras to run.
-
-        The signature "serving_default" takes the model's inputs by name, in batches of any size, and gives "prediction"
-        and "attribution" (for several inputs "attribution_<name>"). Where the output is a vector, the signature "neuron"
-        also takes "neuron", integers (samples,), and explains these. The weights are those of the moment.
-
-        Args:
-            path: A new or an empty folder.
-            neuron_selection: What "serving_default" explains; as for `analyze`, but not one for each sample.
-            output: Number or name of the output.
-            batch_size: Samples computed at once; what a batch leaves over is computed one by one. The method is traced for
-                both sizes, so that 1 halves the time an export takes.
-
-        Raises:
-            NotImplementedError: Keras does not run on TensorFlow; the method, or one of its arguments, cannot be written
-                as one graph.
-            FileExistsError: The folder is not empty.
-
-        Examples:
-            >>> analyzer.export("served")
-            >>> served = tf.saved_model.load("served").signatures["serving_default"]
-        """
-        export(self, path, neuron_selection, output=output, batch_size=batch_size)
-
-    def state(self):
-        """What the analyzer has learned, as a nest of arrays, strings and numbers; None where there is nothing."""
-        return None
-
-    def set_state(self, state):
-        """Take back what `state` returned."""

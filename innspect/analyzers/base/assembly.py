@@ -1,12 +1,17 @@
 """Putting together what was found batch by batch."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import numpy as np
 
 from innspect.analyzers.base.explanation import Explanation
+from innspect.analyzers.base.request import Request, Result
+from innspect.types import Array, Nest
 
 
-def assembled(request, parts, settings):
+def assembled(request: Request, parts: Iterable[Result], settings: dict[str, Any]) -> Explanation:
     """An `Explanation` with flat lists of attributions.
 
     Args:
@@ -17,10 +22,10 @@ def assembled(request, parts, settings):
     return Explanation.join(_explanation(part, request, settings) for part in parts)
 
 
-def _explanation(part, request, settings):
+def _explanation(part: Result, request: Request, settings: dict[str, Any]) -> Explanation:
     axis, count = 1 if request.several else 0, part["count"]
 
-    def trimmed(key, axis=axis):
+    def trimmed(key: str, axis: int = axis) -> Nest:
         return keras.tree.map_structure(lambda a: a[:count] if axis == 0 else a[:, :count], part[key])
 
     return Explanation(
@@ -34,7 +39,7 @@ def _explanation(part, request, settings):
     )
 
 
-def overflown(explanation, axis):
+def overflown(explanation: Explanation, axis: int) -> tuple[int, Array]:
     """The number of samples, and which of them have a finite output and maps that are not finite.
 
     Args:
@@ -45,13 +50,13 @@ def overflown(explanation, axis):
     return len(sound), np.flatnonzero(sound & ~fine)
 
 
-def _finite(arrays, axis):
+def _finite(arrays: Iterable[Array], axis: int) -> Array:
     """Whether all that arrays hold for each sample, along `axis`, is finite: (samples,)."""
     flat = [np.isfinite(np.moveaxis(a, axis, 0)).reshape(a.shape[axis], -1).all(axis=1) for a in arrays]
     return np.logical_and.reduce(flat)
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """A value that JSON can hold."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist() if value.size <= 64 else f"array of shape {value.shape}"

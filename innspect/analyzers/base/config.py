@@ -9,9 +9,14 @@ Requirements of the design:
 """
 
 import copy
+from typing import Any, Self
+
+import keras
 
 from innspect.analyzers.base.parameters import parameters, same_value
-from innspect.analyzers.base.registry import fixed_arguments
+from innspect.analyzers.base.registry import fixed_arguments, name_of
+from innspect.graph.opened.opened_model import OpenedModel
+from innspect.types import Nest
 
 
 class Configured:
@@ -20,18 +25,38 @@ class Configured:
     Attributes:
         without: Names of arguments of a base class that a class does not take.
         learned: Names of arguments whose values `state` holds.
+        opened: The opened form of the user's model.
     """
 
-    without: tuple = ()
-    learned: tuple = ()
+    without: tuple[str, ...] = ()
+    learned: tuple[str, ...] = ()
+    opened: OpenedModel
+    _name: str | None
+
+    @property
+    def name(self) -> str:
+        """The name given, or that of `list_analyzers` under which this class, with these arguments, is registered."""
+        return self._name or name_of(self)
+
+    @property
+    def model(self) -> keras.Layer:
+        """The user's model."""
+        return self.opened.model
+
+    def state(self) -> Nest | None:
+        """What the analyzer has learned, as a nest of arrays, strings and numbers; None where there is nothing."""
+        return None
+
+    def set_state(self, state: Nest | None) -> None:
+        """Take back what `state` returned."""
 
     @classmethod
-    def defaults(cls):
+    def defaults(cls) -> dict[str, Any]:
         """Dict from each argument to its default, or to what that stands for; without those that must be given."""
         given = {k: p.default for k, p in parameters(cls).items() if p.default is not p.empty}
         return {k: getattr(cls, f"default_{k}", None) if v is None else v for k, v in given.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Every argument by name, `name` among them: `type(a)(model, **a.get_config())` is the same analyzer.
 
         Raises:
@@ -48,22 +73,25 @@ class Configured:
                 ) from error
         return config
 
-    def arguments(self):
+    def arguments(self) -> dict[str, Any]:
         """The arguments that differ from the defaults of this analyzer's name, which `create_analyzer` takes beside it."""
         told = type(self).defaults() | fixed_arguments(type(self), self.name) | {"name": self.name}
         return {k: v for k, v in self.untaught().items() if k not in told or not same_value(v, told[k])}
 
-    def untaught(self):
+    def untaught(self) -> dict[str, Any]:
         """The configuration without what the analyzer has learned, which `state` returns."""
         return {k: v for k, v in self.get_config().items() if k not in self.learned}
 
-    def __copy__(self):
-        made = type(self)(self.opened or self.model, **self.untaught())
-        made.set_state(self.state())
-        return made
+    def __copy__(self) -> Self:
+        return self._made_anew(self.opened or self.model, self.untaught(), self.state())
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         model = copy.deepcopy(self.model, memo)
-        made = type(self)(model, **{k: copy.deepcopy(v, memo) for k, v in self.untaught().items()})
-        made.set_state(copy.deepcopy(self.state(), memo))
+        arguments = {k: copy.deepcopy(v, memo) for k, v in self.untaught().items()}
+        return self._made_anew(model, arguments, copy.deepcopy(self.state(), memo))
+
+    def _made_anew(self, model: Any, arguments: dict[str, Any], state: Nest | None) -> Self:
+        create: Any = type(self)
+        made = create(model, **arguments)
+        made.set_state(state)
         return made

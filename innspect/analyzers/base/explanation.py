@@ -1,12 +1,16 @@
 """Everything about one explained pass, in one object that can be kept."""
 
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from innspect.files import replacing
 from innspect.nests import joined, packed, unpacked
+from innspect.types import Array, Nest
 
 _FORMAT = "innspect-explanation"
 
@@ -27,17 +31,17 @@ class Explanation:
         details: What else the method found, by name; see its class.
     """
 
-    attributions: object
-    outputs: np.ndarray
-    targets: np.ndarray
-    signals: dict = field(default_factory=dict)
-    delta: np.ndarray | None = None
-    settings: dict = field(default_factory=dict)
-    details: dict = field(default_factory=dict)
+    attributions: Nest
+    outputs: Array
+    targets: Array
+    signals: dict[str, Nest] = field(default_factory=dict)
+    delta: Array | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Nest] = field(default_factory=dict)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one npz file, whole or not at all."""
-        arrays: dict = {}
+        arrays: dict[str, Any] = {}
         named = ("attributions", "outputs", "targets", "signals", "delta", "details")
         described = packed({k: getattr(self, k) for k in named}, arrays)
         header = {"format": _FORMAT, "version": 1, "tree": described, "settings": self.settings}
@@ -46,7 +50,7 @@ class Explanation:
             np.savez(file, **arrays)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str]) -> "Explanation":
         """Read what `save` wrote."""
         with np.load(path) as file:
             if "header" not in file:
@@ -57,7 +61,7 @@ class Explanation:
             return cls(**unpacked(header["tree"], file), settings=header["settings"])
 
     @classmethod
-    def join(cls, parts):
+    def join(cls, parts: Iterable["Explanation"]) -> "Explanation":
         """The explanations of several batches as one, with the settings of the first.
 
         Args:
@@ -71,20 +75,20 @@ class Explanation:
             raise ValueError("`parts` must hold at least one explanation. Received: none")
         axis = parts[0].targets.ndim - 1  # of the samples: behind the neurons, where there are several
 
-        def whole(name):
+        def whole(name: str) -> Any:
             found = [getattr(part, name) for part in parts]
             return None if found[0] is None else joined(found, 0 if name == "outputs" else axis)
 
         named = ("attributions", "outputs", "targets", "signals", "delta", "details")
         return cls(**{name: whole(name) for name in named}, settings=parts[0].settings)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shape = getattr(self.attributions, "shape", None)
         method = self.settings.get("method", "?")
         targets = np.array2string(self.targets, precision=4, threshold=6)
         return f"Explanation({method!r}, attributions={shape}, targets={targets})"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         from innspect.visualize import explanation_html
 
         return explanation_html(self)

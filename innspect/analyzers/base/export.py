@@ -2,19 +2,52 @@
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
 
+from innspect.analyzers.base.config import Configured
 from innspect.analyzers.base.request import Batch, Request
+from innspect.analyzers.base.storage import Path
 from innspect.checks import Integer
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import resolve
+from innspect.types import Neuron
 
 _TOLERANCE = 1e-3  # of the largest attribution: kernels differ by batch size
 
 
-def export(analyzer, path, neuron_selection=None, *, output=0, batch_size=32):
+class Exported(Configured):
+    """Base of `Analyzer`: what it computes, for those who have TensorFlow only."""
+
+    def export(self, path: Path, neuron_selection: Neuron = None, *, output: int | str = 0, batch_size: int = 32) -> None:
+        """Write a TensorFlow SavedModel that predicts and explains, and needs neither innspect nor Keras to run.
+
+        The signature "serving_default" takes the model's inputs by name, in batches of any size, and gives "prediction"
+        and "attribution" (for several inputs "attribution_<name>"). Where the output is a vector, the signature "neuron"
+        also takes "neuron", integers (samples,), and explains these. The weights are those of the moment.
+
+        Args:
+            path: A new or an empty folder.
+            neuron_selection: What "serving_default" explains; as for `analyze`, but not one for each sample.
+            output: Number or name of the output.
+            batch_size: Samples computed at once; what a batch leaves over is computed one by one. The method is traced for
+                both sizes, so that 1 halves the time an export takes.
+
+        Raises:
+            NotImplementedError: Keras does not run on TensorFlow; the method, or one of its arguments, cannot be written
+                as one graph.
+            FileExistsError: The folder is not empty.
+
+        Examples:
+            >>> analyzer.export("served")
+            >>> served = tf.saved_model.load("served").signatures["serving_default"]
+        """
+        export(self, path, neuron_selection, output=output, batch_size=batch_size)
+
+
+def export(analyzer: Any, path: Path, neuron_selection: Neuron = None, *, output: int | str = 0, batch_size: int = 32) -> None:
     """See `Analyzer.export`."""
     path = os.fspath(path)
     _check(analyzer, path)
@@ -90,7 +123,8 @@ class _Traced:
         if len(shape) == 1 and shape[0] != 1 and mode in (None, "index") and kind in ("max", "index"):
             self.neuron = _distinct([*self._names, "neuron"])[-1]
             self.takes[self.neuron] = np.zeros((1,), "int32")
-            self.default = -1 if kind == "max" else int(self._chosen[0].values[0])
+            places = self._chosen[0].values
+            self.default = -1 if places is None else int(places[0])
 
     def _inputs(self, samples):
         """`Inputs` of so many samples of zeros, which fix shapes and dtypes."""

@@ -6,9 +6,14 @@ them.
 """
 
 import types
+from typing import Any
+
+from innspect.analyzers.base.config import Configured
+from innspect.checks import Range
+from innspect.types import Nest
 
 
-class Facts:
+class Facts(Configured):
     """Base of `Analyzer`: what is known of a method.
 
     Attributes:
@@ -20,41 +25,41 @@ class Facts:
         small: Arguments that ask for little work, for those of the class itself.
     """
 
-    family = ""
-    paper = ""
-    needs = ""
-    ranges: dict = {}
-    small: dict = {}
+    family: str = ""
+    paper: str = ""
+    needs: str = ""
+    ranges: dict[str, Range] = {}
+    small: dict[str, Any] = {}
 
     @property
-    def signed(self):
+    def signed(self) -> bool:
         """Whether the sign of a map's values tells something, with these arguments: for or against."""
         return True
 
     @classmethod
-    def signed_with(cls, **arguments):
+    def signed_with(cls, **arguments: Any) -> bool:
         """`signed` of an analyzer with these arguments, all of them, without making one."""
-        told = cls.signed
-        return told.fget(types.SimpleNamespace(**arguments)) if isinstance(told, property) else told
+        told: Any = cls.signed  # a property, or what a subclass says once and for all
+        return told.__get__(types.SimpleNamespace(**arguments)) if isinstance(told, property) else told
 
     @classmethod
-    def describe(cls, **fixed):
+    def describe(cls, **fixed: Any) -> dict[str, str]:
         """Dict with "family", "paper" and "needs", for a name that fixes some arguments."""
         return {"family": cls.family, "paper": cls.paper, "needs": cls.needs}
 
     @classmethod
-    def all_ranges(cls):
+    def all_ranges(cls) -> dict[str, Range]:
         """`ranges` of the class and its bases."""
         return _merged(cls, "ranges")
 
     @classmethod
-    def example(cls, x, **fixed):
+    def example(cls, x: Nest, **fixed: Any) -> dict[str, Any]:
         """Arguments that ask for little work on inputs `x`, with all that must be given; see `needed`."""
         small = {k: v for k, v in _merged(cls, "small").items() if k not in cls.without and k not in fixed}
         return cls.needed(x, **fixed) | small
 
     @classmethod
-    def needed(cls, x, **fixed):
+    def needed(cls, x: Nest, **fixed: Any) -> dict[str, Any]:
         """What must be given, chosen to suit inputs `x`.
 
         Args:
@@ -63,7 +68,7 @@ class Facts:
         """
         return {}
 
-    def check_arguments(self):
+    def check_arguments(self) -> None:
         """Raise where an argument is out of its range.
 
         Raises:
@@ -78,8 +83,8 @@ class Facts:
             raise ValueError(f"`{argument}` must be {none}{allowed}. Received: {given!r}")
 
 
-def _merged(cls, name):
-    found: dict = {}
+def _merged(cls: type, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         found |= vars(base).get(name, {})
     return found

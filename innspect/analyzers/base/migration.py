@@ -1,27 +1,31 @@
 """What an iNNvestigate script may call on any analyzer, besides what analyzers here have anyway."""
 
 import os
+from typing import TYPE_CHECKING, Any, Self
 
-from innspect.analyzers.base.storage import load_analyzer, loaded
+from innspect.analyzers.base.storage import Path, Stored, load_analyzer, loaded
+
+if TYPE_CHECKING:
+    from innspect.analyzers.base.analyzer import Analyzer
 
 
-class Migrated:
+class Migrated(Stored):
     """Base of `Analyzer` with iNNvestigate's ways to train, save and load."""
 
-    def fit(self, *_, **__):
+    def fit(self, *_: Any, **__: Any) -> Self:
         """Nothing to learn: returns the analyzer itself, so that a script may call it for every method."""
         return self
 
-    def fit_generator(self, generator, *_, **__):
+    def fit_generator(self, generator: Any, *_: Any, **__: Any) -> Self:
         """As `fit`."""
         return self
 
-    def save_npz(self, fname):
+    def save_npz(self, fname: Path) -> None:
         """As `save`, with iNNvestigate's ending: ".npz" is added where it is missing."""
         self.save(_with_ending(fname))
 
     @staticmethod
-    def load(class_name, state):
+    def load(class_name: str, state: bytes) -> "Analyzer":
         """The analyzer of which `save()` gave this name and state.
 
         Raises:
@@ -38,10 +42,10 @@ class Migrated:
         return analyzer
 
     @staticmethod
-    def load_npz(fname):
+    def load_npz(fname: Path) -> "Analyzer":
         """The analyzer that `save_npz` or `save` wrote."""
         return load_analyzer(fname if os.path.exists(fname) else _with_ending(fname))
 
 
-def _with_ending(fname):
-    return fname if str(fname).endswith(".npz") else f"{fname}.npz"
+def _with_ending(fname: Path) -> str:
+    return str(fname) if str(fname).endswith(".npz") else f"{fname}.npz"

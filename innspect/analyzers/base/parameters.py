@@ -2,21 +2,23 @@
 
 import inspect
 import weakref
+from collections.abc import MutableMapping
+from typing import Any
 
 import numpy as np
 
-_parameters: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_parameters: MutableMapping[type, dict[str, inspect.Parameter]] = weakref.WeakKeyDictionary()
 
 
-def parameters(cls):
+def parameters(cls: Any) -> dict[str, inspect.Parameter]:
     """Dict from each argument of an analyzer's class, but the model, to its `inspect.Parameter`; bases first."""
     if cls not in _parameters:
         _parameters[cls] = _read(cls)
     return _parameters[cls]
 
 
-def _read(cls):
-    found: dict = {}
+def _read(cls: Any) -> dict[str, inspect.Parameter]:
+    found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" in vars(base):
             own = inspect.signature(base.__init__).parameters
@@ -27,7 +29,7 @@ def _read(cls):
     return {k: p for k, p in named.items() if k not in ("self", "model", *cls.without)}
 
 
-def same_value(a, b):
+def same_value(a: Any, b: Any) -> bool:
     """Whether two arguments are equal, arrays by their elements."""
     if a is b:
         return True

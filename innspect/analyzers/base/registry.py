@@ -1,11 +1,23 @@
 """Analyzers by name."""
 
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from innspect.analyzers.base.parameters import parameters, same_value
 from innspect.errors import PlainKeyError, suggest
+from innspect.types import Nest
 
-_ANALYZERS: dict = {}  # name -> (class, arguments that the name fixes)
+if TYPE_CHECKING:
+    import keras
+
+    from innspect.analyzers.base.analyzer import Analyzer
+    from innspect.analyzers.base.config import Configured
+    from innspect.graph.opened.opened_model import OpenedModel
+
+C = TypeVar("C", bound="type[Analyzer]")
+
+_ANALYZERS: "dict[str, tuple[type[Analyzer], dict[str, Any]]]" = {}  # name -> (class, arguments that the name fixes)
 
 # iNNvestigate's arguments that have no meaning here, with what replaces them.
 _REPLACED = {
@@ -14,43 +26,43 @@ _REPLACED = {
 }
 
 
-def register_analyzer(name, **fixed):
+def register_analyzer(name: str, **fixed: Any) -> Callable[[C], C]:
     """Class decorator: make an `Analyzer` known as `name`, with some of its arguments fixed."""
 
-    def register(cls):
+    def register(cls: C) -> C:
         _ANALYZERS[name] = (cls, fixed)
         return cls
 
     return register
 
 
-def names_of(cls):
+def names_of(cls: type) -> dict[str, dict[str, Any]]:
     """The names that a class is registered by, the first one first, with the arguments that each fixes."""
     return {name: fixed for name, (known, fixed) in _ANALYZERS.items() if known is cls}
 
 
-def name_of(analyzer):
+def name_of(analyzer: "Configured") -> str:
     """The name whose fixed arguments an analyzer has, that which fixes most; the name of its class where there is none."""
     missing = object()
 
-    def fits(fixed):
+    def fits(fixed: dict[str, Any]) -> bool:
         return all(same_value(getattr(analyzer, k, missing), v) for k, v in fixed.items())
 
     fitting = [name for name, fixed in names_of(type(analyzer)).items() if fits(fixed)]
     return max(fitting, key=lambda name: len(_ANALYZERS[name][1]), default=type(analyzer).__name__)
 
 
-def fixed_arguments(cls, name):
+def fixed_arguments(cls: type, name: str) -> dict[str, Any]:
     """The arguments that a name fixes, where a class is registered by it."""
     return names_of(cls).get(name, {})
 
 
-def list_analyzers():
+def list_analyzers() -> list[str]:
     """The names that `create_analyzer` knows, sorted."""
     return sorted(_ANALYZERS)
 
 
-def create_analyzer(name, model, **kwargs):
+def create_analyzer(name: str, model: "keras.Layer | OpenedModel | Callable[..., Any]", **kwargs: Any) -> "Analyzer":
     """Create an analyzer by name.
 
     Args:
@@ -78,20 +90,19 @@ def create_analyzer(name, model, **kwargs):
     return cls(model, **{**named, **fixed, **given})
 
 
-def _without_replaced(kwargs):
-    def is_replaced(argument):
+def _without_replaced(kwargs: dict[str, Any]) -> dict[str, Any]:
+    def is_replaced(argument: str) -> bool:
         return argument in _REPLACED or (argument.startswith("reverse_") and argument != "reverse_project_bottleneck_layers")
 
     dropped = {k: v for k, v in kwargs.items() if is_replaced(k)}
     named = {k: _REPLACED.get(k, "explain(at=...) returns signals, conservation() checks them") for k in dropped}
-    told = {k: why for k, why in named.items() if why}
+    told = "; ".join(f"`{k}`: {why}" for k, why in named.items() if why)
     if told:
-        told = "; ".join(f"`{k}`: {why}" for k, why in told.items())
         warnings.warn(f"Arguments of iNNvestigate that are ignored here: {told}.", stacklevel=3)
     return {k: v for k, v in kwargs.items() if k not in dropped}
 
 
-def _check_arguments(name, cls, fixed, given):
+def _check_arguments(name: str, cls: "type[Analyzer]", fixed: dict[str, Any], given: dict[str, Any]) -> None:
     accepted = accepted_arguments(name)
     more = getattr(cls, "more_arguments", None)
     if more is not None:
@@ -101,15 +112,15 @@ def _check_arguments(name, cls, fixed, given):
             raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
 
 
-def is_signed(name):
+def is_signed(name: str | None) -> bool:
     """Whether the maps of a method have a sign with its default arguments; True for what is no method."""
-    if name not in _ANALYZERS:
+    if name is None or name not in _ANALYZERS:
         return True
     cls, fixed = _ANALYZERS[name]
     return cls.signed_with(**{**cls.defaults(), **fixed})
 
 
-def find(name):
+def find(name: str) -> "tuple[type[Analyzer], dict[str, Any]]":
     """The class of a name, and the arguments that the name fixes.
 
     Raises:
@@ -120,25 +131,25 @@ def find(name):
     return _ANALYZERS[name]
 
 
-def accepted_arguments(name):
+def accepted_arguments(name: str) -> set[str]:
     """The names of the arguments that a method takes."""
     cls, fixed = find(name)
     return set(parameters(cls)) - set(fixed)
 
 
-def needed_arguments(name, x):
+def needed_arguments(name: str, x: Nest) -> dict[str, Any]:
     """What a method must be given, chosen to suit inputs `x`."""
     cls, fixed = find(name)
     return cls.needed(x, **fixed)
 
 
-def example_arguments(name, x):
+def example_arguments(name: str, x: Nest) -> dict[str, Any]:
     """Arguments with which a method does little work on inputs `x`, with all that it must be given."""
     cls, fixed = find(name)
     return cls.example(x, **fixed)
 
 
-def describe(name):
+def describe(name: str) -> dict[str, str]:
     """Family, paper and needs of a registered method, as its class says; see `innspect.analyzers.base.facts`.
 
     Returns:

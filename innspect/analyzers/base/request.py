@@ -4,7 +4,9 @@ A request and its batches are written once and read by everybody: by the method,
 """
 
 import functools
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -13,6 +15,28 @@ from keras import ops
 from innspect import backend
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import Selection
+from innspect.types import Array, Tensors
+
+Result = dict[str, Any]  # what is found for a batch, see `Analyzer.explain_batch`
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A request without its data: what a function that is compiled and kept may hold on to.
+
+    Attributes:
+        targets, several, output, at: See `Request`; the targets without their values.
+    """
+
+    targets: tuple[Selection, ...]
+    several: bool
+    output: int
+    at: tuple[str, ...]
+
+    @property
+    def key(self) -> Hashable:
+        """What tells functions apart that are compiled for requests."""
+        return (self.output, self.at, self.several, *(target.key for target in self.targets))
 
 
 @dataclass(frozen=True)
@@ -31,28 +55,27 @@ class Request:
         context: What the method's `begin` made of the request.
     """
 
-    inputs: Inputs | None
+    inputs: Inputs
     targets: tuple[Selection, ...]
     several: bool = False
     output: int = 0
     at: tuple[str, ...] = ()
     explained: bool = True
     batch_size: int = 32
-    advance: object = field(default=lambda count: None, repr=False)
-    context: object = field(default=None, repr=False)
+    advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
+    context: Any = field(default=None, repr=False)
 
     @functools.cached_property
-    def bare(self):
-        """The request without its data: what a function that is compiled and kept may hold on to."""
-        targets = tuple(replace(target, values=None) for target in self.targets)
-        return replace(self, inputs=None, targets=targets, advance=None, context=None)
+    def bare(self) -> Bare:
+        """The request without its data."""
+        return Bare(tuple(replace(target, values=None) for target in self.targets), self.several, self.output, self.at)
 
     @property
-    def key(self):
+    def key(self) -> Hashable:
         """What tells functions apart that are compiled for requests."""
-        return (self.output, self.at, self.several, *(target.key for target in self.targets))
+        return self.bare.key
 
-    def batches(self):
+    def batches(self) -> "Iterator[tuple[Batch, int]]":
         """A `Batch` for so many samples at once, and how many of its samples count."""
         for rows, count in self.inputs.batches(self.batch_size):
             yield Batch.of(self, rows), count
@@ -70,42 +93,45 @@ class Batch:
     """
 
     request: Request
-    rows: np.ndarray
-    xs: list
-    values: list
+    rows: Array
+    xs: Tensors
+    values: Tensors
 
     @classmethod
-    def of(cls, request, rows):
+    def of(cls, request: Request, rows: Array) -> "Batch":
         xs = [ops.convert_to_tensor(a[rows]) for a in request.inputs.arrays]
         return cls(request, rows, xs, [ops.convert_to_tensor(t.rows(rows)) for t in request.targets])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def arrays(self):
+    def arrays(self) -> list[Array]:
         """The model's inputs, NumPy arrays (batch, ...)."""
         return [a[self.rows] for a in self.request.inputs.arrays]
 
     @property
-    def room(self):
+    def room(self) -> int:
         """How many versions of each sample may be computed at once."""
         return max(1, self.request.batch_size // len(self))
 
-    def of_targets(self, some):
+    def of_targets(self, some: slice) -> "Batch":
         """The batch with some of its targets, a slice."""
         request = replace(self.request, targets=self.request.targets[some])
         return replace(self, request=request, values=self.values[some])
 
 
-def few_at_once(explain_batch):
+A = TypeVar("A")
+
+
+def few_at_once(explain_batch: Callable[[A, Batch], Result]) -> Callable[[A, Batch], Result]:
     """For an `explain_batch` that sends one signal back for each neuron: many neurons go in groups.
 
     One compiled program holds the ways back of a group, and serves for all groups of its size.
     """
 
     @functools.wraps(explain_batch)
-    def explain(self, batch):
+    def explain(self: A, batch: Batch) -> Result:
         count = len(batch.request.targets)
         size = backend.SCANNED or count
         if count <= size:

@@ -6,6 +6,8 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,8 +19,13 @@ from innspect.errors import PlainKeyError
 from innspect.files import replacing
 from innspect.layers import rule_classes  # noqa: F401  (which have names of their own)
 from innspect.layers.base import Rule, name_of_rule, named_rule
-from innspect.layers.rule_table import RuleTable, Word
+from innspect.layers.rule_table import Row, RuleTable, Word
 from innspect.nests import packed, unpacked
+
+if TYPE_CHECKING:
+    from innspect.analyzers.base.analyzer import Analyzer
+
+Path = str | os.PathLike[str]
 
 _FORMAT, _VERSION = "innspect-analyzer", 2
 
@@ -26,17 +33,20 @@ _FORMAT, _VERSION = "innspect-analyzer", 2
 class Stored(Configured):
     """Base of `Analyzer`: one file, or bytes, that hold it whole."""
 
-    def save(self, path=None):
+    def save(self, path: Path | None = None) -> tuple[str, bytes] | None:
         """Write name, arguments, model and state to one file, which `innspect.load_analyzer` reads.
 
         Without a path nothing is written, and (name, state) returned for `Analyzer.load`, as in iNNvestigate.
         """
-        return (self.name, self.to_bytes()) if path is None else save_analyzer(self, path)
+        if path is None:
+            return self.name, self.to_bytes()
+        save_analyzer(self, path)
+        return None
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return loaded, (self.to_bytes(),)
 
-    def to_bytes(self):
+    def to_bytes(self) -> bytes:
         """What `save` writes."""
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "analyzer")
@@ -45,7 +55,7 @@ class Stored(Configured):
                 return file.read()
 
 
-def loaded(data):
+def loaded(data: bytes) -> "Analyzer":
     """The analyzer of which `to_bytes` gave the data."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "analyzer")
@@ -54,13 +64,13 @@ def loaded(data):
         return load_analyzer(path)
 
 
-def save_analyzer(analyzer, path):
+def save_analyzer(analyzer: Stored, path: Path) -> None:
     """Write an analyzer to `path`, whole or not at all. See `load_analyzer`.
 
     Raises:
         TypeError: The analyzer's class has no name, or one of its arguments cannot be written.
     """
-    arrays: dict = {}
+    arrays: dict[str, Any] = {}
     header = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -79,7 +89,7 @@ def save_analyzer(analyzer, path):
             archive.write(model_file, "model.keras")
 
 
-def load_analyzer(path, *, custom_objects=None):
+def load_analyzer(path: Path, *, custom_objects: Mapping[str, Any] | None = None) -> "Analyzer":
     """Read an analyzer that `analyzer.save` wrote.
 
     Args:
@@ -106,7 +116,7 @@ def load_analyzer(path, *, custom_objects=None):
         return _analyzer(header["analyzer"], model, arrays)
 
 
-def _of_first_version(header, model, arrays):
+def _of_first_version(header: dict[str, Any], model: keras.Model, arrays: Mapping[str, Any]) -> "Analyzer":
     """An analyzer of the format that held a name and the arguments given."""
     arguments = {k: _decode(v, arrays, model) for k, v in header["arguments"].items()}
     analyzer = create_analyzer(header["name"], model, **arguments)
@@ -114,17 +124,17 @@ def _of_first_version(header, model, arrays):
     return analyzer
 
 
-def _analyzer(described, model, arrays):
+def _analyzer(described: dict[str, Any], model: keras.Model, arrays: Mapping[str, Any]) -> "Analyzer":
     cls, _ = find(described["class"])
     analyzer = cls(model, **{k: _decode(v, arrays, model) for k, v in described["config"].items()})
     analyzer.set_state(_decode(described["state"], arrays, model))
     return analyzer
 
 
-def _encode(value, arrays, name):
+def _encode(value: Any, arrays: dict[str, Any], name: str) -> Any:
     """A value as JSON, its arrays put aside."""
 
-    def other(value):
+    def other(value: Any) -> dict[str, Any]:
         if isinstance(value, type) and issubclass(value, Rule):
             return {"class": name_of_rule(value)}
         if isinstance(value, Rule):
@@ -141,7 +151,7 @@ def _encode(value, arrays, name):
     return packed(value, arrays, other)
 
 
-def _encode_analyzer(analyzer, arrays):
+def _encode_analyzer(analyzer: Configured, arrays: dict[str, Any]) -> dict[str, Any]:
     names = names_of(type(analyzer))
     if not names:
         raise TypeError(
@@ -155,7 +165,7 @@ def _encode_analyzer(analyzer, arrays):
     }
 
 
-def _encode_row(row, arrays, name):
+def _encode_row(row: Row, arrays: dict[str, Any], name: str) -> list[Any]:
     if not (isinstance(row.when, Word) and isinstance(row.rule, Rule)):
         raise TypeError(
             f"The argument {name!r} of the analyzer cannot be saved: a rule whose condition is a word, or a name, can be, a "
@@ -164,8 +174,8 @@ def _encode_row(row, arrays, name):
     return [row.when.text, _encode(row.rule, arrays, name)]
 
 
-def _decode(value, arrays, model):
-    def other(value):
+def _decode(value: Any, arrays: Mapping[str, Any], model: keras.Model) -> Any:
+    def other(value: dict[str, Any]) -> Any:
         if "config" in value:
             return _analyzer(value, model, arrays)
         if "class" in value:
@@ -179,7 +189,7 @@ def _decode(value, arrays, model):
     return unpacked(value, arrays, other)
 
 
-def _find_class(place):
+def _find_class(place: str) -> type[Rule]:
     """The class of a rule: innspect's own by name, others by their module."""
     module, _, name = place.rpartition(":")
     if module and not module.startswith("innspect."):
@@ -190,8 +200,8 @@ def _find_class(place):
         raise ValueError(f"A saved analyzer may only name rules. Received: {place!r}") from error
 
 
-def _imported(module, name):
-    found = importlib.import_module(module)
+def _imported(module: str, name: str) -> type[Rule]:
+    found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
     if not (isinstance(found, type) and issubclass(found, Rule)):

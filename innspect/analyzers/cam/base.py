@@ -76,7 +76,7 @@ class LayerMap(GradientRules):
         return find_layer(graph, self._explained(number), graph.outputs[number], self.layer)
 
     def make_program(self, number, stops, plan):
-        every = dict.fromkeys([*self._stops(number), *stops])
+        every = tuple(dict.fromkeys([*self._stops(number), *stops]))
         return CutProgram(plan.graph, self._explained(number), every, self.rules_for(number, plan))
 
     def _stops(self, number):

@@ -7,7 +7,9 @@ from innspect.analyzers.cam.base import GradCam
 from innspect.analyzers.signal import rectified_rows
 from innspect.checks import OneOf
 from innspect.graph.channels import reads_channels_first
+from innspect.graph.ir import Node
 from innspect.layers.base import Rule
+from innspect.layers.gradient import Gradient
 from innspect.layers.partial import CutTape
 from innspect.layers.program import Program
 from innspect.layers.rule_table import RuleTable
@@ -109,9 +111,10 @@ class GuidedGradCam(GradCam):
     def make_program(self, number, stops, plan):
         cut, explained = super().make_program(number, stops, plan), self._explained(number)
         rectified = RuleTable([*self.given_rows, *rectified_rows(_SIGNALS[self.of])])
-        tail, rules = {n.path for n in cut.tail.graph.nodes}, {}
+        tail = {n.path for n in cut.tail.graph.nodes}
+        rules: dict[Node, Rule] = {}
         for node, plain in self.rules_for(number, plan).items():
-            rule = rectified.rule_of(node)
+            rule = rectified.rule_of(node) or Gradient()
             rules[node] = _Twofold(rule, plain) if node.path in tail and type(plain) is not type(rule) else rule
         whole = Program(plan.graph, explained, rules, keep=[*cut.tail.inputs, *cut.tensors])
         return _TwoPasses(whole, cut)

@@ -5,6 +5,8 @@ Riemann-Stieltjes sum of the gradient over the steps of A tells each unit's shar
 is taken as the path is walked: only the last point is remembered.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -129,7 +131,9 @@ class RsiGradCam(LayerMap):
         xs = self._tensors(walk.points(last, rows))
         end = way(("end", key), self._end(way, request), xs, batch.values)
         chunk, step = batch.room, self._step(way, request)
-        a, g, total, start = end["a"], ops.zeros((len(request.targets), *end["a"].shape), end["a"].dtype), 0, None
+        a, g = end["a"], ops.zeros((len(request.targets), *end["a"].shape), end["a"].dtype)
+        total: Any = 0
+        start: Any = None
         for first in range(0, len(walk), chunk):
             points = self._tensors(walk.points(np.minimum(np.arange(first, first + chunk), len(walk) - 1), rows))
             live = ops.convert_to_tensor(np.asarray(float(first > 0), "float32"))  # the first point has none before it

@@ -13,8 +13,9 @@ from innspect.checks import Integer
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
+from innspect.graph.ir import Graph, Node, Tensor
 from innspect.graph.opened.opened_model import open_model
-from innspect.graph.opened.target_layer import place_of
+from innspect.graph.opened.target_layer import Place, place_of
 
 _CHAIN = ("affine", "reindex", "sum")
 
@@ -23,24 +24,26 @@ _CHAIN = ("affine", "reindex", "sum")
 class Pooling:
     """Global pooling before the output: the `Place` it reads, its result, and the affine nodes from there on."""
 
-    place: object
-    pooled: object
-    nodes: list
+    place: Place
+    pooled: Tensor
+    nodes: list[Node]
 
 
-def find_pooling(graph, explained):
+def find_pooling(graph: Graph, explained: Tensor) -> Pooling:
     """The global pooling that only affine nodes separate from the explained tensor.
 
     Raises:
         NotAnalyzeableModelError: The model is not built so; the message says what stands in the way.
     """
-    tensor, nodes = explained, []
+    tensor = explained
+    nodes: list[Node] = []
     while True:
         node = graph.producer(tensor)
-        active = [] if node is None else [node.inputs[i] for i in node.active_inputs]
+        if node is None:
+            raise _unfit("there is no pooling before it")
+        active = [node.inputs[i] for i in node.active_inputs]
         if len(active) != 1:
-            what = "there is no pooling before it" if node is None else f"{node.path!r} joins several branches"
-            raise _unfit(what)
+            raise _unfit(f"{node.path!r} joins several branches")
         place = place_of(graph, _path_of(graph, active[0]), active[0])
         if _has_positions(place):
             if not _pools_all(node, place):

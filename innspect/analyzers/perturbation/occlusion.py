@@ -101,7 +101,7 @@ class Occlusion(Perturbation):
             seen = [found for _, found in self._sights(here, 0, plan)]
             scores = np.concatenate([s["scores"][0] for s in seen])
             part = {"drops": here.targets - scores, "scores": scores, "classes": np.concatenate([s["classes"] for s in seen])}
-            if layer is not None:
+            if here.responses is not None:
                 watched = here.responses.argmax(axis=1) if feature_map is None else _map_number(feature_map, here.responses)
                 samples = np.arange(len(watched))
                 part["responses"] = np.concatenate([s["responses"][watched, :, samples].T for s in seen])
@@ -110,7 +110,14 @@ class Occlusion(Perturbation):
         whole = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
         watched = whole.pop("feature_map", None)
         grids = {k: v.reshape(len(v), *plan.grid) for k, v in whole.items()}
-        return Sweep(**{"responses": None, **grids}, feature_map=None if watched is None else watched[:, 0], starts=plan.starts)
+        return Sweep(
+            drops=grids["drops"],
+            scores=grids["scores"],
+            classes=grids["classes"],
+            responses=grids.get("responses"),
+            feature_map=None if watched is None else watched[:, 0],
+            starts=plan.starts,
+        )
 
 
 def _map_number(feature_map, responses):

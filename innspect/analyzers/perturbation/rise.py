@@ -62,7 +62,7 @@ class Rise(Perturbation):
         return x * mask + filling * (1 - mask)
 
     def map(self, plan, sights, targets):
-        total, covered = 0.0, 0.0
+        total, covered = np.zeros(()), np.zeros(())
         for masks, seen in sights:
             masks = masks.astype("float64")
             total = total + np.tensordot(seen["scores"], masks, axes=(1, 0))

@@ -4,7 +4,6 @@ import functools
 import warnings
 
 from innspect.analyzers.relevance.conservation import Conserving
-from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.channels import channels_first
 from innspect.graph.gates import gates
@@ -21,7 +20,7 @@ from innspect.layers.names import fitted_box
 from innspect.layers.rule_table import Made, RuleTable, When, kind, relevance_rule
 
 
-class RelevanceAnalyzer(Conserving, ReverseAnalyzer):
+class RelevanceAnalyzer(Conserving):
     """Base of the methods in relevance form: a composite for the kernel layers, fixed rules for everything else.
 
     Args:

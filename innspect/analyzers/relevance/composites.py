@@ -1,15 +1,24 @@
 """Which LRP rule each kernel layer gets: the rows of a table."""
 
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from innspect.errors import PlainKeyError, suggest
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Node, is_float
 from innspect.graph.views.recurrent import RecurrentView
 from innspect.layers import relevance as R
 from innspect.layers.base import Rule
 from innspect.layers.names import rule_beside
 from innspect.layers.recurrent import recurrent_rule
 from innspect.layers.rule_table import Made, When, names_of
+
+
+class Listed(Protocol):
+    """Rules that depend on which layers others are for."""
+
+    def assign(self, nodes: list[Node], served: Collection[Hashable]) -> dict[Hashable, Any]:
+        """Dict from the keys of layers, less those that are served, to their rules."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +40,16 @@ class Composite:
     dense: Rule | None = None
     first: Rule | None = None
     first_convolution: Rule | None = None
-    named: dict = field(default_factory=dict)
-    until: tuple | None = None
-    listed: object = None
+    named: dict[str, Rule] = field(default_factory=dict)
+    until: tuple[int, Rule] | None = None
+    listed: Listed | None = None
 
     def rows(self, graph):
         """The rows for the kernel layers of a graph, and its recurrent layers where there is a rule for them."""
         nodes = [n for n in graph.nodes if n.kind == "affine"]
         self._check_names(graph)
-        first, rows = first_kernel_nodes(graph), []
+        first = first_kernel_nodes(graph)
+        rows: list[tuple[When, Rule | Made]] = []
         rows += [(_kernel(repr(name), lambda n, name=name: self._name(n) == name), rule) for name, rule in self.named.items()]
         if self.until:
             count, rule = self.until
@@ -55,9 +65,9 @@ class Composite:
             served = {layer_key(n) for n in first} if self.first is not None else set()
             given = self.listed.assign(nodes, served)
             rows.append((_kernel("kernel layers", lambda n: True), Made("of a list", lambda n: given.get(layer_key(n)))))
-        for family, rule in (("convolution", self.convolution), ("dense", self.dense)):
-            if rule is not None:
-                rows.append((_kernel(family, lambda n, family=family: n.view.family == family), rule))
+        for family, of_family in (("convolution", self.convolution), ("dense", self.dense)):
+            if of_family is not None:
+                rows.append((_kernel(family, lambda n, family=family: n.view.family == family), of_family))
         rows.append((_kernel("kernel layers", lambda n: True), self.default))
         return [*rows, (When("recurrent", lambda n: n.kind == "recurrent"), Made("epsilon of dense layers", self._recurrent))]
 

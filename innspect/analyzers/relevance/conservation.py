@@ -1,14 +1,17 @@
 """The books of a relevance method: where relevance went, layer by layer, so that a map can be trusted or not."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.request import Request
-from innspect.layers.program import per_sample
+from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
+from innspect.layers.program import Entry, per_sample
 from innspect.tables import Table
+from innspect.types import Array, Nest, Neuron
 
 _SHARES = ("bias", "stabiliser", "dropped")
 _COLUMNS = ("received", "passed_on", *_SHARES, "unexplained")
@@ -27,11 +30,11 @@ class ConservationTable:
         magnitude: (layers, samples), the sum of |relevance| that arrived.
     """
 
-    layers: list
-    rules: list
-    columns: dict
-    magnitude: np.ndarray
-    settings: dict = field(default_factory=dict)
+    layers: list[str]
+    rules: list[str]
+    columns: dict[str, Array]
+    magnitude: Array
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def error(self):
@@ -63,10 +66,12 @@ class ConservationTable:
         return self._table().html()
 
 
-class Conserving:
+class Conserving(ReverseAnalyzer):
     """Adds `conservation` to a method in relevance form."""
 
-    def conservation(self, x, neuron_selection=None, *, batch_size=32, output=0):
+    def conservation(
+        self, x: Nest, neuron_selection: Neuron = None, *, batch_size: int = 32, output: int | str = 0
+    ) -> ConservationTable:
         """Account for the relevance of every layer.
 
         Args:
@@ -106,7 +111,8 @@ class Conserving:
 
     def _books(self, way, request):
         def books(xs, values):
-            passage, ledger = way.forward(xs, request, values), []
+            passage = way.forward(xs, request, values)
+            ledger: list[Entry] = []
             passage.back(self.seed(passage.weights[0], passage.y), ledger)
             return {entry[0].path: _entry(*entry, passage.y.shape[0]) for entry in ledger}
 

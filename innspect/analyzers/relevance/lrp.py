@@ -1,6 +1,7 @@
 """Layer-wise relevance propagation (Bach et al. 2015): the method with one rule, or any rules, for the kernel layers."""
 
 import functools
+from typing import Any
 
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
@@ -32,6 +33,7 @@ class LRP(RelevanceAnalyzer):
 
     paper = "Bach et al. 2015"
     ranges = {"bias": OneOf(True, False, "both", "distribute"), "until_layer_idx": Integer()}
+    rule: Any  # an argument: the method has `rows`, and no use for the hook of this name
 
     def __init__(
         self,

@@ -5,11 +5,12 @@ import functools
 import keras
 import numpy as np
 
+from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
 from innspect.analyzers.relevance.composites import Composite, until_layer
 from innspect.checks import Integer, OneOf
-from innspect.layers.names import bounded, make_rule, rule_beside
+from innspect.layers.names import RuleLike, bounded, make_rule, rule_beside
 
 
 class _Preset(RelevanceAnalyzer):
@@ -22,7 +23,7 @@ class _Preset(RelevanceAnalyzer):
         until_layer_idx: The kernel layers up to this one get the flat rule.
     """
 
-    first: object = None
+    first: RuleLike | None = None
     ranges = {"bias": OneOf(True, False, "both"), "until_layer_idx": Integer()}
 
     def __init__(self, model, *, epsilon=1e-6, bias=True, input_layer_rule=None, until_layer_idx=None, **arguments):
@@ -101,7 +102,7 @@ class EpsilonPlus(_AlphaBetaPreset):
     convolution_settings = {"epsilon": stabiliser}
 
 
-class Boxed:
+class Boxed(Facts):
     """What methods share that are told the bounds of the model's input."""
 
     needs = "low, high"

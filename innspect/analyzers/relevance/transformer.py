@@ -3,7 +3,6 @@
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import carries_ids
 from innspect.analyzers.relevance.conservation import Conserving
-from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.reverse.passes import Pass
 from innspect.analyzers.signal import winner_or_gradient
 from innspect.checks import Number
@@ -24,7 +23,7 @@ _EARLY = {"pass": weightless.Pass(), "reindex": weightless.Reindex(), "sum": wei
 _LINEAR = {"Cast", "SaturateCast", "ConvertToTensor", "Copy", "Negative", "NanToNum"}
 
 
-class _TransformerLRP(Conserving, ReverseAnalyzer):
+class _TransformerLRP(Conserving):
     """Base: which rule each node gets, in gradient form.
 
     Args:
@@ -45,7 +44,7 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
     def rewrite(self, graph):
         return Rewritten(graph).then(freeze, self.attention_is_constant)
 
-    def program(self, graph, output, rules, **settings):
+    def program(self, graph, output, rules, /, **settings):
         _, relevant = _before_the_network(graph)
         return RelevanceProgram(graph, output, rules, relevant=relevant, **settings)
 
@@ -70,6 +69,10 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
             passing = relevance_rule(node) or _EARLY[node.kind]
             return FromRelevance(passing, tuple(t not in relevant for t in node.outputs), outgoing=False)
 
+        def registered(node):
+            rule = relevance_rule(node)
+            return None if rule is None else FromRelevance(rule)
+
         def recurrent(node):
             return FromRelevance(recurrent_rule(Epsilon(self.epsilon), node))
 
@@ -80,10 +83,7 @@ class _TransformerLRP(Conserving, ReverseAnalyzer):
             (kind("embedding"), weightless.SumOverEmbedding("inner")),
             (When("what only prepares the input", lambda node: node.path in early), Made("relevance passes on", before)),
             (When("ids", lambda node: node.kind in ("pass", "reindex") and carries_ids(node)), weightless.Reindex()),
-            (
-                When("a registered layer", relevance_rule),
-                Made("its own rule", lambda node: FromRelevance(relevance_rule(node))),
-            ),
+            (When("a registered layer", relevance_rule), Made("its own rule", registered)),
             (When("recurrent", lambda node: isinstance(node.view, RecurrentView)), Made("Recurrent()", recurrent)),
             (When("the model's head", lambda node: node.outputs[0] in heads), Identity()),  # only with head="output"
             (kind("affine"), linear),

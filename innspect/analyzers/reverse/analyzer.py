@@ -1,49 +1,29 @@
 """Methods that send a signal back through the model: a plan of rules, and passes that are compiled from it."""
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+import keras
 from keras import ops
 
 from innspect.analyzers.base.analyzer import Analyzer
-from innspect.analyzers.base.request import few_at_once
-from innspect.analyzers.reverse.passes import Pass, tensors_at
+from innspect.analyzers.base.request import Batch, Request, Result, few_at_once
+from innspect.analyzers.reverse.passes import Pass, Passage, Runs, tensors_at
+from innspect.analyzers.reverse.plan import Plan
 from innspect.checks import OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.heads import is_head, without_head
-from innspect.graph.ir import Graph, Rewritten, is_float
-from innspect.graph.passes.nonnegativity import nonnegative
+from innspect.graph.ir import Graph, Node, Rewritten, Tensor, is_float
+from innspect.graph.opened.opened_model import OpenedModel
 from innspect.layers.base import Rule
 from innspect.layers.program import Program, per_sample
-from innspect.layers.rule_table import Made, RuleTable, anything, rows_for
+from innspect.layers.rule_table import Made, Row, Rows, RuleTable, anything, rows_for
 from innspect.layers.weightless import Proportional
+from innspect.types import BackendTensor
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a method makes of a model: a graph, and the rules of its nodes.
-
-    Attributes:
-        written: The `Rewritten` graph that signals are sent through.
-        table: The `RuleTable`.
-        nonnegative: The tensors proven to be >= 0.
-    """
-
-    written: Rewritten
-    table: RuleTable
-    nonnegative: frozenset
-
-    @classmethod
-    def of(cls, written, rows):
-        return cls(written, RuleTable(rows), frozenset(nonnegative(written.graph)))
-
-    @property
-    def graph(self) -> Graph:
-        return self.written.graph
-
-    def rewritten(self, rewrite, *args):
-        """The plan for a graph that another pass makes of its own."""
-        return Plan.of(self.written.then(rewrite, *args), self.table.rows)
+if TYPE_CHECKING:
+    from innspect.analyzers.reverse.summary import Summary
 
 
 class ReverseAnalyzer(Analyzer):
@@ -61,28 +41,36 @@ class ReverseAnalyzer(Analyzer):
             class that overrides `explain_batch` is not, unless it says so.
     """
 
-    form = "gradient"
-    default_head = "logit"
-    default_start = "one"
-    conserves = False
-    composable = True
+    form: str = "gradient"
+    default_head: str = "logit"
+    default_start: str = "one"
+    conserves: bool = False
+    composable: bool = True
     one_graph = True
-    takes: type = Rule
+    takes: type[Rule] = Rule
     ranges = {"head": OneOf("logit", "output"), "start": OneOf("value", "one")}
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         own = vars(cls)
         if "explain_batch" in own:
             cls.composable, cls.one_graph = own.get("composable", False), own.get("one_graph", False)
 
-    def __init__(self, model, *, head=None, start=None, rules=None, **arguments):
+    def __init__(
+        self,
+        model: keras.Layer | OpenedModel,
+        *,
+        head: str | None = None,
+        start: str | None = None,
+        rules: Rows | None = None,
+        **arguments: Any,
+    ):
         super().__init__(model, **arguments)
         self.head, self.start = head or self.default_head, start or self.default_start
         self.rules = rules
-        self._passes = {}
+        self._passes: dict[Hashable, Pass] = {}
 
-    def ready(self):
+    def ready(self) -> None:
         self.opened.verify()
         if self.head == "logit" and self.opened.hidden_softmax:
             raise NotAnalyzeableModelError(
@@ -93,44 +81,44 @@ class ReverseAnalyzer(Analyzer):
         self.rules_for(0)
 
     # ------------------------------------------------------------------ what a method decides
-    def rewrite(self, graph):
+    def rewrite(self, graph: Graph) -> Rewritten:
         """The graph that rules are given to, as a `Rewritten`."""
         return Rewritten(graph)
 
-    def rows(self, graph):
+    def rows(self, graph: Graph) -> Rows:
         """The rows of the method's `RuleTable` for a graph; a node without a rule is refused."""
         return [(anything, Made(type(self).__name__, self.rule))]
 
-    def rule(self, node):
+    def rule(self, node: Node) -> Rule | None:
         """In the place of `rows`: the rule of a node that a signal flows through, or None where the method has none."""
         raise NotImplementedError
 
-    def seed(self, weights, y):
+    def seed(self, weights: BackendTensor, y: BackendTensor) -> BackendTensor:
         """The signal at the explained tensor."""
         return weights * y if self.start == "value" else weights
 
-    def finish(self, signal, x):
+    def finish(self, signal: BackendTensor, x: BackendTensor) -> BackendTensor:
         """The attribution of one input from the signal that arrived there."""
         return signal
 
-    def program(self, graph, output, rules, **settings):
+    def program(self, graph: Graph, output: Tensor, rules: Mapping[Node, Rule], /, **settings: Any) -> Runs:
         """The `Program` that runs a graph."""
         return Program(graph, output, rules, **settings)
 
     # ------------------------------------------------------------------ the plan
     @functools.cached_property
-    def plan(self):
+    def plan(self) -> Plan:
         """The `Plan` for the model."""
         written = self.rewrite(self.opened.graph)
         return Plan.of(written, [*self.given_rows, *self.rows(written.graph)])
 
     @property
-    def table(self):
+    def table(self) -> RuleTable:
         """The rules for this model, in the order in which they are tried: a `RuleTable`, which prints itself."""
         return self.plan.table
 
     @functools.cached_property
-    def given_rows(self):
+    def given_rows(self) -> tuple[Row, ...]:
         """The rows of the user's own rules."""
         rows = rows_for(self.rules or (), self.opened.graph)
         for row in rows:
@@ -142,11 +130,11 @@ class ReverseAnalyzer(Analyzer):
                 )
         return rows
 
-    def _explained(self, number):
+    def _explained(self, number: int) -> Tensor:
         tensor = self.opened.graph.outputs[number]
         return without_head(self.opened.graph, tensor) if self.head == "logit" else tensor
 
-    def rules_for(self, number, plan=None):
+    def rules_for(self, number: int, plan: Plan | None = None) -> dict[Node, Rule]:
         """Dict from every node that a signal flows through, for an output, to its rule.
 
         Raises:
@@ -160,20 +148,23 @@ class ReverseAnalyzer(Analyzer):
                 + self._where_it_ends(explained)
             )
         nodes = plan.graph.ancestors([explained])
-        rules = {node: plan.table.rule_of(node) for node in nodes if node.kind != "constant"}
-        for node in [n for n, rule in rules.items() if rule is None]:
-            if not self.disable_model_checks:
+        rules: dict[Node, Rule] = {}
+        for node in nodes:
+            if node.kind == "constant":
+                continue
+            rule = plan.table.rule_of(node)
+            if rule is None and not self.disable_model_checks:
                 raise NotAnalyzeableModelError(self._no_rule(node))
-            rules[node] = Proportional()
+            rules[node] = rule or Proportional()
         return rules
 
-    def _where_it_ends(self, explained):
+    def _where_it_ends(self, explained: Tensor) -> str:
         """A sentence about the first steps that have no gradient."""
         graph = self.plan.graph
         found = [n for n in graph.ancestors([explained]) if n.kind == "constant" and any(t in graph.active for t in n.inputs)]
         return " It ends at " + ", ".join(f"{n.path!r} (a {n.operation})" for n in found[:3]) + "." if found else ""
 
-    def _no_rule(self, node):
+    def _no_rule(self, node: Node) -> str:
         if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):
             return (
                 f"{self.name!r} has no rule for {node.path!r}, a quotient of two tensors that both depend on the input. Where "
@@ -191,24 +182,24 @@ class ReverseAnalyzer(Analyzer):
         return text
 
     # ------------------------------------------------------------------ passes
-    def way(self, request):
+    def way(self, request: Request) -> Pass:
         """The `Pass` for a request's output and layers; it is made once."""
         return self._kept((request.output, request.at), self.make_pass, request.output, request.at)
 
-    def _kept(self, key, make, *arguments):
+    def _kept(self, key: Hashable, make: Callable[..., Pass], *arguments: Any) -> Pass:
         """The pass of a key, made when it is first asked for."""
         if key not in self._passes:
             self._passes[key] = make(*arguments)
         return self._passes[key]
 
-    def make_pass(self, number, at=(), plan=None):
+    def make_pass(self, number: int, at: Iterable[str] = (), plan: Plan | None = None) -> Pass:
         """A `Pass` for an output that stops, too, at some layers; of another plan than the method's own, if one is given."""
         plan = plan or self.plan
         layers = {path: [self._stand_in(t, plan) for t in tensors_at(self.opened, path)] for path in at}
         stops = list(dict.fromkeys(t for tensors in layers.values() for t in tensors))
         return Pass(self.make_program(number, stops, plan), self.variables, self._head(number), layers)
 
-    def make_program(self, number, stops, plan):
+    def make_program(self, number: int, stops: list[Tensor], plan: Plan) -> Runs:
         """The program of an output, with signals at some tensors."""
         return self.program(
             plan.graph,
@@ -220,17 +211,19 @@ class ReverseAnalyzer(Analyzer):
         )
 
     @property
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         """What the passes read."""
         return self.opened.variables()
 
-    def _head(self, number):
+    def _head(self, number: int) -> Callable[[BackendTensor], BackendTensor] | None:
         """A function from the explained tensor to the model's own output."""
         output = self.opened.graph.outputs[number]
-        head = self.opened.graph.producer(output)
-        return None if output is self._explained(number) else lambda y: head(y)[0]
+        if output is self._explained(number):
+            return None
+        head = self.opened.graph.producers[output]
+        return lambda y: head(y)[0]
 
-    def _stand_in(self, tensor, plan):
+    def _stand_in(self, tensor: Tensor, plan: Plan) -> Tensor:
         """The tensor of a plan's graph that carries the signal of one of the model's."""
         graph = self.opened.graph
         explained, node = {self._explained(i) for i in range(len(graph.outputs))}, graph.producer(tensor)
@@ -238,7 +231,7 @@ class ReverseAnalyzer(Analyzer):
             return node.inputs[0]
         return plan.written.find(tensor)
 
-    def summary(self, output=0):
+    def summary(self, output: int | str = 0) -> "Summary":
         """The rule, and the form of it, that was chosen for every layer: a table that prints itself."""
         from innspect.analyzers.reverse.summary import Summary
 
@@ -247,10 +240,10 @@ class ReverseAnalyzer(Analyzer):
 
     # ------------------------------------------------------------------ running
     @few_at_once
-    def explain_batch(self, batch):
+    def explain_batch(self, batch: Batch) -> Result:
         return self.way(batch.request).explain(batch, self.attributed)
 
-    def attributed(self, passage, weights):
+    def attributed(self, passage: Passage, weights: BackendTensor) -> Result:
         """What one target's signal tells: "attributions", one for each input, and "delta" and "signals".
 
         Args:
@@ -261,20 +254,20 @@ class ReverseAnalyzer(Analyzer):
         signals = passage.back(seed)
         arrived = passage.at_inputs(signals)
         numbers = [self._as_number(t, x) for t, x in zip(self.opened.graph.inputs, passage.xs, strict=False)]
-        result = {"attributions": [self.finish(s, x) for s, x in zip(arrived, numbers, strict=False)]}
+        result: Result = {"attributions": [self.finish(s, x) for s, x in zip(arrived, numbers, strict=False)]}
         if self.conserves:
             result["delta"] = sums(seed) - sum(sums(s) for s in arrived)
         if passage.request.at:
             result["signals"] = passage.at_layers(signals)
         return result
 
-    def _as_number(self, tensor, x):
+    def _as_number(self, tensor: Tensor, x: BackendTensor) -> BackendTensor:
         """Ids as integers, also those given as fractions or strings; all else, such as pixels, in floating point."""
         if self.opened.takes_ids(tensor):
             return ops.cast(x, "int32") if is_float(x.dtype) else x
         return x if is_float(x.dtype) else ops.cast(x, "float32")
 
 
-def sums(tensor):
+def sums(tensor: BackendTensor) -> BackendTensor:
     """Sums over everything but the samples: (batch,)."""
     return per_sample(tensor, tensor.shape[0])

@@ -1,19 +1,60 @@
 """A pass: a program at work, compiled, with the values forward and the signals of one target or several back."""
 
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, Protocol
+
+import keras
 from keras import ops
 
 from innspect import backend
+from innspect.analyzers.base.request import Bare, Batch, Result
 from innspect.backend.compiling import Compiler
 from innspect.errors import PlainKeyError, suggest
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Tensor, is_float
+from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.targets import explained_value
+from innspect.layers.program import Entry, Step
+from innspect.types import BackendTensor, Nest, Tensors
+
+Attributed = Callable[["Passage", BackendTensor], Nest]  # what a target's signal tells, from its weights
+
+
+class Runs(Protocol):
+    """What runs values forward and signals back: a `Program`, or what stands for one."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The tensors that values are given for."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Its steps, in order."""
+
+    def computes(self, tensor: Tensor) -> bool:
+        """Whether the explained tensor depends on a tensor, or is it."""
+
+    def value(self, result: Any) -> BackendTensor:
+        """The explained tensor's own value in what `forward` gives for it."""
+
+    def forward(self, values: Any) -> tuple[Any, Any]:
+        """What is made of the inputs, and what `backward` needs."""
+
+    def backward(
+        self,
+        tape: Any,
+        seed: BackendTensor,
+        wanted: Iterable[Tensor] = (),
+        ledger: list[Entry] | None = None,
+        keep_tape: bool = False,
+    ) -> dict[Tensor, BackendTensor]:
+        """Dict from tensor to the signal there."""
 
 
 class Pass:
     """The way of values and signals through a model, for one of its outputs.
 
     Args:
-        program: A `Program`, or what has its interface.
+        program: A `Program`, or what else `Runs`.
         variables: Those that the program reads.
         head: A function from the explained tensor to the model's own output.
         layers: Dict from path to the tensors at which signals are wanted.
@@ -22,18 +63,24 @@ class Pass:
         ValueError: The explained output does not depend on one of `layers`.
     """
 
-    def __init__(self, program, variables, head=None, layers=None):
+    def __init__(
+        self,
+        program: Runs,
+        variables: list[keras.Variable],
+        head: Callable[[BackendTensor], BackendTensor] | None = None,
+        layers: Mapping[str, list[Tensor]] | None = None,
+    ):
         self.program, self._compiler = program, Compiler(variables)
         self._head, self.layers = head or (lambda y: y), layers or {}
         for path, tensors in self.layers.items():
             if any(not program.computes(t) for t in tensors):
                 raise ValueError(f"`at` must name layers that the explained output depends on. Received: {path!r}")
 
-    def __call__(self, key, function, *arguments):
+    def __call__(self, key: Hashable, function: Callable[..., Nest], *arguments: Nest) -> Nest:
         """`function(*arguments)`, compiled; `key` says which function this is, so that it is compiled but once."""
         return self._compiler(key, function, *arguments)
 
-    def forward(self, xs, request, values):
+    def forward(self, xs: list[Any], request: Bare, values: Tensors) -> "Passage":
         """Within a compiled function: the model run on `xs`, ready to send signals back.
 
         Args:
@@ -43,7 +90,7 @@ class Pass:
         """
         return Passage(self, xs, request, values)
 
-    def explain(self, batch, attributed=None):
+    def explain(self, batch: Batch, attributed: Attributed | None = None) -> Result:
         """One run forward for a `Batch`, and a way back for each of its targets.
 
         Args:
@@ -55,16 +102,16 @@ class Pass:
             Dict with the model's "outputs" (batch, ...), the explained values "targets" (batch,), and what `attributed`
             returns; with several targets, all but the outputs have a neuron axis first.
         """
-        attributed, request = attributed or _signals, batch.request.bare
+        tell, request = attributed or _signals, batch.request.bare
 
-        def explain(xs, values):
+        def explain(xs: Tensors, values: Tensors) -> Result:
             passage = self.forward(xs, request, values)
-            found = passage.each(lambda weights: attributed(passage, weights))
+            found = passage.each(lambda weights: tell(passage, weights))
             return {**found, "targets": passage.targets, "outputs": passage.outputs}
 
-        return self(("explain", attributed, request.key), explain, batch.xs, batch.values)
+        return self(("explain", tell, request.key), explain, batch.xs, batch.values)
 
-    def output(self, y):
+    def output(self, y: BackendTensor) -> BackendTensor:
         """The model's own output from the explained tensor."""
         return self._head(y)
 
@@ -81,7 +128,7 @@ class Passage:
         weights: For each target the weights of the elements of y.
     """
 
-    def __init__(self, way, xs, request, values):
+    def __init__(self, way: Pass, xs: list[Any], request: Bare, values: Tensors):
         self.xs, self._way, self.request, self.program = xs, way, request, way.program
         self.result, self.tape = way.program.forward(xs)
         self.y = way.program.value(self.result)
@@ -89,55 +136,55 @@ class Passage:
         self.weights = [target.weights(v, self.y) for target, v in self._values]
 
     @property
-    def outputs(self):
+    def outputs(self) -> BackendTensor:
         """The model's own output."""
         return self._way.output(self.y)
 
     @property
-    def targets(self):
+    def targets(self) -> BackendTensor:
         """The explained values, (rows,), with a neuron axis first for several."""
         return self.explained(self.y)
 
-    def explained(self, y):
+    def explained(self, y: BackendTensor) -> BackendTensor:
         """What the targets explain of other values of the explained tensor."""
         found = [explained_value(t, w, y) for (t, _), w in zip(self._values, self.weights, strict=True)]
         return ops.stack(found) if self.request.several else found[0]
 
     @property
-    def settled(self):
+    def settled(self) -> Tensors:
         """What tells each target for other inputs: the largest element is that of these."""
         return [target.settled(v, self.y) for target, v in self._values]
 
-    def each(self, function):
+    def each(self, function: Callable[[BackendTensor], Nest]) -> Nest:
         """`function(weights)`, a nest of tensors, for each target; with a neuron axis first for several."""
         return backend.scan(function, ops.stack(self.weights)) if self.request.several else function(self.weights[0])
 
-    def back(self, seed, ledger=None):
+    def back(self, seed: BackendTensor, ledger: list[Entry] | None = None) -> dict[Tensor, BackendTensor]:
         """Dict from tensor to the signal there, where the seed starts at y."""
         wanted = [t for tensors in self._way.layers.values() for t in tensors]
         return self._way.program.backward(self.tape, seed, wanted, ledger, keep_tape=self.request.several)
 
-    def at_inputs(self, signals):
+    def at_inputs(self, signals: dict[Tensor, BackendTensor]) -> Tensors:
         """The signal at each input, zeros where none arrived."""
         return [_arrived(signals, t, x) for t, x in zip(self._way.program.inputs, self.xs, strict=True)]
 
-    def at_layers(self, signals):
+    def at_layers(self, signals: dict[Tensor, BackendTensor]) -> dict[str, Nest]:
         """The signal at each layer that was asked for, a list where it has several outputs."""
         found = {path: [signals[t] for t in tensors] for path, tensors in self._way.layers.items()}
         return {path: each[0] if len(each) == 1 else each for path, each in found.items()}
 
 
-def _signals(passage, weights):
+def _signals(passage: Passage, weights: BackendTensor) -> dict[str, Nest]:
     signals = passage.back(weights)
     return {"inputs": passage.at_inputs(signals), "signals": passage.at_layers(signals)}
 
 
-def _arrived(signals, tensor, x):
+def _arrived(signals: dict[Tensor, BackendTensor], tensor: Tensor, x: BackendTensor) -> BackendTensor:
     signal = signals.get(tensor)
     return ops.zeros(x.shape, x.dtype if is_float(x.dtype) else "float32") if signal is None else signal
 
 
-def tensors_at(opened, path):
+def tensors_at(opened: OpenedModel, path: str) -> list[Tensor]:
     """The outputs of a layer named by its path, of all its calls."""
     calls = opened.graph.paths.get(path)
     if calls is None:

@@ -1,8 +1,14 @@
 """What an analyzer decided, layer by layer."""
 
+from typing import TYPE_CHECKING
+
 from innspect.layers.base import ReverseLayer
 from innspect.layers.program import Segment
 from innspect.tables import Table
+
+if TYPE_CHECKING:
+    from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
+    from innspect.analyzers.reverse.passes import Runs
 
 
 class Summary:
@@ -12,9 +18,9 @@ class Summary:
         rows: Tuples of path, layer kind, rule, form.
     """
 
-    def __init__(self, analyzer, program):
+    def __init__(self, analyzer: "ReverseAnalyzer", program: "Runs"):
         self.title = f"{analyzer.name} on {analyzer.model.name}: {analyzer.form} form"
-        self.rows = []
+        self.rows: list[tuple[str, str, str, str]] = []
         for step in program.steps:
             if isinstance(step, ReverseLayer):
                 notes = [step.rule.describe(step), "with its ReLU" if step.gated else ""]
@@ -24,10 +30,10 @@ class Summary:
             elif isinstance(step, Segment):
                 self.rows += [(n.path, n.operation or n.kind, "Gradient()", "") for n in step.nodes]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(Table(["layer", "kind", "rule", "form"], self.rows, self.title, left=4))
 
     __repr__ = __str__
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return Table(["layer", "kind", "rule", "form"], self.rows, self.title).html()

@@ -11,6 +11,7 @@ import threading
 import keras
 
 from innspect.graph.keras_internals import TARGETS
+from innspect.types import Shape
 
 _MAKERS = ("arange", "ones", "zeros", "full")
 _RESHAPERS = ("broadcast_to", "reshape", "repeat", "tile")
@@ -109,7 +110,7 @@ def _made(trace, name, function, args, kwargs):
     """A tensor that is made of lengths."""
     example = function(*keras.tree.map_structure(_one, args), **keras.tree.map_structure(_one, kwargs))
     if name == "arange":
-        shape = (None,)
+        shape: Shape = (None,)
     else:
         given = args[0] if args else kwargs["shape"]
         shape = tuple(None if isinstance(d, Length) else d for d in given)

@@ -7,6 +7,7 @@ one place where anything of Keras is replaced.
 
 import contextlib
 import threading
+from typing import Any
 
 import keras
 
@@ -27,7 +28,7 @@ class CannotOpen(Exception):
 class Listener:
     """What answers for Keras in one thread; this one lets Keras answer itself."""
 
-    trace = None
+    trace: Any = None
 
     def call(self, original, layer, args, kwargs):
         return original(layer, *args, **kwargs)

@@ -10,7 +10,7 @@ from innspect import backend
 from innspect.graph.ir import Ref, is_float, widen
 from innspect.graph.keras_internals import target_shape
 from innspect.graph.views.activations import Extremum, Rectifier
-from innspect.graph.views.affine import ConstantMatrix
+from innspect.graph.views.matrix import ConstantMatrix
 
 _KINDS = {
     "pass": "Relu Relu6 ReLU Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid "

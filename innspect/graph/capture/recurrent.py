@@ -54,7 +54,7 @@ def _steps(trace, layer, sequences, initial_state, mask):
     masks = [None] * len(inputs) if mask is None else [ops.expand_dims(m, -1) for m in ops.unstack(mask, axis=1)]
     if layer.go_backwards:
         inputs, masks = inputs[::-1], masks[::-1]
-    outputs = []
+    outputs: list[keras.KerasTensor] = []
     for x, valid in zip(inputs, masks, strict=True):
         try:
             y, new = layer.cell(x, states, training=False)

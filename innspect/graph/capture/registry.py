@@ -1,31 +1,42 @@
 """Which layer is lowered how: the table that `register_reverse_mapping` writes to."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import keras
 
 from innspect.checks import OneOf
 from innspect.graph.keras_internals import computes_as, computing
 
-_LOWERINGS: dict = {}  # layer class -> (lowering, names of what it computes with)
-_OPENINGS: dict = {}  # by the name of a Keras operation's class
+if TYPE_CHECKING:
+    from innspect.graph.views.affine import Affine
+    from innspect.layers.base import Rule
+
+Lowering = Callable[..., Any]  # (trace, layer, *call_arguments) -> symbolic outputs
+Opening = Callable[..., Any]  # (trace, operation, *arguments) -> symbolic outputs, or None
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LOWERINGS: dict[type, tuple[Lowering, tuple[str, ...]]] = {}  # layer class -> lowering, names of what it computes with
+_OPENINGS: dict[str, Opening] = {}  # by the name of a Keras operation's class
 _changes = 0
 
 
-def version():
+def version() -> int:
     """What changes when layers or operations are registered."""
     return _changes
 
 
-def _registered(cls, lowering):
+def _registered(cls: type, lowering: Lowering) -> None:
     global _changes
     _LOWERINGS[cls] = lowering, computing(cls)
     if not cls.__module__.startswith("innspect."):  # whose own are registered once and for all
         _changes += 1
 
 
-def lowers(*layer_classes):
+def lowers(*layer_classes: type) -> Callable[[F], F]:
     """Register a function `(trace, layer, *call_arguments) -> symbolic outputs` for layer classes."""
 
-    def register(function):
+    def register(function: F) -> F:
         for layer_class in layer_classes:
             _registered(layer_class, function)
         return function
@@ -33,7 +44,7 @@ def lowers(*layer_classes):
     return register
 
 
-def find_lowering(layer):
+def find_lowering(layer: keras.Layer) -> Lowering | None:
     """The lowering of a layer by what computes it, or None."""
     own = type(layer)
     for base in own.__mro__:
@@ -44,20 +55,20 @@ def find_lowering(layer):
     return None
 
 
-def opens(operation):
+def opens(operation: str) -> Callable[[F], F]:
     """Register a function `(trace, operation, *arguments) -> symbolic outputs` that writes an operation as simpler ones.
 
     Where it returns None the operation stays one node.
     """
 
-    def register(function):
+    def register(function: F) -> F:
         _OPENINGS[operation] = function
         return function
 
     return register
 
 
-def find_opening(operation):
+def find_opening(operation: keras.Operation) -> Opening | None:
     """The function that writes an operation as simpler ones, or None."""
     return _OPENINGS.get(type(operation).__name__)
 
@@ -65,11 +76,19 @@ def find_opening(operation):
 class Registered:
     """The view of a node whose layer class brought its own rules."""
 
-    def __init__(self, rule, gradient_rule):
+    def __init__(self, rule: "Rule | None", gradient_rule: "Rule | None"):
         self.relevance_rule, self.gradient_rule = rule, gradient_rule
 
 
-def register_reverse_mapping(layer_class, *, rule=None, gradient_rule=None, kind=None, view=None, lower=None):
+def register_reverse_mapping(
+    layer_class: type,
+    *,
+    rule: "Rule | None" = None,
+    gradient_rule: "Rule | None" = None,
+    kind: str | None = None,
+    view: "Callable[[Any, int], Affine] | None" = None,
+    lower: Lowering | None = None,
+) -> None:
     """Teach innspect a layer class.
 
     Instances, and instances of subclasses that do not change how it computes, become one node of the graph, run by
@@ -99,9 +118,11 @@ def register_reverse_mapping(layer_class, *, rule=None, gradient_rule=None, kind
     _registered(layer_class, lower or _kept_whole(rule, gradient_rule, kind, view))
 
 
-def _kept_whole(rule, gradient_rule, kind, view):
-    def lowering(trace, layer, *args, **kwargs):
-        if kind == "affine":
+def _kept_whole(
+    rule: "Rule | None", gradient_rule: "Rule | None", kind: str | None, view: "Callable[[Any, int], Affine] | None"
+) -> Lowering:
+    def lowering(trace: Any, layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+        if view is not None:
             x = args[0]
             made = view(layer, len(x.shape))
             spec = layer.compute_output_spec(*args, **kwargs)

@@ -15,6 +15,7 @@ Requirements of the design:
 import inspect
 import re
 import threading
+from typing import Any
 
 import keras
 
@@ -33,12 +34,15 @@ from innspect.graph.passes.softmax import written_softmax
 class Trace:
     """What a replay writes down."""
 
-    def __init__(self):
-        self.nodes, self.paths, self.layers = [], {}, {}
-        self.unopened = {}  # path of a leaf -> why it could not be opened
-        self._tensors = {}  # id of a symbolic tensor -> (that tensor, ours)
-        self._producers = {}
-        self._stack, self._used = [], set()
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.paths: dict[str, list[list[Tensor]]] = {}
+        self.layers: dict[str, keras.Layer] = {}
+        self.unopened: dict[str, str] = {}  # path of a leaf -> why it could not be opened
+        self._tensors: dict[int, tuple[keras.KerasTensor, Tensor]] = {}  # id of a symbolic tensor -> (that tensor, ours)
+        self._producers: dict[Tensor, Node] = {}
+        self._stack: list[str] = []
+        self._used: set[str] = set()
         self.asking = False  # whether a layer is asked for its outputs' shapes, which a backend may find with placeholders
 
     # ------------------------------------------------------------------ tensors
@@ -59,7 +63,7 @@ class Trace:
         logits = written_softmax(self, self.producer(tensor)) or without_head(self, tensor)
         return next(known for known, ours in self._tensors.values() if ours is logits)
 
-    def producer(self, tensor):
+    def producer(self, tensor: Tensor) -> Node | None:
         """The node that makes a tensor; None for an input."""
         return self._producers.get(tensor)
 
@@ -77,7 +81,7 @@ class Trace:
         spec = args[0] if spec is None else spec
         args, kwargs = self._refer((args, kwargs))
         symbols = keras.tree.map_structure(lambda s: keras.KerasTensor(s.shape, dtype=s.dtype), spec)
-        outputs = [Tensor(tuple(s.shape), widen(s.dtype)) for s in keras.tree.flatten(symbols)]
+        outputs = tuple(Tensor(tuple(s.shape), widen(s.dtype)) for s in keras.tree.flatten(symbols))
         for symbol, ours in zip(keras.tree.flatten(symbols), outputs, strict=True):
             self._tensors[id(symbol)] = (symbol, ours)
         path = self._unique("/".join([*self._stack, *([name] if name else [])]) or "output")
@@ -225,7 +229,7 @@ def _layer_path(names):
     return re.sub(r"\[\d+\]", "", "/".join(names))
 
 
-def replay(model, input_specs):
+def replay(model: keras.Layer, input_specs: Any) -> tuple[Graph, dict[str, str], Any]:
     """The flat graph of `model`.
 
     Args:
@@ -238,7 +242,8 @@ def replay(model, input_specs):
         the structure that the
         model's `call` returns, of symbolic tensors.
     """
-    trace, result = Trace(), {}
+    trace = Trace()
+    result: dict[str, Any] = {}
     policy = keras.config.dtype_policy()
 
     def run():
@@ -256,13 +261,14 @@ def replay(model, input_specs):
     thread.join()
     if "error" in result:
         raise result["error"]
-    outputs = [trace.tensor(y) for y in keras.tree.flatten(result["outputs"])]
-    inputs = [trace.tensor(x) for x in result["inputs"]]
-    graph = Graph(trace.nodes, inputs, outputs, trace.paths, trace.layers, model.name)
+    outputs = tuple(trace.tensor(y) for y in keras.tree.flatten(result["outputs"]))
+    inputs = tuple(trace.tensor(x) for x in result["inputs"])
+    paths = {path: tuple(map(tuple, calls)) for path, calls in trace.paths.items()}
+    graph = Graph(tuple(trace.nodes), inputs, outputs, paths, trace.layers, model.name)
     return graph, trace.unopened, result["outputs"]
 
 
-def _open_model(trace, model, symbols):
+def _open_model(trace: Trace, model: keras.Layer, symbols: Any) -> Any:
     call = Call(trace, model, *call_arguments(model, symbols))
     lowering = find_lowering(model)
     if lowering is not None:

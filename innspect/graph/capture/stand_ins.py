@@ -35,7 +35,7 @@ def reading(trace, layer):
             symbols[id(variable)] = trace.variable(variable, dtype)
         return symbols[id(variable)]
 
-    class Reading(type(layer)):
+    class Reading(type(layer)):  # type: ignore[misc]  # what the base is, the user decides
         def __getattribute__(self, name):
             if name == "__class__":
                 return type(layer)

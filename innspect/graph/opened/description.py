@@ -58,7 +58,7 @@ def _class(cls):
 
 
 def _attributes(layer):
-    found = []
+    found: list[tuple] = []
     for name, value in list(vars(layer).items()):  # which another thread may be writing to, training
         if name not in PASSING and not name.startswith(OF_FRAMEWORKS):
             kind = type(value)
@@ -84,7 +84,7 @@ def _value(value, deeper):
     if isinstance(value, set | frozenset):
         return kind, frozenset([_value(v, 0) for v in value])
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiubc":
-        return value.shape, value.dtype.str, zlib.crc32(np.ascontiguousarray(value).view("uint8"))
+        return value.shape, value.dtype.str, zlib.crc32(np.ascontiguousarray(value).view("uint8").data)
     if isinstance(value, keras.DTypePolicy):
         return kind, value.name
     return _Same(value)

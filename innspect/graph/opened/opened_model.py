@@ -11,6 +11,7 @@ import functools
 import inspect
 import types
 import weakref
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,18 +21,19 @@ from innspect.graph.activity import activated
 from innspect.graph.capture import attention, decompositions, lowering  # noqa: F401  (fill the tables)
 from innspect.graph.capture.operations import settle
 from innspect.graph.capture.replay import replay
-from innspect.graph.ir import is_float, widen
+from innspect.graph.ir import Graph, Tensor, is_float, widen
 from innspect.graph.keras_internals import layers_of, shapes_by_argument
 from innspect.graph.opened.description import describe
 from innspect.graph.opened.verification import compare
 from innspect.graph.passes.ids import keep_numbers
 from innspect.graph.passes.softmax import put_together
+from innspect.types import Array
 
 # model -> a weak reference to its opened form
 _opened: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def open_model(model):
+def open_model(model: "keras.Layer | OpenedModel") -> "OpenedModel":
     """The opened form of a model, shared by all that explain it.
 
     Hold on to it, and every analyzer, report and fit of this model is spared opening it anew; each takes it in the place of
@@ -63,7 +65,7 @@ def open_model(model):
     return opened
 
 
-def opened_if_possible(model):
+def opened_if_possible(model: Any) -> Any:
     """The opened form of a model, to be held while several methods explain it; the model itself where it has none."""
     try:
         return open_model(model)
@@ -71,7 +73,7 @@ def opened_if_possible(model):
         return model
 
 
-def model_of(model):
+def model_of(model: "keras.Layer | OpenedModel") -> keras.Layer:
     """The Keras model itself, of a model or an opened one."""
     return model.model if isinstance(model, OpenedModel) else model
 
@@ -90,7 +92,7 @@ class OpenedModel:
             seen, or None.
     """
 
-    def __init__(self, model, description):
+    def __init__(self, model: keras.Layer, description: Any):
         self.model, self.description = model, description
         self.structure = input_structure(model)
         self.specs = keras.tree.flatten(self.structure)
@@ -101,16 +103,17 @@ class OpenedModel:
         if not self.graph.outputs:
             raise NotAnalyzeableModelError(f"The model {model.name!r} returns no tensors, so there is nothing to explain.")
         self.output_names = _output_names(model, returned)
-        self.verified, self.hidden_softmax = False, None
+        self.verified = False
+        self.hidden_softmax: str | None = None
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         return [getattr(s, "name", f"input_{i}") for i, s in enumerate(self.specs)]
 
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         return self.graph.variables()
 
-    def number(self, output):
+    def number(self, output: int | str) -> int:
         """The number of an output given by number or name.
 
         Raises:
@@ -127,13 +130,13 @@ class OpenedModel:
         return int(output)
 
     @functools.cached_property
-    def batch(self):
+    def batch(self) -> int | None:
         """The number of samples that must be given at once, where a layer keeps a state for each; else None."""
         stateful = any(getattr(layer, "stateful", False) for layer in layers_of(self.model))
         return self.specs[0].shape[0] if stateful else None
 
     # ------------------------------------------------------------------ the same numbers as the model
-    def verify(self, inputs=None):
+    def verify(self, inputs: list[Array] | None = None) -> None:
         """Compare the outputs of graph and model once, on one drawn input or on the given flat arrays.
 
         Without `inputs` this waits, and returns, where the inputs' shapes are not all known.
@@ -147,7 +150,7 @@ class OpenedModel:
         self.hidden_softmax = compare(self, inputs)
         self.verified = True
 
-    def _drawn_inputs(self):
+    def _drawn_inputs(self) -> list[Array] | None:
         random, drawn = np.random.default_rng(0), []
         for spec, tensor in zip(self.specs, self.graph.inputs, strict=True):
             shape = tuple(spec.shape[1:])
@@ -159,7 +162,7 @@ class OpenedModel:
                 drawn.append(random.integers(0, 2, (self.batch or 1, *shape)).astype(widen(spec.dtype)))
         return drawn
 
-    def moves(self, tensor):
+    def moves(self, tensor: Tensor) -> bool:
         """Whether an input holds numbers that a method may change by degrees.
 
         Those are not ids, and not what no signal flows back to, such as a mask, places or lengths.
@@ -167,15 +170,15 @@ class OpenedModel:
         return tensor in self._moving
 
     @functools.cached_property
-    def _moving(self):
+    def _moving(self) -> frozenset[Tensor]:
         return frozenset(t for t in self.graph.inputs if not self.takes_ids(t) and _sends_back(self.graph, t))
 
-    def takes_ids(self, tensor):
+    def takes_ids(self, tensor: Tensor) -> bool:
         """Whether an input holds the ids of an embedding."""
         return tensor in self._ids
 
     @functools.cached_property
-    def _ids(self):
+    def _ids(self) -> frozenset[Tensor]:
         found = {n.inputs[p] for n in self.graph.nodes if n.kind == "embedding" for p in n.active_inputs}
         for node in reversed(self.graph.nodes):  # through what only moves ids about
             if node.kind in ("reindex", "pass") and any(t in found for t in node.outputs):
@@ -183,7 +186,7 @@ class OpenedModel:
         return frozenset(found)
 
 
-def _sends_back(graph, tensor):
+def _sends_back(graph: Graph, tensor: Tensor) -> bool:
     """Whether a signal flows back to a tensor from an output."""
     reached = {tensor}
     for node in graph.nodes:
@@ -192,7 +195,7 @@ def _sends_back(graph, tensor):
     return any(t in reached for t in graph.outputs)
 
 
-def check_model(model):
+def check_model(model: Any) -> None:
     """Raise where `model` is no built Keras model."""
     if not isinstance(model, keras.Layer):
         raise TypeError(
@@ -206,7 +209,7 @@ def check_model(model):
         )
 
 
-def _check_strings(model, specs):
+def _check_strings(model: keras.Layer, specs: list[keras.KerasTensor]) -> None:
     if keras.backend.backend() != "tensorflow" and any(spec.dtype == "string" for spec in specs):
         raise NotAnalyzeableModelError(
             f"The model {model.name!r} takes strings, which only TensorFlow has tensors of. Look them up before the model, and "
@@ -214,7 +217,7 @@ def _check_strings(model, specs):
         )
 
 
-def input_structure(model):
+def input_structure(model: keras.Layer) -> Any:
     """The specifications (`keras.KerasTensor`) of what the model's `call` is given, in its structure."""
     if hasattr(model, "input_specs"):
         return model.input_specs
@@ -242,12 +245,12 @@ def input_structure(model):
     return _specs_of(config["input_shape"])
 
 
-def _required_arguments(call):
+def _required_arguments(call: Any) -> list[str]:
     parameters = inspect.signature(call).parameters.values()
     return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "training"]
 
 
-def _specs_of(shape):
+def _specs_of(shape: Any) -> Any:
     if isinstance(shape, dict):
         return {key: _specs_of(s) for key, s in shape.items()}
     if all(d is None or isinstance(d, int) for d in shape):
@@ -255,12 +258,12 @@ def _specs_of(shape):
     return [_specs_of(s) for s in shape]
 
 
-def _of_any_batch(spec):
+def _of_any_batch(spec: keras.KerasTensor) -> Any:
     """A specification for as many samples as there are, though the model may have been built for a number of them."""
     return types.SimpleNamespace(shape=(None, *spec.shape[1:]), dtype=spec.dtype)  # no tensor: they are numbered
 
 
-def _output_names(model, returned):
+def _output_names(model: keras.Layer, returned: Any) -> list[str]:
     """Names of the outputs, in the order in which their values are flattened."""
     if isinstance(returned, dict) and all(isinstance(y, keras.KerasTensor) for y in returned.values()):
         return keras.tree.flatten({name: name for name in returned})

@@ -1,11 +1,12 @@
 """Which layer a map is made of: by path, or the last one with spatial axes; and where its axes are."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
 from innspect.graph.channels import channels_first_at
-from innspect.graph.ir import is_float
+from innspect.graph.ir import Graph, Node, Tensor, is_float
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,12 @@ class Place:
     """
 
     path: str
-    tensor: object
+    tensor: Tensor
     channels_first: bool
-    inputs: tuple
+    inputs: tuple[int, ...]
 
 
-def find_layer(graph, explained, output, layer=None):
+def find_layer(graph: Graph, explained: Tensor, output: Tensor, layer: str | None = None) -> Place:
     """The place that `layer` names.
 
     Args:
@@ -47,22 +48,22 @@ def find_layer(graph, explained, output, layer=None):
     return place_of(graph, path, tensor)
 
 
-def place_of(graph, path, tensor):
+def place_of(graph: Graph, path: str, tensor: Tensor) -> Place:
     """The `Place` of a tensor."""
     read = _numbers_read(graph, graph.ancestors([tensor]), [tensor])
     return Place(path, tensor, channels_first_at(graph, tensor), read)
 
 
-def _numbers_read(graph, before, tensors):
+def _numbers_read(graph: Graph, before: Iterable[Node], tensors: Iterable[Tensor]) -> tuple[int, ...]:
     read = {t for node in before for t in node.inputs} | set(tensors)
     return tuple(i for i, t in enumerate(graph.inputs) if t in read)
 
 
-def _inputs_read(graph, tensors):
+def _inputs_read(graph: Graph, tensors: Sequence[Tensor]) -> str:
     return "input " + " and ".join(map(str, _numbers_read(graph, graph.ancestors(tensors), tensors)))
 
 
-def _named(graph, nodes, explained, layer):
+def _named(graph: Graph, nodes: list[Node], explained: Tensor, layer: str) -> tuple[str, Tensor]:
     path, call = _parsed(layer)
     if path not in graph.paths:
         raise PlainKeyError(f"`layer` must be the path of a layer of the model. Received: {layer!r}. {_near(graph, path)}")
@@ -92,20 +93,20 @@ def _named(graph, nodes, explained, layer):
     return layer, spatial[0]
 
 
-def _parsed(layer):
+def _parsed(layer: str) -> tuple[str, int | None]:
     if not isinstance(layer, str):
         raise TypeError(f"`layer` must be the path of a layer, a string, or None. Received: {layer!r}")
     match = re.fullmatch(r"(.*)\[(-?\d+)\]", layer)
     return (match[1], int(match[2])) if match else (layer, None)
 
 
-def _near(graph, path):
+def _near(graph: Graph, path: str) -> str:
     """A hint with the paths that end in what was asked for, else with near matches."""
     ending = [p for p in graph.paths if p.endswith("/" + path)]
     return "Did you mean " + ", ".join(map(repr, ending[:4])) + "?" if ending else suggest(path, graph.paths)
 
 
-def _last(graph, nodes, excluded):
+def _last(graph: Graph, nodes: list[Node], excluded: set[Tensor]) -> tuple[str, Tensor]:
     order = {t: i for i, node in enumerate(nodes) for t in node.outputs}
     layers = [
         (path if len(calls) == 1 else f"{path}[{number}]", tensor)
@@ -127,18 +128,18 @@ def _last(graph, nodes, excluded):
     )
 
 
-def _inside_attention(graph, path):
+def _inside_attention(graph: Graph, path: str) -> bool:
     """Whether a layer is part of an attention layer, whose inner axes are heads and pairs of tokens."""
     parents = path.split("/")[:-1]
     above = ["/".join(parents[: i + 1]) for i in range(len(parents))]
     return any("Attention" in type(graph.layers.get(p)).__name__ for p in above)
 
 
-def _spatial(tensor):
+def _spatial(tensor: Tensor) -> bool:
     return len(tensor.shape) > 2 and is_float(tensor.dtype)
 
 
-def _has_positions(graph, tensor):
+def _has_positions(graph: Graph, tensor: Tensor) -> bool:
     """Whether the map would have more than one position."""
     inner = tensor.shape[1:]
     return any(d != 1 for d in (inner[1:] if channels_first_at(graph, tensor) else inner[:-1]))

@@ -14,7 +14,7 @@ from innspect import backend
 from innspect.graph.activity import narrowed
 from innspect.graph.heads import is_head
 from innspect.graph.interpreter import Interpreter
-from innspect.graph.ir import Ref
+from innspect.graph.ir import Graph, Ref, Rewritten
 from innspect.graph.passes.normalization import SCALE, steps_of
 
 _ROOTS = {"Rsqrt", "Sqrt", "Power", "Norm", "Std"}
@@ -22,13 +22,13 @@ _REDUCTIONS = {"Mean", "Sum", "Var", "Norm", "Std"}
 _QUOTIENTS = {"Divide", "TrueDivide", "DivideNoNan"}
 
 
-def freeze(graph, attention=False):
+def freeze(graph: Graph, attention: bool = False) -> Rewritten:
     """The graph with the scale of every normalization constant, and with `attention` every softmax but the head."""
     frozen = {n for n in graph.nodes if _is_scale(graph, n)}
     if attention:
         heads = {n for n in map(graph.producer, graph.outputs) if is_head(n)}
         frozen |= {n for n in graph.nodes if n.kind == "softmax" and n not in heads}
-    nodes = [_stopped(n) if n in frozen else _with_frozen_scale(n) for n in graph.nodes]
+    nodes = tuple(_stopped(n) if n in frozen else _with_frozen_scale(n) for n in graph.nodes)
     return narrowed(replace(graph, nodes=nodes), _settled)
 
 

@@ -1,8 +1,10 @@
 """Which tensors are proven to be >= 0 for every input, so that rules may take their one-sided forms."""
 
+from typing import Any
+
 import keras
 
-from innspect.graph.ir import Ref, is_float
+from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float
 from innspect.graph.views.activations import Extremum, Rectifier
 
 # Elementwise functions whose values are never negative, whatever they are given.
@@ -18,16 +20,16 @@ _SIGNED_SUMS = set(
 )
 
 
-def nonnegative(graph):
+def nonnegative(graph: Graph) -> set[Tensor]:
     """The set of tensors whose every entry is proven to be >= 0."""
-    proven = set()
+    proven: set[Tensor] = set()
     for node in graph.nodes:
         if _proves(node, proven):
             proven.update(node.outputs)
     return proven
 
 
-def _proves(node, proven):
+def _proves(node: Node, proven: set[Tensor]) -> bool:
     if isinstance(node.view, Rectifier) or node.operation in _NONNEGATIVE or node.kind == "softmax":
         return True
     if node.kind not in _KEEPING or (node.kind == "sum" and not _is_positive_sum(node)):
@@ -39,13 +41,13 @@ def _proves(node, proven):
     return bool(operands) and all(operands) and constants_fine
 
 
-def _is_positive_sum(node):
+def _is_positive_sum(node: Node) -> bool:
     if node.operation in ("Resize", "Resizing"):
         return getattr(node.layer, "interpolation", "") in ("nearest", "bilinear", "area")
     return node.operation not in _SIGNED_SUMS
 
 
-def _float_constants(node):
+def _float_constants(node: Node) -> list[Any]:
     """Arguments that enter the values: numbers with a fraction or sign, arrays and variables."""
     leaves = keras.tree.flatten((node.args, node.kwargs))
     return [
@@ -56,5 +58,5 @@ def _float_constants(node):
     ]
 
 
-def _is_nonnegative_constant(leaf):
+def _is_nonnegative_constant(leaf: Any) -> bool:
     return isinstance(leaf, int | float) and leaf >= 0

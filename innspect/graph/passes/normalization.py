@@ -13,19 +13,20 @@ from keras import layers as L
 from keras import ops
 
 from innspect import backend
-from innspect.graph.ir import Node, Ref, Rewritten, Tensor, live
+from innspect.graph.ir import Graph, Node, Ref, Rewritten, Tensor, live
 
 SCALE = "Rsqrt"  # the operation of the step whose result scales what is normalized
 
 
-def open_normalizations(graph):
+def open_normalizations(graph: Graph) -> Rewritten:
     """The graph with layer, root-mean-square, group and unit normalizations replaced by their steps."""
-    nodes, active = [], set(graph.active)
+    nodes: list[Node] = []
+    active = set(graph.active)
     for node in graph.nodes:
         made = steps_of(node) or [node]
         active.update(t for step in made[:-1] for t in step.outputs)
         nodes += made
-    return Rewritten(replace(graph, nodes=nodes, active=active))
+    return Rewritten(replace(graph, nodes=tuple(nodes), active=frozenset(active)))
 
 
 def steps_of(node):

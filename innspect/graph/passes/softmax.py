@@ -8,8 +8,9 @@ exp(x - logsumexp(x)). What is computed stays what the user wrote, to the bit.
 
 from dataclasses import replace
 
+from innspect.graph.heads import Produced
 from innspect.graph.interpreter import Interpreter
-from innspect.graph.ir import Ref, Rewritten
+from innspect.graph.ir import Graph, Node, Ref, Rewritten, Tensor
 
 _QUOTIENTS = {"Divide", "TrueDivide", "DivideNoNan"}
 _MOVES = set("Cast SaturateCast ConvertToTensor Copy ExpandDims Reshape Squeeze BroadcastTo Repeat Tile".split())
@@ -17,13 +18,13 @@ _MASKS = {"Multiply", "Where"}  # with a constant
 _GUARDS = {"Add", "Maximum", "Clip", "StopGradient"}  # with a constant, or alone
 
 
-def put_together(graph):
+def put_together(graph: Graph) -> Rewritten:
     """The graph with every softmax that is written out as one node, and without what leads to no output."""
-    graph = replace(graph, nodes=[_joined(graph, node) for node in graph.nodes])
-    return Rewritten(replace(graph, nodes=graph.ancestors(graph.outputs)))
+    graph = replace(graph, nodes=tuple(_joined(graph, node) for node in graph.nodes))
+    return Rewritten(replace(graph, nodes=tuple(graph.ancestors(graph.outputs))))
 
 
-def written_softmax(graph, node):
+def written_softmax(graph: Produced, node: Node | None) -> Tensor | None:
     """The tensor whose softmax `node` computes, or None. `graph` is a graph, or a trace that is being written."""
     return _Search(graph).written(node)
 
@@ -109,7 +110,8 @@ class _Search:
 
     def between(self, node, x):
         """The steps from x to `node`, in order, and the other tensors that they are given."""
-        steps, given = {}, {}
+        steps: dict[Node, None] = {}
+        given: dict[Tensor, None] = {}
 
         def visit(tensor):
             if tensor is x:

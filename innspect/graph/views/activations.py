@@ -14,6 +14,6 @@ class Rectifier:
 class Extremum:
     """The view of a reduction to the largest or smallest entry over `axis`."""
 
-    axis: object
+    axis: int | tuple[int, ...] | None
     keepdims: bool
     largest: bool

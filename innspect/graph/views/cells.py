@@ -12,60 +12,68 @@ Every cell here is one sum of two parts, an affine map of the input and the last
 (METHODS 14; a SimpleRNN has `given` and `pre` only).
 """
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
 from keras import activations, ops
 from keras import layers as L
 
 from innspect import backend
 from innspect.graph.ir import live
 from innspect.graph.keras_internals import computes_as, computing
+from innspect.types import BackendTensor, Tensors
+
+Step = tuple[Tensors, dict[str, BackendTensor]]  # the new states, and what to keep
+Biases = tuple[BackendTensor | None, BackendTensor | None]
 
 
 class Cell:
     """The view of one Keras cell. `states` is how many state tensors it has; h is the first."""
 
-    states = 1
-    blocks = 1  # of the kernel's columns
-    candidate = 0  # the block that carries the signal; the others make gates
+    states: int = 1
+    blocks: int = 1  # of the kernel's columns
+    candidate: int = 0  # the block that carries the signal; the others make gates
 
-    def __init__(self, cell):
+    def __init__(self, cell: Any):
         self.cell, self.units = cell, cell.units
 
-    def _block(self, matrix):
+    def _block(self, matrix: BackendTensor) -> BackendTensor:
         start = self.candidate * self.units
         return matrix[..., start : start + self.units]
 
-    def kernel(self):
+    def kernel(self) -> BackendTensor:
         """The candidate's columns of the kernel: (features, units)."""
         return self._block(live(self.cell.kernel))
 
-    def recurrent_kernel(self):
+    def recurrent_kernel(self) -> BackendTensor:
         return self._block(live(self.cell.recurrent_kernel))
 
-    def biases(self):
+    def biases(self) -> Biases:
         """The candidate's bias beside the kernel and beside the recurrent kernel; either may be None."""
         bias = live(getattr(self.cell, "bias", None))
         return None if bias is None else self._block(bias), None
 
-    def _input_bias(self):
+    def _input_bias(self) -> BackendTensor | None:
         return live(getattr(self.cell, "bias", None))
 
-    def drive(self, xs):
+    def drive(self, xs: BackendTensor) -> BackendTensor:
         """What the input gives to every block, for all steps at once: (steps, batch, blocks * units)."""
         driven, bias = backend.matmul(xs, live(self.cell.kernel)), self._input_bias()
         return driven if bias is None else driven + bias
 
-    def step(self, driven, states, recurrent):
+    def step(self, driven: BackendTensor, states: Tensors, recurrent: BackendTensor) -> Step:
         """The new states and what to keep, from one step's drive, the states and the recurrent kernel."""
         raise NotImplementedError
 
-    def stepper(self):
+    def stepper(self) -> Callable[[BackendTensor, Tensors], Step]:
         """`step` with its weights read once, before the loop."""
         recurrent = live(self.cell.recurrent_kernel)
         return lambda driven, states: self.step(driven, states, recurrent)
 
 
 class SimpleRNN(Cell):
-    def step(self, driven, states, recurrent):
+    def step(self, driven: BackendTensor, states: Tensors, recurrent: BackendTensor) -> Step:
         (h,) = states
         pre = driven + backend.matmul(h, recurrent)
         return [self.cell.activation(pre)], {"given": h, "pre": pre}
@@ -74,7 +82,7 @@ class SimpleRNN(Cell):
 class LSTM(Cell):
     states, blocks, candidate = 2, 4, 2
 
-    def step(self, driven, states, recurrent):
+    def step(self, driven: BackendTensor, states: Tensors, recurrent: BackendTensor) -> Step:
         h, c = states
         i, f, pre, o = ops.split(driven + backend.matmul(h, recurrent), 4, axis=-1)
         gate, activation = self.cell.recurrent_activation, self.cell.activation
@@ -88,22 +96,22 @@ class GRU(Cell):
 
     blocks, candidate = 3, 2
 
-    def biases(self):
+    def biases(self) -> Biases:
         bias = live(self.cell.bias)
         if bias is None:
             return None, None
         return (self._block(bias[0]), self._block(bias[1])) if self.cell.reset_after else (self._block(bias), None)
 
-    def _input_bias(self):
+    def _input_bias(self) -> BackendTensor | None:
         bias = live(self.cell.bias)
         return bias[0] if bias is not None and self.cell.reset_after else bias
 
-    def stepper(self):
+    def stepper(self) -> Callable[[BackendTensor, Tensors], Step]:
         recurrent, bias = live(self.cell.recurrent_kernel), live(self.cell.bias)
         after = bias[1] if bias is not None and self.cell.reset_after else None
         return lambda driven, states: self.step(driven, states, recurrent, after)
 
-    def step(self, driven, states, recurrent, bias=None):
+    def step(self, driven: BackendTensor, states: Tensors, recurrent: BackendTensor, bias: BackendTensor | None = None) -> Step:
         (h,), units = states, self.units
         gate, saved = self.cell.recurrent_activation, {}
         if self.cell.reset_after:
@@ -132,11 +140,16 @@ _VIEWS = {
 _NOT_ELEMENTWISE = (activations.softmax, activations.log_softmax)
 
 
-def view_cells(cell):
+def view_cells(cell: keras.Layer) -> list[Cell] | None:
     """The views of a cell, or of the cells stacked in it, from the input up; None where one computes something else."""
     if isinstance(cell, L.StackedRNNCells) and type(cell).call is L.StackedRNNCells.call:
-        views = [view_cells(each) for each in cell.cells]
-        return None if None in views else [view for each in views for view in each]
+        views: list[Cell] = []
+        for each in cell.cells:
+            found = view_cells(each)
+            if found is None:
+                return None
+            views += found
+        return views
     for known, (view, names) in _VIEWS.items():
         same = isinstance(cell, known) and computes_as(type(cell), known, names)
         if same and cell.activation not in _NOT_ELEMENTWISE:

@@ -1,7 +1,12 @@
 """The view of a recurrent layer: its cells, and how they are run."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from innspect.graph.views.cells import Cell
+from innspect.types import BackendTensor, Nest, Tensors
 
 
 class RecurrentView:
@@ -11,14 +16,14 @@ class RecurrentView:
     or None; its outputs are the output and, with `return_state`, the last states.
     """
 
-    def __init__(self, layer, cells):
+    def __init__(self, layer: Any, cells: list[Cell]):
         self.layer, self.cells = layer, cells
 
-    def zero_start(self, states):
+    def zero_start(self, states: Nest | None) -> bool:
         """Whether the first states are zeros that nobody has given."""
         return states is None and not self.layer.stateful
 
-    def initial(self, states, x):
+    def initial(self, states: Nest | None, x: BackendTensor) -> Tensors:
         """The states of all cells in one list, from those that were given."""
         if states is None and self.layer.stateful:
             states = self.layer.states

@@ -25,11 +25,11 @@ import numpy as np
 
 from innspect.types import Array, BackendTensor, Tensors
 
-_SUPPORTED = ("tensorflow", "jax", "torch")
+SUPPORTED = ("tensorflow", "jax", "torch")
 
-if keras.backend.backend() not in _SUPPORTED:
+if keras.backend.backend() not in SUPPORTED:
     raise ImportError(
-        f"innspect needs one of the Keras backends {', '.join(_SUPPORTED)}. "
+        f"innspect needs one of the Keras backends {', '.join(SUPPORTED)}. "
         f"Received: keras.backend.backend()={keras.backend.backend()!r}. "
         "Set the environment variable KERAS_BACKEND before Keras is imported."
     )
@@ -72,6 +72,15 @@ view: Callable[[BackendTensor], Array] = getattr(_active, "view", np.asarray)
 def to_numpy(tensor: BackendTensor) -> Array:
     """A NumPy array of its own with the values of a backend tensor."""
     return keras.ops.convert_to_numpy(tensor)
+
+
+# What Keras can do on a backend, or does in its own way there.
+HAS_STRINGS: bool = getattr(_active, "HAS_STRINGS", False)
+LOOKS_UP: bool = getattr(_active, "LOOKS_UP", True)  # integers in a table of TensorFlow, within a compiled function
+ID_DTYPE: str = getattr(_active, "ID_DTYPE", "int64")
+# A recurrent layer gives its initial state before the first step that a mask leaves; elsewhere 0.
+GIVES_INITIAL_STATE: bool = getattr(_active, "GIVES_INITIAL_STATE", False)
+EXPORTS: bool = getattr(_active, "EXPORTS", False)  # whether there is `innspect.backend.saved_model`
 
 
 # Of a variable, or a tensor made from one: its values as they are now, whatever becomes of the variable.

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from innspect.backend import jax_kernels, jax_values
 
+LOOKS_UP, ID_DTYPE, GIVES_INITIAL_STATE = False, "int32", True
+
 mean = jnp.mean
 
 

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+HAS_STRINGS = EXPORTS = True
+
 is_tensor = tf.is_tensor
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from innspect import backend
 from innspect.graph.ir import Node, Ref
 from innspect.graph.views.recurrent import RecurrentView
 from innspect.layers.base import ReverseLayer, Rule, Shares, safe_divide, stabilised
 from innspect.layers.unrolled import Walk, send_back, send_back_all
 from innspect.types import BackendTensor, Signals, Tensors
-
-_ON_JAX = keras.backend.backend() == "jax"
 
 
 class Recurrent(Rule[RecurrentView]):
@@ -153,9 +152,9 @@ def _gives(layer: keras.Layer, valid: BackendTensor | None) -> BackendTensor | N
     """
     if valid is None:
         return None
-    if layer.zero_output_for_mask and not (_ON_JAX and layer.unroll):
+    if layer.zero_output_for_mask and not (backend.GIVES_INITIAL_STATE and layer.unroll):
         return valid
-    return None if _ON_JAX and not layer.unroll else _started(valid)
+    return None if backend.GIVES_INITIAL_STATE and not layer.unroll else _started(valid)
 
 
 def _started(valid: BackendTensor) -> BackendTensor:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from innspect import backend
 from innspect.analyzers.base.config import Configured
 from innspect.analyzers.base.request import Batch, Request
 from innspect.analyzers.base.storage import Path
@@ -72,7 +73,7 @@ def export(analyzer: Any, path: Path, neuron_selection: Neuron = None, *, output
 
 
 def _check(analyzer, path):
-    if keras.backend.backend() != "tensorflow":
+    if not backend.EXPORTS:
         raise NotImplementedError(
             "`export` writes a TensorFlow SavedModel and needs Keras on TensorFlow. Weights and patterns do not depend on the "
             "backend: call `analyzer.save(file)` here, then `innspect.load_analyzer(file).export(folder)` in a process with "

@@ -13,6 +13,7 @@ import keras
 from keras import layers as L
 from keras import ops
 
+from innspect import backend
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.layer_calls import called
 from innspect.graph.capture.registry import lowers
@@ -20,7 +21,6 @@ from innspect.graph.ir import is_float
 from innspect.graph.keras_internals import idf_weights
 from innspect.graph.views.ids import Lookup
 
-_BACKEND = keras.backend.backend()
 _REMEDY = "Apply it to the data first, and explain the model behind it"
 
 
@@ -58,9 +58,9 @@ def _category_encoding(trace, layer, inputs, count_weights=None):
 
 def _lookup(needs_tensorflow):
     def lower(trace, layer, inputs, **_):
-        if needs_tensorflow and (_BACKEND == "jax" or (_BACKEND != "tensorflow" and _reads_strings(inputs))):
+        if needs_tensorflow and not (backend.LOOKS_UP and (backend.HAS_STRINGS or not _reads_strings(inputs))):
             raise NotAnalyzeableModelError(
-                f"The layer {layer.name!r} (a {type(layer).__name__}) looks up in a table of TensorFlow, which {_BACKEND} "
+                f"The layer {layer.name!r} (a {type(layer).__name__}) looks up in a table of TensorFlow, which {keras.backend.backend()} "
                 f"cannot do within a compiled function. {_REMEDY}, or run Keras on TensorFlow."
             )
         if layer.output_mode == "int":
@@ -99,7 +99,7 @@ def _giving_ids(layer):
 def _ids(trace, layer, giver, inputs):
     run = called(giver)
     several = isinstance(inputs, list | tuple)
-    spec = keras.KerasTensor((inputs[0] if several else inputs).shape, dtype="int64" if _BACKEND != "jax" else "int32")
+    spec = keras.KerasTensor((inputs[0] if several else inputs).shape, dtype=backend.ID_DTYPE)
 
     def look_up(*values):
         return ops.cast(run(tuple(values) if several else values[0]), spec.dtype)

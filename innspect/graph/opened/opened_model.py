@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from innspect import backend
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
 from innspect.graph.activity import activated
 from innspect.graph.capture import attention, decompositions, lowering  # noqa: F401  (fill the tables)
@@ -210,7 +211,7 @@ def check_model(model: Any) -> None:
 
 
 def _check_strings(model: keras.Layer, specs: list[keras.KerasTensor]) -> None:
-    if keras.backend.backend() != "tensorflow" and any(spec.dtype == "string" for spec in specs):
+    if not backend.HAS_STRINGS and any(spec.dtype == "string" for spec in specs):
         raise NotAnalyzeableModelError(
             f"The model {model.name!r} takes strings, which only TensorFlow has tensors of. Look them up before the model, and "
             f"explain the model behind it, or run Keras on TensorFlow. Received: the backend {keras.backend.backend()!r}"

@@ -60,8 +60,8 @@ def _lookup(needs_tensorflow):
     def lower(trace, layer, inputs, **_):
         if needs_tensorflow and not (backend.LOOKS_UP and (backend.HAS_STRINGS or not _reads_strings(inputs))):
             raise NotAnalyzeableModelError(
-                f"The layer {layer.name!r} (a {type(layer).__name__}) looks up in a table of TensorFlow, which {keras.backend.backend()} "
-                f"cannot do within a compiled function. {_REMEDY}, or run Keras on TensorFlow."
+                f"The layer {layer.name!r} (a {type(layer).__name__}) looks up in a table of TensorFlow, which "
+                f"{keras.backend.backend()} cannot do within a compiled function. {_REMEDY}, or run Keras on TensorFlow."
             )
         if layer.output_mode == "int":
             return _ids(trace, layer, layer, inputs)

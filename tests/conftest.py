@@ -1,11 +1,5 @@
-"""Settings that must be made before a framework is imported, the same for every backend; and which tests run on which.
+"""Settings that must be made before a framework is imported, the same for every backend; `groups` says which tests run."""
 
-Two marks say, where a test is written, that it runs fewer cases on some backends. What they leave out is not collected:
-`sweep`  whole on TensorFlow, the default backend; elsewhere, or on="jax" only, the ids that keep= lists (with * perhaps).
-`once`   knows no backend: on TensorFlow only.
-"""
-
-import fnmatch
 import functools
 import math
 import os
@@ -23,45 +17,22 @@ os.environ.setdefault(
     "--xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 
+import groups
 import pytest
-
-
-def _id(item):
-    return item.callspec.id if hasattr(item, "callspec") else ""
-
-
-def _runs(item, backend):
-    if backend == "tensorflow":
-        return True
-    if item.get_closest_marker("once"):
-        return False
-    sweep = item.get_closest_marker("sweep")
-    if sweep is None or backend not in sweep.kwargs.get("on", backend).split():
-        return True
-    return any(fnmatch.fnmatchcase(_id(item), name) for name in sweep.kwargs.get("keep", []))
-
-
-def _unknown_names(items):
-    """The names of `keep` that are no ids, which would leave a case out unnoticed, with a case of the test for each."""
-    tests = {}
-    for item in items:
-        tests.setdefault((item.path, item.originalname), []).append(item)
-    for first, *others in tests.values():
-        sweep, ids = first.get_closest_marker("sweep"), [_id(item) for item in (first, *others)]
-        yield from ((first, name) for name in (sweep.kwargs.get("keep", []) if sweep else []) if not fnmatch.filter(ids, name))
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m leave tests out
 def pytest_collection_modifyitems(config, items):
     import keras
 
+    groups.mark(items)
     if not any("::" in argument for argument in config.args):  # else only some cases of a test are here
-        for item, name in _unknown_names(items):
+        for item, name in groups.unknown_names(items):
             item.unknown_name = name
     backend = keras.backend.backend()
-    here = [item for item in items if _runs(item, backend)]
+    here = [item for item in items if groups.runs(item, backend)]
     if len(here) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if not _runs(item, backend)])
+        config.hook.pytest_deselected(items=[item for item in items if not groups.runs(item, backend)])
         items[:] = here
 
 

@@ -4,11 +4,10 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import groups
 import pytest
 
 import innspect
-
-pytestmark = pytest.mark.once
 
 PACKAGE = Path(innspect.__file__).parent
 
@@ -144,3 +143,8 @@ def test_only_the_backends_import_a_framework():
                 found.add(_room(module))
             assert not any(name.startswith("keras.src") for name in names), module
     assert found == {"backend"}
+
+
+def test_groups_of_tests_name_files_that_exist():
+    files = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
+    assert {name: listed - files for name, listed in groups.GROUPS.items() if listed - files} == {}

@@ -1,0 +1,60 @@
+"""Which tests run on which backend, and which are picked by a word.
+
+Marks say it where a test is written:
+
+`sweep`  whole on TensorFlow, the default backend; elsewhere, or on="jax" only, the ids that keep= lists (with * perhaps).
+`once`   knows no backend: on TensorFlow only.
+`slow`   takes long: on TensorFlow only.
+
+Whole files are listed here. What is left out is not collected.
+"""
+
+import fnmatch
+
+import pytest
+
+FILES = {
+    # Of no backend: files, text, pictures, arguments, the command line.
+    "once": "architecture cli demo report tools utils visualize visualize_colours visualize_grids visualize_notebooks",
+    # What a stranger runs: a part of everything, from the engine to the README.
+    "smoke": "architecture backend cam cli data deep_lift demo engine explain heads layers path patterns_fit perturbation "
+    "references rule_table rules selection several_inputs visualize",
+    # What the oldest Keras must hold.
+    "oldest": "engine keras_internals opened layers recurrent recurrent_cells",
+}
+GROUPS = {name: {f"test_{file}" for file in files.split()} for name, files in FILES.items()}
+
+
+def parameters(item):
+    """The id of a test's parameters."""
+    return item.callspec.id if hasattr(item, "callspec") else ""
+
+
+def mark(items):
+    """Give tests the marks of the groups that their file is in; what takes long is in none."""
+    for item in items:
+        for name, files in GROUPS.items():
+            if item.path.stem in files and not (name != "once" and item.get_closest_marker("slow")):
+                item.add_marker(getattr(pytest.mark, name))
+
+
+def runs(item, backend):
+    """Whether a test runs on a backend."""
+    if backend == "tensorflow":
+        return True
+    if item.get_closest_marker("once") or item.get_closest_marker("slow"):
+        return False
+    sweep = item.get_closest_marker("sweep")
+    if sweep is None or backend not in sweep.kwargs.get("on", backend).split():
+        return True
+    return any(fnmatch.fnmatchcase(parameters(item), name) for name in sweep.kwargs.get("keep", []))
+
+
+def unknown_names(items):
+    """The names of `keep` that are no ids, which would leave a case out unnoticed, with a case of the test for each."""
+    tests = {}
+    for item in items:
+        tests.setdefault((item.path, item.originalname), []).append(item)
+    for first, *others in tests.values():
+        sweep, ids = first.get_closest_marker("sweep"), [parameters(item) for item in (first, *others)]
+        yield from ((first, name) for name in (sweep.kwargs.get("keep", []) if sweep else []) if not fnmatch.filter(ids, name))

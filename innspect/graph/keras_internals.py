@@ -90,20 +90,21 @@ PASSING = frozenset(
 OF_FRAMEWORKS = ("_self_", "_backward_", "_forward_", "_tf_", "_compile")  # how their own attributes of a layer begin
 
 
-def require(owner, *names):
+def require(owner, *names, of=None):
     """Raise where a class or an object of Keras lacks one of some names.
 
     Args:
         owner: A class, object or module of Keras.
         *names: What innspect uses of it.
+        of: What to call it; default the name of the class, or of the object's.
 
     Raises:
         ImportError: It has not: this release of Keras is built otherwise.
     """
-    title = getattr(owner, "__name__", type(owner).__name__)
+    of = of or getattr(owner, "__name__", type(owner).__name__)
     for name in names:
         if not hasattr(owner, name):
-            raise _lacking(f"{title}.{name}")
+            raise _lacking(f"{of}.{name}")
 
 
 def _lacking(name):
@@ -204,7 +205,7 @@ def check():
     x, layer, on_data = keras.KerasTensor((4, 2, 3)), _Example(), L.Rescaling(1.0)
     layer.supports_masking = True
     require(layer(x, x), *OF_MASKED_TENSORS)
-    require(layer, *OF_LAYERS)
+    require(layer, *OF_LAYERS, of="Layer")
     require(on_data, *OF_DATA_LAYERS)
     _backend_of_layers = type(on_data.backend)
     if shapes_by_argument(layer) is None:

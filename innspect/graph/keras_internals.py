@@ -11,7 +11,7 @@ import keras
 from keras import layers as L
 from keras import ops
 
-HOLDS = ("3.12.4", "3.13.2", "3.14.1", "3.15.1")  # the releases that all tests of innspect were run on
+HOLDS = ("3.12.4", "3.13.2", "3.14.1", "3.15.1")  # the releases that innspect was tried on
 
 # What a layer class may compute with. A subclass keeps its parent's mapping only where it has its parent's.
 COMPUTING = (

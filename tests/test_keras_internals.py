@@ -99,7 +99,7 @@ def without(table, owner):
     [
         *(("OF_CLASSES", cls, f"{cls.__name__}._gone") for cls in internals.OF_CLASSES),
         *(("OF_OPERATIONS", kind, f"{kind}._gone") for kind in internals.OF_OPERATIONS),
-        ("OF_LAYERS", None, "_Example._gone"),
+        ("OF_LAYERS", None, "Layer._gone"),
         ("OF_MASKED_TENSORS", None, "KerasTensor._gone"),
         ("OF_DATA_LAYERS", None, "Rescaling._gone"),
         ("WRITTEN_BY", None, "StringLookup._gone"),

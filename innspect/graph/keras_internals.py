@@ -11,7 +11,7 @@ import keras
 from keras import layers as L
 from keras import ops
 
-HOLDS = ("3.12.4", "3.13.2", "3.14.1", "3.15.1")  # the releases that all tests of innspect were run on
+HOLDS = ("3.12.4", "3.13.2", "3.14.1", "3.15.1")  # the releases that innspect was tried on
 
 # What a layer class may compute with. A subclass keeps its parent's mapping only where it has its parent's.
 COMPUTING = (
@@ -90,20 +90,21 @@ PASSING = frozenset(
 OF_FRAMEWORKS = ("_self_", "_backward_", "_forward_", "_tf_", "_compile")  # how their own attributes of a layer begin
 
 
-def require(owner, *names):
+def require(owner, *names, of=None):
     """Raise where a class or an object of Keras lacks one of some names.
 
     Args:
         owner: A class, object or module of Keras.
         *names: What innspect uses of it.
+        of: What to call it; default the name of the class, or of the object's.
 
     Raises:
         ImportError: It has not: this release of Keras is built otherwise.
     """
-    title = getattr(owner, "__name__", type(owner).__name__)
+    of = of or getattr(owner, "__name__", type(owner).__name__)
     for name in names:
         if not hasattr(owner, name):
-            raise _lacking(f"{title}.{name}")
+            raise _lacking(f"{of}.{name}")
 
 
 def _lacking(name):
@@ -212,7 +213,7 @@ def check():
     x, layer, on_data = keras.KerasTensor((4, 2, 3)), _Example(), L.Rescaling(1.0)
     layer.supports_masking = True
     require(layer(x, x), *OF_MASKED_TENSORS)
-    require(layer, *OF_LAYERS)
+    require(layer, *OF_LAYERS, of="Layer")
     require(on_data, *OF_DATA_LAYERS)
     _backend_of_layers = type(on_data.backend)
     if shapes_by_argument(layer) is None:

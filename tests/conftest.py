@@ -98,9 +98,20 @@ def eager(monkeypatch):
 
 
 @pytest.fixture
-def quick(request):
-    """As `eager`, but not on JAX, where running step by step compiles every operation for itself and takes far longer."""
+def quick(request, monkeypatch):
+    """As `eager`, but on JAX, where running step by step compiles every operation for itself and takes far longer.
+
+    There the small programs of these tests are compiled without optimization, in half the time: what they compute is compared
+    with formulas, laws and other libraries' numbers, which shows each of them to be right under it.
+    """
     import keras
 
     if keras.backend.backend() != "jax":
         request.getfixturevalue("eager")
+    else:
+        import jax
+
+        from innspect import backend
+
+        options = {"xla_backend_optimization_level": 0}
+        monkeypatch.setattr(backend, "compile", functools.partial(jax.jit, compiler_options=options))

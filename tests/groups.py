@@ -15,13 +15,20 @@ import pytest
 
 FILES = {
     # Of no backend: files, text, pictures, arguments, the command line.
-    "once": "architecture cli demo report tools utils visualize visualize_colours visualize_grids visualize_notebooks",
+    "once": "architecture cli demo report rule_choice tools utils visualize visualize_colours visualize_grids "
+    "visualize_notebooks",
     # What a stranger runs: a part of everything, from the engine to the README.
     "smoke": "architecture backend cam cli data deep_lift demo engine explain heads layers path patterns_fit perturbation "
     "references rule_table rules selection several_inputs visualize",
     # What the oldest Keras must hold.
     "oldest": "engine keras_internals opened layers recurrent recurrent_cells",
 }
+# A method of each kind of program: what differs between the others of its kind knows no backend.
+ONE_OF_EACH = (
+    "deep_lift deep_taylor grad_cam gradient guided_grad_cam integrated_gradients lrp.attention occlusion pattern.net "
+    "rsi_grad_cam score_cam simple_taylor"
+).split()
+
 GROUPS = {name: {f"test_{file}" for file in files.split()} for name, files in FILES.items()}
 
 

@@ -64,6 +64,7 @@ def folded_by_hand(place):
     return normed, plain
 
 
+@pytest.mark.sweep(keep=["lrp.alpha_2_beta_1-after convolution", "*after separable", "lrp.z-before groups"], on="jax")
 @pytest.mark.parametrize("place", NORMS)
 @pytest.mark.parametrize("method", ["lrp.z", "lrp.alpha_2_beta_1"])
 def test_folded_normalization_is_the_network_without_it(place, method):

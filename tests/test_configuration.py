@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from groups import ONE_OF_EACH
 from keras import layers as L
 from keras import ops
 from models import array, shake
@@ -61,6 +62,7 @@ def same(ours, theirs):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.sweep(keep=ONE_OF_EACH, on="jax")
 @pytest.mark.parametrize("name", METHODS)
 def test_every_class_can_be_made_again_from_its_configuration(name, model):
     analyzer = made(name, model)

@@ -48,6 +48,7 @@ def with_python():
     return [pytest.param(page, marks=() if page in EVERYWHERE else pytest.mark.slow) for page in pages]
 
 
+@pytest.mark.sweep(keep=["docs/extending.md"], on="jax")
 @pytest.mark.filterwarnings("ignore:.*lambda")
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("page", with_python())

@@ -58,6 +58,21 @@ def backend_gradient(model, x, weights=1.0, number=0):
     return [np.zeros(tuple(a.shape), "float32") if g is None else g.cpu().numpy() for g, a in zip(grads, xs, strict=True)]
 
 
+@pytest.mark.sweep(
+    keep=[
+        "composite*",
+        "embedded_lstm",
+        "lambdas",
+        "masked*",
+        "mixed*",
+        "multi_head*",
+        "native*",
+        "nested",
+        "operations",
+        "subclassed*",
+    ],
+    on="jax",
+)
 @pytest.mark.parametrize("name", ZOO)
 def test_outputs_are_the_models_own_and_gradients_the_backends(name):
     model, x = ZOO[name]()

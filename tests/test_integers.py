@@ -63,6 +63,9 @@ def pooled(x, mask, kind, layers):
     return layers[2](L.GlobalAveragePooling1D()(h))
 
 
+@pytest.mark.sweep(
+    keep=["by a cell-lrp.attention*bool", "by a condition-deep_lift*int32", "by attention-smoothgrad*float32"], on="jax"
+)
 @pytest.mark.parametrize("dtype", ["int32", "bool", "float32"])
 @pytest.mark.parametrize(
     ("kind", "method", "arguments"),

@@ -91,6 +91,7 @@ def gated(network, path):
     return not (path in ("out", "separable/depthwise") or (network is branches and path == "b"))
 
 
+@pytest.mark.sweep(keep=["branches"], on="jax")
 @pytest.mark.parametrize("make", NETWORKS)
 def test_networks_equal_numpy(make):
     shape, steps = make()

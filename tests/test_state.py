@@ -5,6 +5,7 @@ import random
 import keras
 import numpy as np
 import pytest
+from groups import ONE_OF_EACH
 from keras import layers as L
 from keras import ops
 from models import Block, array, ids, shake
@@ -150,6 +151,7 @@ def explain_without_a_trace(method, model):
     return explanation
 
 
+@pytest.mark.sweep(keep=ONE_OF_EACH, on="jax")
 @pytest.mark.parametrize("method", METHODS)
 def test_every_analyzer_leaves_no_trace(method, model, eager):
     assert np.isfinite(explain_without_a_trace(method, model).attributions).all()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from groups import ONE_OF_EACH
 from keras import ops
 
 import innspect
@@ -22,6 +23,7 @@ METHODS = sorted({next(iter(names_of(cls))) for cls in CLASSES} | set(OTHERS))
 SETTINGS = {"lrp.cp": {"epsilon": 0.01}}
 
 
+@pytest.mark.sweep(keep=ONE_OF_EACH, on="jax")
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_keeps_the_promises(name):
     cls, _ = find(name)

@@ -5,6 +5,7 @@ Marks say it where a test is written:
 `sweep`  whole on TensorFlow, the default backend; elsewhere, or on="jax" only, the ids that keep= lists (with * perhaps).
 `once`   knows no backend: on TensorFlow only.
 `slow`   takes long: on TensorFlow only.
+`host`   knows nothing of what is compiled: not on JAX.
 
 Whole files are listed here. What is left out is not collected.
 """
@@ -17,6 +18,8 @@ FILES = {
     # Of no backend: files, text, pictures, arguments, the command line.
     "once": "architecture cli demo report rule_choice tools utils visualize visualize_colours visualize_grids "
     "visualize_notebooks",
+    # Of the host: files, arguments, resuming, callbacks. One backend that compiles and one that does not are enough.
+    "host": "bad_input callbacks configuration explain patterns_callback patterns_files patterns_fit rule_table support",
     # What a stranger runs: a part of everything, from the engine to the README.
     "smoke": "architecture backend cam cli data deep_lift demo engine explain heads layers path patterns_fit perturbation "
     "references rule_table rules selection several_inputs visualize",
@@ -41,7 +44,7 @@ def mark(items):
     """Give tests the marks of the groups that their file is in; what takes long is in none."""
     for item in items:
         for name, files in GROUPS.items():
-            if item.path.stem in files and not (name != "once" and item.get_closest_marker("slow")):
+            if item.path.stem in files and not (name in ("smoke", "oldest") and item.get_closest_marker("slow")):
                 item.add_marker(getattr(pytest.mark, name))
 
 
@@ -50,6 +53,8 @@ def runs(item, backend):
     if backend == "tensorflow":
         return True
     if item.get_closest_marker("once") or item.get_closest_marker("slow"):
+        return False
+    if backend == "jax" and item.get_closest_marker("host"):
         return False
     sweep = item.get_closest_marker("sweep")
     if sweep is None or backend not in sweep.kwargs.get("on", backend).split():

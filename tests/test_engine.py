@@ -414,6 +414,7 @@ def test_native_and_attention_train_while_explained():
 
 
 # ---------------------------------------------------------------------- what a compiler makes of it
+@pytest.mark.sweep(keep=["deep_lift", "lrp.alpha_2_beta_1"], on="jax")
 @pytest.mark.parametrize("rule", ["lrp.gamma", "lrp.alpha_2_beta_1", "lrp.epsilon_plus_flat", "deep_lift", "guided_backprop"])
 def test_compiled_and_as_written_are_the_same(rule, request):
     """TensorFlow's graph optimizer rewrites by pattern, and not always rightly (max(c k, k) with c > 1, for one)."""

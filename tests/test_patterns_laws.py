@@ -149,6 +149,7 @@ def test_filter_times_pattern_is_one_and_the_regimes_add_up_to_the_covariance(se
         np.testing.assert_allclose(both, covariance, rtol=0, atol=1e-11 * np.abs(covariance).max())
 
 
+@pytest.mark.sweep(on="jax")
 @pytest.mark.usefixtures("eager")
 @drawn
 @given(seeds, st.lists(st.sampled_from([8, 16]), max_size=2))
@@ -162,6 +163,7 @@ def test_any_split_into_batches_gives_the_same(seed, cuts):
     assert_close(whole.patterns(), parts.patterns())
 
 
+@pytest.mark.sweep(on="jax")
 @pytest.mark.usefixtures("eager")
 @drawn
 @given(seeds)

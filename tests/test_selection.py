@@ -114,6 +114,7 @@ def test_neurons_of_other_methods_and_in_batches(method):
     close(several, np.stack([analyzer.analyze(x, 3), analyzer.analyze(x, 0)]))
 
 
+@pytest.mark.sweep(keep=["deep_lift", "smoothgrad"], on="jax")
 @pytest.mark.parametrize("method", ["gradient", "lrp.epsilon", "deep_lift", "integrated_gradients", "smoothgrad"])
 def test_many_neurons(model, method):
     """More than the backends unroll: groups, the last of which is smaller."""

@@ -19,12 +19,13 @@ FILES = {
     "once": "architecture cli demo report rule_choice tools utils visualize visualize_colours visualize_grids "
     "visualize_notebooks",
     # Of the host: files, arguments, resuming, callbacks. One backend that compiles and one that does not are enough.
-    "host": "bad_input callbacks configuration explain patterns_callback patterns_files patterns_fit rule_table support",
+    "host": "bad_input callbacks categories configuration data explain nothing_hides opened patterns_callback patterns_files "
+    "patterns_fit rule_table support without_rule",
     # What a stranger runs: a part of everything, from the engine to the README.
     "smoke": "architecture backend cam cli data deep_lift demo engine explain heads layers path patterns_fit perturbation "
     "references rule_table rules selection several_inputs visualize",
     # What the oldest Keras must hold.
-    "oldest": "engine keras_internals opened layers recurrent recurrent_cells",
+    "oldest": "engine keras_internals layers recurrent",
 }
 # A method of each kind of program: what differs between the others of its kind knows no backend.
 ONE_OF_EACH = (

@@ -26,16 +26,16 @@ COMPILED = {
 }
 STEP_BY_STEP = {
     "DenseNet121": ["guided_backprop", "lrp.gamma", "deep_lift"],
-    "EfficientNetV2B0": ["gradient", "lrp.gamma", "lrp.alpha_1_beta_0", "deep_lift"],
-    "InceptionResNetV2": ["lrp.epsilon_plus_flat", "deep_lift"],
-    "InceptionV3": ["guided_backprop", "lrp.sequential_preset_a_flat", "lrp.epsilon_gamma_box"],
+    "EfficientNetV2B0": ["lrp.alpha_1_beta_0", "deep_lift"],
+    "InceptionResNetV2": ["lrp.epsilon_plus_flat"],
+    "InceptionV3": ["lrp.sequential_preset_a_flat", "lrp.epsilon_gamma_box"],
     "MobileNet": ["lrp.alpha_2_beta_1", "grad_cam"],
-    "MobileNetV2": ["lrp.epsilon_gamma_box", "lrp.attention", "lrp.cp", "deep_lift", "layer_cam"],
+    "MobileNetV2": ["gradient", "lrp.attention", "lrp.cp", "layer_cam"],
     "MobileNetV3Small": ["guided_backprop", "lrp.gamma", "lrp.epsilon_plus_flat", "integrated_gradients", "deep_shap"],
     "NASNetMobile": ["lrp.epsilon", "hires_cam"],
     "ResNet50": ["lrp.flat", "smoothgrad"],
     "ResNet50V2": ["deep_taylor", "pattern.attribution", "grad_cam_plus_plus"],
-    "Xception": ["lrp.gamma", "lrp.epsilon_plus_flat", "deep_lift"],
+    "Xception": ["lrp.epsilon_plus_flat", "deep_lift"],
 }
 LIMIT = {"lrp.flat": 1e-4}  # sums of thousands of equal shares, in float32
 

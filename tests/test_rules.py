@@ -158,7 +158,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.sweep(keep=["alpha2beta1", "bounded"], on="jax")
+@pytest.mark.sweep(keep=["alpha2beta1", "bounded"], on="jax tensorflow")
 @pytest.mark.parametrize("name", RULES)
 def test_rule_equals_its_dense_formula_on_every_layer_kind(name):
     check_rule(*RULES[name])

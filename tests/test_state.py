@@ -151,7 +151,7 @@ def explain_without_a_trace(method, model):
     return explanation
 
 
-@pytest.mark.sweep(keep=ONE_OF_EACH, on="jax")
+@pytest.mark.sweep(keep=ONE_OF_EACH, on="jax tensorflow")
 @pytest.mark.parametrize("method", METHODS)
 def test_every_analyzer_leaves_no_trace(method, model, eager):
     assert np.isfinite(explain_without_a_trace(method, model).attributions).all()

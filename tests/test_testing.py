@@ -23,7 +23,7 @@ METHODS = sorted({next(iter(names_of(cls))) for cls in CLASSES} | set(OTHERS))
 SETTINGS = {"lrp.cp": {"epsilon": 0.01}}
 
 
-@pytest.mark.sweep(keep=ONE_OF_EACH, on="jax")
+@pytest.mark.sweep(keep=ONE_OF_EACH, on="jax tensorflow")
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_keeps_the_promises(name):
     cls, _ = find(name)

@@ -25,14 +25,14 @@ COMPILED = {
     "ConvNeXtTiny": ["lrp.epsilon", "deep_lift"],  # step by step, TensorFlow compiles each grouped convolution anew
 }
 STEP_BY_STEP = {
-    "DenseNet121": ["guided_backprop", "lrp.gamma", "deep_lift"],
+    "DenseNet121": ["hires_cam", "deep_lift"],
     "EfficientNetV2B0": ["lrp.alpha_1_beta_0", "deep_lift"],
     "InceptionResNetV2": ["lrp.epsilon_plus_flat"],
-    "InceptionV3": ["lrp.sequential_preset_a_flat", "lrp.epsilon_gamma_box"],
+    "InceptionV3": ["lrp.sequential_preset_a_flat"],
     "MobileNet": ["lrp.alpha_2_beta_1", "grad_cam"],
     "MobileNetV2": ["gradient", "lrp.attention", "lrp.cp", "layer_cam"],
     "MobileNetV3Small": ["guided_backprop", "lrp.gamma", "lrp.epsilon_plus_flat", "integrated_gradients", "deep_shap"],
-    "NASNetMobile": ["lrp.epsilon", "hires_cam"],
+    "NASNetMobile": ["lrp.epsilon"],
     "ResNet50": ["lrp.flat", "smoothgrad"],
     "ResNet50V2": ["deep_taylor", "pattern.attribution", "grad_cam_plus_plus"],
     "Xception": ["lrp.epsilon_plus_flat", "deep_lift"],

@@ -4,6 +4,7 @@ The tensors of TensorFlow, JAX and PyTorch have no class in common. So a type ch
 still sees where it may be None. Who reads a signature learns what is meant; the docstring tells the shape.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -32,3 +33,6 @@ Shape: TypeAlias = tuple[int | None, ...]
 
 Neuron: TypeAlias = ArrayLike | Callable[[BackendTensor], BackendTensor] | None
 """What is explained, as users say it; see `Analyzer.analyze`."""
+
+Path: TypeAlias = str | os.PathLike[str]
+"""A file or folder, as users say it."""

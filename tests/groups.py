@@ -20,8 +20,8 @@ FILES = {
     "once": "architecture cli demo report rule_choice tools utils visualize visualize_colours visualize_grids "
     "visualize_notebooks",
     # Of the host: files, arguments, resuming, callbacks. One backend that compiles and one that does not are enough.
-    "host": "bad_input callbacks cam_maps categories configuration data deep_lift explain nothing_hides opened path "
-    "patterns_analyzers patterns_callback patterns_files patterns_fit perturbation rule_table support without_rule",
+    "host": "bad_input callbacks configuration data explain nothing_hides opened patterns_callback patterns_files patterns_fit "
+    "rule_table support without_rule",
     # What a stranger runs: a part of everything, from the engine to the README.
     "smoke": "architecture backend cam cli data deep_lift demo engine explain heads layers path patterns_fit perturbation "
     "references rule_table rules selection several_inputs visualize",
@@ -29,7 +29,10 @@ FILES = {
     "oldest": "engine keras_internals layers recurrent",
 }
 # A method of each kind of program: what differs between the others of its kind knows no backend.
-ONE_OF_EACH = "deep_lift grad_cam gradient integrated_gradients lrp.attention occlusion pattern.net simple_taylor".split()
+ONE_OF_EACH = (
+    "deep_lift deep_taylor grad_cam gradient guided_grad_cam integrated_gradients lrp.attention occlusion pattern.net "
+    "rsi_grad_cam score_cam simple_taylor"
+).split()
 
 GROUPS = {name: {f"test_{file}" for file in files.split()} for name, files in FILES.items()}
 
@@ -49,11 +52,13 @@ def mark(items):
 
 def runs(item, backend):
     """Whether a test runs on a backend."""
-    sweep = item.get_closest_marker("sweep")
-    if sweep is not None and backend in sweep.kwargs.get("on", "jax torch").split():
-        return any(fnmatch.fnmatchcase(parameters(item), name) for name in sweep.kwargs.get("keep", []))
     left_out = {"tensorflow": (), "jax": ("once", "slow", "host"), "torch": ("once", "slow")}[backend]
-    return not any(item.get_closest_marker(name) for name in left_out)
+    if any(item.get_closest_marker(name) for name in left_out):
+        return False
+    sweep = item.get_closest_marker("sweep")
+    if sweep is None or backend not in sweep.kwargs.get("on", "jax torch").split():
+        return True
+    return any(fnmatch.fnmatchcase(parameters(item), name) for name in sweep.kwargs.get("keep", []))
 
 
 def unknown_names(items):

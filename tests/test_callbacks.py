@@ -70,7 +70,6 @@ def events(folder):
     return found
 
 
-@pytest.mark.sweep(keep=["arrays"], on="jax")
 @pytest.mark.parametrize("feed", FEEDS)
 def test_pictures_are_drawn_and_training_is_equal_to_the_bit(feed, tmp_path):
     plain, losses = trained(feed, [])

@@ -54,15 +54,6 @@ def test_maps_of_one_position_are_told():
         innspect.create_analyzer("cam", keras.Model(x, L.Dense(2)(h)))
 
 
-def test_a_path_where_the_layer_depends_on_ids_only_is_refused():
-    """The other input moves, but the layer does not see it."""
-    inputs = {"ids": keras.Input((4,), dtype="int32", name="ids"), "numbers": keras.Input((2,), name="numbers")}
-    h = L.Concatenate()([L.Flatten()(L.Embedding(9, 3, name="embedding")(inputs["ids"])), inputs["numbers"]])
-    analyzer = innspect.create_analyzer("rsi_grad_cam", keras.Model(inputs, L.Dense(2)(h)), steps=2)
-    with pytest.raises(ValueError, match="no straight path between ids or masks, which are all that the layer 'embedding'"):
-        analyzer.analyze({"ids": models.ids(3, 4, below=9), "numbers": models.array(3, 2)})
-
-
 def of_library(theirs, name, **arguments):
     """Ours, and what the library gave for the same network and inputs."""
     with np.load(REFERENCES) as stored:

@@ -62,7 +62,7 @@ def same(ours, theirs):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.sweep(keep=ONE_OF_EACH, on="jax tensorflow")
+@pytest.mark.sweep(keep=ONE_OF_EACH, on="tensorflow")
 @pytest.mark.parametrize("name", METHODS)
 def test_every_class_can_be_made_again_from_its_configuration(name, model):
     analyzer = made(name, model)

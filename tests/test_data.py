@@ -82,7 +82,6 @@ def test_dicts_keep_their_keys_whatever_their_order():
 
 
 # ---------------------------------------------------------------------- batches
-@pytest.mark.sweep(keep=["3-lrp.epsilon"], on="jax")
 @pytest.mark.parametrize("method", ["lrp.epsilon", "gradient"])
 @pytest.mark.parametrize("batch_size", [3, 100])
 def test_batch_sizes_and_padding_never_show(model, method, batch_size, eager):

@@ -29,10 +29,10 @@ def network():
 
 
 DATA = np.ones((2, 6, 6, 1), "float32")
-SOME = ["lrp.attention"] if keras.backend.backend() == "jax" else ["gradient", "lrp.epsilon", "lrp.attention", "deep_lift"]
 
 
-@pytest.mark.parametrize("method", SOME)
+@pytest.mark.sweep(keep=["lrp.attention"], on="jax")
+@pytest.mark.parametrize("method", ["gradient", "lrp.epsilon", "lrp.attention", "deep_lift"])
 def test_a_dropped_analyzer_is_gone_with_its_graph_and_so_is_its_model(method):
     model = network()
     analyzer = innspect.create_analyzer(method, model)
@@ -67,11 +67,11 @@ def test_no_growth_over_a_hundred_analyzers():
 
 
 EVERY = [name for name in innspect.list_analyzers() if not name.startswith(("lrp.", "test."))]
-KEPT = ["gradient", "smoothgrad"] if keras.backend.backend() == "jax" else EVERY
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("method", KEPT)
+@pytest.mark.sweep(keep=["gradient", "smoothgrad"], on="jax")
+@pytest.mark.parametrize("method", EVERY)
 def test_what_an_analyzer_compiles_holds_on_to_no_inputs(method):
     x = keras.Input((6, 6, 1))
     h = L.GlobalAveragePooling2D()(L.Conv2D(2, 3, activation="relu")(x))

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import keras
 import pytest
 import zoo
 from support import page, run
@@ -15,7 +14,6 @@ from innspect.testing import support
 DOCS = Path(__file__).parent.parent / "docs"
 STORED = json.loads((DOCS / "support.json").read_text(encoding="utf-8"))
 METHODS = innspect.list_analyzers()
-STEP = 4 if keras.backend.backend() == "jax" else 1  # compiling takes its time
 
 
 def check(name, methods):
@@ -32,9 +30,9 @@ def share(names, name):
     return METHODS[names.index(name) :: len(names)]
 
 
-@pytest.mark.parametrize("name", list(zoo.SMALL)[::STEP])
+@pytest.mark.parametrize("name", list(zoo.SMALL))
 def test_small_networks(quick, name):
-    check(name, share(zoo.SMALL, name)[::STEP])
+    check(name, share(zoo.SMALL, name))
 
 
 @pytest.mark.slow

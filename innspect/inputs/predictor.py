@@ -13,6 +13,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.backend.compiling import Compiler
+from innspect.checks import OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.layer_calls import predict
 from innspect.graph.channels import reads_channels_first
@@ -74,8 +75,8 @@ def black_box(model: Any, head: str | None = None) -> Predictor:
         TypeError: It cannot be called.
         ValueError: `head` is no such word, or is "logit" for a model without a visible head.
     """
-    if head not in (None, "logit", "output"):
-        raise ValueError(f"`head` must be 'logit' or 'output'. Received: {head!r}")
+    if head is not None:
+        OneOf("logit", "output").check("head", head)
     if isinstance(model, keras.Layer | OpenedModel):
         try:
             return Network(model, head or "output")

@@ -59,12 +59,16 @@ anything = When("anything else", lambda node: True)
 
 def relevance_rule(node: Node) -> Rule | None:
     """The rule in relevance form that a node brings: its layer's class was registered with it, or it gives ids. Or None."""
-    return _OF_IDS if isinstance(node.view, Lookup) else getattr(node.view, "relevance_rule", None)
+    return _brought(node, "relevance_rule")
 
 
 def gradient_rule(node: Node) -> Rule | None:
     """As `relevance_rule`, in gradient form."""
-    return _OF_IDS if isinstance(node.view, Lookup) else getattr(node.view, "gradient_rule", None)
+    return _brought(node, "gradient_rule")
+
+
+def _brought(node: Node, form: str) -> Rule | None:
+    return _OF_IDS if isinstance(node.view, Lookup) else getattr(node.view, form, None)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Fitted patterns: a mapping from layer path to an array in the kernel's shape."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from innspect.patterns.fingerprint import Fingerprints
 from innspect.patterns.kinds import KINDS, checked_types, kind_of
 from innspect.patterns.matching import fitted_to
 from innspect.tables import Table
-from innspect.types import Array
+from innspect.types import Array, Path
 
 HEADER = ("pattern_types", "samples", "gate", "y_mean", "model_name", "fingerprints")  # what a file says of its whole
 
@@ -104,7 +103,7 @@ class Patterns(Mapping[str, Array]):
         )
 
     # ------------------------------------------------------------------ files
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: Path) -> None:
         """Write to an HDF5 file, whole or not at all: a file that was there stays until the new one is complete.
 
         Raises:
@@ -115,9 +114,7 @@ class Patterns(Mapping[str, Array]):
         files.write(path, header, layers)
 
     @staticmethod
-    def load(
-        path: str | os.PathLike[str], model: keras.Layer | OpenedModel | None = None, *, strict: bool = True
-    ) -> "Patterns":
+    def load(path: Path, model: keras.Layer | OpenedModel | None = None, *, strict: bool = True) -> "Patterns":
         """Read a file: see `innspect.patterns.load`."""
         return load(path, model, strict=strict)
 
@@ -171,7 +168,7 @@ class Patterns(Mapping[str, Array]):
         return f"Patterns({len(self)} layers, types {list(self.pattern_types)}, {self.samples} samples)"
 
 
-def load(path: str | os.PathLike[str], model: keras.Layer | OpenedModel | None = None, *, strict: bool = True) -> Patterns:
+def load(path: Path, model: keras.Layer | OpenedModel | None = None, *, strict: bool = True) -> Patterns:
     """Read patterns from an HDF5 file.
 
     Args:

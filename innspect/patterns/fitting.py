@@ -15,12 +15,10 @@ from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs, batches_of, is_stream
 from innspect.patterns.collection import Patterns
 from innspect.patterns.statistics import PatternStatistics
-from innspect.types import Array
+from innspect.types import Array, Path
 
 _LOG = logging.getLogger("innspect.patterns")
 _LONG = 10.0  # seconds
-
-Path = str | os.PathLike[str]
 
 
 def fit(

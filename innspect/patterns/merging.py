@@ -1,15 +1,15 @@
 """Joining the statistics files of many runs with bounded memory."""
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from innspect.patterns.files import read_moments
 from innspect.patterns.moments import Moments
 from innspect.patterns.statistics import PatternStatistics, load, merged_moments
+from innspect.types import Path
 
 
-def merge(files: Iterable[str | os.PathLike[str]]) -> PatternStatistics:
+def merge(files: Iterable[Path]) -> PatternStatistics:
     """Add up the statistics of shards.
 
     The layers are joined one after the other, and each as a tree: at no time are there more moments of one layer in

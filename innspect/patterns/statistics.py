@@ -1,7 +1,6 @@
 """`PatternStatistics`: everything about a data set that patterns are made from; mergeable, storable, resumable."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +23,7 @@ from innspect.patterns.moments import Moments, regimes_to_measure
 from innspect.patterns.rows import add_products
 from innspect.patterns.sums import GATES
 from innspect.patterns.units import Unit, units_of
-from innspect.types import Array, BackendTensor, Nest
+from innspect.types import Array, BackendTensor, Nest, Path
 
 Y_MEANS = ("all", "regime")
 
@@ -84,7 +83,8 @@ class PatternStatistics:
         self.pattern_types, self.gate, self.y_mean = checked_types(pattern_type), gate, y_mean
         self.samples = 0
         self.progress: dict[str, Any] = {}
-        opened, measurement = self._attach(model)
+        opened = open_model(model)
+        measurement = self._attach(opened)
         self.layers = {u.path: LayerStatistics(backend.snapshot(u.kernel()), u.gated) for u in measurement.units}
         self.fingerprints: Fingerprints = layer_fingerprints(opened.graph)
 
@@ -104,17 +104,16 @@ class PatternStatistics:
         """Take a model, which must be that of these statistics, so that data can be added."""
         known, name = layer_fingerprints(opened.graph), self.model_name
         check_same_layers(self.fingerprints, known, name, opened.model.name, "statistics")
-        _, measurement = self._attach(opened)
+        measurement = self._attach(opened)
         self.fingerprints = known
         self.layers = dict(zip([unit.path for unit in measurement.units], self.layers.values(), strict=True))
 
-    def _attach(self, model: keras.Layer | OpenedModel) -> tuple[OpenedModel, Measurement]:
-        opened = open_model(model)
+    def _attach(self, opened: OpenedModel) -> Measurement:
         regimes = {u.path: regimes_to_measure(kinds_of(self.pattern_types, u.gated)) for u in units_of(opened.graph)}
         measurement = Measurement(opened, regimes, self.gate)
         self._opened, self._measurement, self.model_name = opened, measurement, opened.model.name
         self._centres, self._accumulator = None, Accumulator()
-        return opened, measurement
+        return measurement
 
     def _attached(self) -> tuple[OpenedModel, Measurement]:
         """The opened model and what measures it.
@@ -236,7 +235,7 @@ class PatternStatistics:
         return LayerPatterns(arrays, layer.gated, moments.count, moments.active, degenerate)
 
     # ------------------------------------------------------------------ files
-    def save(self, path: str | os.PathLike[str], *, patterns: bool = True) -> None:
+    def save(self, path: Path, *, patterns: bool = True) -> None:
         """Write to an HDF5 file, whole or not at all.
 
         Args:
@@ -254,7 +253,7 @@ class PatternStatistics:
         files.write(path, self._header(), layers, progress=json.dumps(self.progress), statistics=True)
 
     @staticmethod
-    def load(path: str | os.PathLike[str], model: keras.Layer | OpenedModel | None = None) -> "PatternStatistics":
+    def load(path: Path, model: keras.Layer | OpenedModel | None = None) -> "PatternStatistics":
         """Read statistics.
 
         Args:
@@ -267,9 +266,7 @@ class PatternStatistics:
         return load(path, model)
 
 
-def load(
-    path: str | os.PathLike[str], model: keras.Layer | OpenedModel | None = None, *, moments: bool = True
-) -> PatternStatistics:
+def load(path: Path, model: keras.Layer | OpenedModel | None = None, *, moments: bool = True) -> PatternStatistics:
     """Read `PatternStatistics`, without the moments where they are not wanted."""
     header, layers = files.read_statistics(path, moments=moments)
     read = {k: LayerStatistics(v["kernel"], v["gated"], Moments.of(v["moments"])) for k, v in layers.items()}

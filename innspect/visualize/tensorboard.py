@@ -13,6 +13,8 @@ import os
 import struct
 import time
 
+from innspect.types import Path
+
 _CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, bits reversed
 _VARINT, _DOUBLE, _BYTES = 0, 1, 2  # wire types
 
@@ -36,7 +38,7 @@ class ImageWriter:
         path: The file.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]):
+    def __init__(self, folder: Path):
         self.path = os.path.join(folder, f"events.out.tfevents.{time.time_ns() // 1000}.{os.getpid()}.innspect")
         self._write(_field(3, b"brain.Event:2"))
 

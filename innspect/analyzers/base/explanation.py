@@ -1,7 +1,6 @@
 """Everything about one explained pass, in one object that can be kept."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +9,10 @@ import numpy as np
 
 from innspect.files import replacing
 from innspect.nests import joined, packed, unpacked
-from innspect.types import Array, Nest
+from innspect.types import Array, Nest, Path
 
 _FORMAT = "innspect-explanation"
+_PARTS = ("attributions", "outputs", "targets", "signals", "delta", "details")  # all but the settings
 
 
 @dataclass
@@ -39,18 +39,17 @@ class Explanation:
     settings: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Nest] = field(default_factory=dict)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""
         arrays: dict[str, Any] = {}
-        named = ("attributions", "outputs", "targets", "signals", "delta", "details")
-        described = packed({k: getattr(self, k) for k in named}, arrays)
+        described = packed({k: getattr(self, k) for k in _PARTS}, arrays)
         header = {"format": _FORMAT, "version": 1, "tree": described, "settings": self.settings}
         arrays["header"] = np.frombuffer(json.dumps(header, default=repr).encode(), "uint8")
         with replacing(path) as partial, open(partial, "wb") as file:
             np.savez(file, **arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Explanation":
+    def load(cls, path: Path) -> "Explanation":
         """Read what `save` wrote."""
         with np.load(path) as file:
             if "header" not in file:
@@ -79,8 +78,7 @@ class Explanation:
             found = [getattr(part, name) for part in parts]
             return None if found[0] is None else joined(found, 0 if name == "outputs" else axis)
 
-        named = ("attributions", "outputs", "targets", "signals", "delta", "details")
-        return cls(**{name: whole(name) for name in named}, settings=parts[0].settings)
+        return cls(**{name: whole(name) for name in _PARTS}, settings=parts[0].settings)
 
     def __repr__(self) -> str:
         shape = getattr(self.attributions, "shape", None)

@@ -10,11 +10,10 @@ import numpy as np
 from innspect import backend
 from innspect.analyzers.base.config import Configured
 from innspect.analyzers.base.request import Batch, Request
-from innspect.analyzers.base.storage import Path
 from innspect.checks import Integer
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import resolve
-from innspect.types import Neuron
+from innspect.types import Neuron, Path
 
 _TOLERANCE = 1e-3  # of the largest attribution: kernels differ by batch size
 

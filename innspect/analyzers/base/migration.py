@@ -3,7 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Any, Self
 
-from innspect.analyzers.base.storage import Path, Stored, load_analyzer, loaded
+from innspect.analyzers.base.storage import Stored, load_analyzer, loaded
+from innspect.types import Path
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.analyzer import Analyzer

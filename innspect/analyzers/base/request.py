@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import keras
-import numpy as np
 from keras import ops
 
 from innspect import backend
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import Selection
+from innspect.nests import joined
 from innspect.types import Array, Tensors
 
 Result = dict[str, Any]  # what is found for a batch, see `Analyzer.explain_batch`
@@ -138,7 +138,6 @@ def few_at_once(explain_batch: Callable[[A, Batch], Result]) -> Callable[[A, Bat
             return explain_batch(self, batch)
         parts = [explain_batch(self, batch.of_targets(slice(i, i + size))) for i in range(0, count, size)]
         outputs = [part.pop("outputs") for part in parts]
-        joined = keras.tree.map_structure(lambda *found: np.concatenate([backend.to_numpy(f) for f in found]), *parts)
-        return {**joined, "outputs": outputs[0]}
+        return {**joined(keras.tree.map_structure(backend.to_numpy, parts)), "outputs": outputs[0]}
 
     return explain

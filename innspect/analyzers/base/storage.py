@@ -21,11 +21,11 @@ from innspect.layers import rule_classes  # noqa: F401  (which have names of the
 from innspect.layers.base import Rule, name_of_rule, named_rule
 from innspect.layers.rule_table import Row, RuleTable, Word
 from innspect.nests import packed, unpacked
+from innspect.types import Path
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.analyzer import Analyzer
 
-Path = str | os.PathLike[str]
 
 _FORMAT, _VERSION = "innspect-analyzer", 2
 

@@ -41,6 +41,7 @@ OF_OBJECTS = {
     "OF_DATA_LAYERS": {"backend"},
 }
 WRITTEN = {("StringLookup", "idf_weights_const"), ("IntegerLookup", "idf_weights_const")}
+WINDOW = {"strides", "padding", "data_format", "dilation_rate"}
 OF_OPERATIONS = {
     "Reshape": {"newshape"},
     "BroadcastTo": {"shape"},
@@ -54,6 +55,13 @@ OF_OPERATIONS = {
     "OneHot": {"axis", "sparse"},
     "Resize": {"interpolation"},
     "ReLU": {"negative_slope", "threshold", "max_value"},
+    "Einsum": {"subscripts"},
+    "Tensordot": {"axes"},
+    "Conv": WINDOW,
+    "DepthwiseConv": WINDOW,
+    "SeparableConv": WINDOW,
+    "ConvTranspose": WINDOW | {"output_padding"},
+    "BatchNorm": {"axis", "epsilon"},
     "Glu": {"axis"},
     "TopK": {"k", "sorted"},
     "Sort": {"axis"},

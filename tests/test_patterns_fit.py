@@ -173,7 +173,7 @@ def test_an_offset_of_the_input_costs_no_accuracy_in_float32():
 def test_a_layer_whose_kernel_cannot_be_read_is_named():
     class Blend(L.Layer):
         def build(self, shape):
-            self.mix = self.add_weight(shape=(shape[1], shape[1]), name="mix")
+            self.mix = self.add_weight(shape=(1, shape[1], shape[1]), name="mix")
 
         def call(self, x):
             return keras.ops.matmul(self.mix, x)

@@ -62,8 +62,9 @@ def live(variable: BackendTensor) -> BackendTensor: ...
 
 
 def live(variable: BackendTensor | None) -> BackendTensor | None:
-    """The value of a variable now, in float32 at least; None for None."""
-    return None if variable is None else widened(keras.ops.convert_to_tensor(variable))
+    """The value of a variable now, or of what is computed of variables, in float32 at least; None for None."""
+    value = variable() if callable(variable) else variable
+    return None if value is None else widened(keras.ops.convert_to_tensor(value))
 
 
 _BITS = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}

@@ -47,6 +47,8 @@ OF_DATA_LAYERS = ("backend",)
 # (class, method, what the method writes): of layers that cannot be made without TensorFlow's tables
 WRITTEN_BY = tuple((each, "finalize_state", "idf_weights_const") for each in (L.StringLookup, L.IntegerLookup))
 
+_OF_CONVOLUTIONS = ("strides", "padding", "data_format", "dilation_rate")
+
 # name of an operation's class -> a call that makes one, and the attributes that are read off it
 OF_OPERATIONS = {
     "Reshape": (lambda x: ops.reshape(x, (4, 6)), ("newshape",)),
@@ -61,6 +63,19 @@ OF_OPERATIONS = {
     "OneHot": (lambda x: ops.one_hot(x, 3), ("axis", "sparse")),
     "Resize": (lambda x: ops.image.resize(x, (2, 2)), ("interpolation",)),
     "ReLU": (lambda x: keras.activations.relu(x, negative_slope=0.1), ("negative_slope", "threshold", "max_value")),
+    "Einsum": (lambda x: ops.einsum("abc,cd->abd", x, ops.ones((3, 2))), ("subscripts",)),
+    "Tensordot": (lambda x: ops.tensordot(x, ops.ones((3, 2)), axes=1), ("axes",)),
+    "Conv": (lambda x: ops.conv(x, ops.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
+    "DepthwiseConv": (lambda x: ops.depthwise_conv(x, ops.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
+    "SeparableConv": (
+        lambda x: ops.separable_conv(x, ops.ones((1, 3, 1)), ops.ones((1, 3, 2)), padding="valid"),
+        _OF_CONVOLUTIONS,
+    ),
+    "ConvTranspose": (
+        lambda x: ops.conv_transpose(x, ops.ones((1, 2, 3)), 1, padding="valid"),
+        (*_OF_CONVOLUTIONS, "output_padding"),
+    ),
+    "BatchNorm": (lambda x: ops.batch_normalization(x, ops.zeros(3), ops.ones(3), axis=-1), ("axis", "epsilon")),
     "Glu": (lambda x: ops.glu(x, axis=1), ("axis",)),
     "TopK": (lambda x: ops.top_k(x, 2), ("k", "sorted")),
     "Sort": (lambda x: ops.sort(x), ("axis",)),

@@ -8,7 +8,7 @@ from keras import ops
 
 from innspect.graph.ir import Node
 from innspect.graph.views.affine import Affine
-from innspect.graph.views.diagonal import BatchNorm
+from innspect.graph.views.diagonal import Diagonal
 from innspect.layers.base import ReverseLayer, Rule, safe_divide
 from innspect.layers.terms import AffineLayer
 from innspect.types import Signals, Tensors
@@ -67,16 +67,6 @@ class DiagonalPattern(Rule):
         return results
 
 
-_DIAGONAL = {"sum": ("Multiply", "Divide", "TrueDivide"), "pass": ("Rescaling", "Normalization", "Negative")}
-
-
 def is_diagonal(node: Node) -> bool:
     """Whether a node is y = s x + t with one input, elementwise, and s fixed."""
-    if isinstance(node.view, BatchNorm):
-        return True
-    active = node.active_inputs
-    return (
-        node.operation in _DIAGONAL.get(node.kind, ())
-        and len(active) == 1
-        and node.inputs[active[0]].shape == node.outputs[0].shape
-    )
+    return isinstance(node.view, Diagonal) or node.operation == "Negative"

@@ -14,8 +14,7 @@ from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.ir import Node
-from innspect.graph.views import affine
-from innspect.graph.views.matrix import ConstantMatrix
+from innspect.graph.views import affine, convolutions
 from innspect.types import Array, BackendTensor
 
 
@@ -190,18 +189,16 @@ def layout_of(node: Node) -> Layout:
         return Layout(shape, (1,), (-1,), (0,), (-1,))
     if isinstance(view, affine.EinsumDense):
         return _einsum_layout(view, shape)
-    if isinstance(view, affine.DepthwiseConv):
+    if isinstance(view, convolutions.DepthwiseConv):
         padded = view.layer.padding != "valid"
         return Layout(shape, (rank - 2, rank - 1), (view.output_axis,), (rank - 2,), (view.input_axis,), padded=padded)
-    if isinstance(view, affine.ConvTranspose):
+    if isinstance(view, convolutions.ConvTranspose):
         return Layout(shape, (rank - 2,), (view.output_axis,), (rank - 1,), (view.input_axis,), padded=True)
-    if isinstance(view, affine.PointwiseConv):
+    if isinstance(view, convolutions.PointwiseConv):
         return Layout(shape, (rank - 1,), (view.output_axis,), (rank - 2,), (view.input_axis,))
-    if isinstance(view, affine.Conv):
+    if isinstance(view, convolutions.Conv):
         axes = (rank - 1,), (view.output_axis,), (rank - 2,), (view.input_axis,)
         return Layout(shape, *axes, groups=view.layer.groups, padded=view.layer.padding != "valid")
-    if isinstance(view, ConstantMatrix) and _is_matrix_product(view, shape):
-        return Layout(shape, (1,), (-1,), (0,), (-1,))
     raise NotAnalyzeableModelError(
         f"Patterns need to know which axes of a kernel number the output neurons, and for {node.path!r} (a {node.operation}) "
         "they cannot be told. Write it as a Dense, EinsumDense or convolution layer."
@@ -228,17 +225,3 @@ def _positions(term: str) -> dict[str, int]:
     axes = {letter: i for i, letter in enumerate(before)}
     axes.update({letter: i - len(after) if dots else i for i, letter in enumerate(after)})
     return axes
-
-
-def _is_matrix_product(view: ConstantMatrix, shape: tuple[int, ...]) -> bool:
-    """Whether a constant operation is x @ kernel, told by trying it."""
-    if len(shape) != 2:
-        return False
-    kernel = np.arange(math.prod(shape), dtype="float32").reshape(shape)
-    x = np.ones((1, shape[0]), "float32")
-    x[0, 0] = 2
-    try:
-        y = ops.convert_to_numpy(view.linear(ops.convert_to_tensor(x), ops.convert_to_tensor(kernel)))
-    except Exception:
-        return False
-    return y.shape == (1, shape[1]) and np.allclose(y, x @ kernel)

@@ -8,7 +8,6 @@ import numpy as np
 
 from innspect import backend
 from innspect.graph.views.affine import Dense
-from innspect.graph.views.matrix import ConstantMatrix
 
 _NUMBERS_OF_A_BLOCK = 2**18
 _LARGE = 2**21  # numbers in a kernel: of smaller ones the products are made sooner than rows are handed on
@@ -16,7 +15,7 @@ _LARGE = 2**21  # numbers in a kernel: of smaller ones the products are made soo
 
 def gives_rows(unit, x):
     """Whether a layer with the input x should hand on rows: it is dense, and its kernel large, and larger than they are."""
-    if not isinstance(unit.nodes[0].view, Dense | ConstantMatrix) or len(unit.nodes) > 1 or backend.accelerated():
+    if not isinstance(unit.nodes[0].view, Dense) or len(unit.nodes) > 1 or backend.accelerated():
         return False
     rows, size = int(np.prod(x.shape[:-1])) * sum(unit.layout.shape), int(np.prod(unit.layout.shape))
     return max(rows, _LARGE) < size

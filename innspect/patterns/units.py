@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from innspect import backend
 from innspect.graph.ir import Graph, Node, Tensor
 from innspect.graph.views.activations import Extremum, Rectifier
-from innspect.graph.views.diagonal import BatchNorm
+from innspect.graph.views.diagonal import Diagonal
 from innspect.patterns.layout import Layout, layout_of
 from innspect.types import Array
 
@@ -18,7 +18,7 @@ class Unit:
         path: Path of its first node, the layer's name in a `Patterns` object.
         nodes: Its nodes, one for each call.
         layouts: The `Layout` of each node.
-        norms: For each node the batch normalizations that follow it directly: the gate is taken behind them.
+        norms: For each node the diagonal maps, such as batch normalization, that follow it directly: the gate is taken behind them.
         gated: Whether a ReLU follows every call.
     """
 
@@ -56,12 +56,12 @@ def units_of(graph: Graph) -> list[Unit]:
 
 
 def _norms_after(graph: Graph, node: Node) -> list[Node]:
-    """The batch normalizations that are the only readers of the node's output, one after the other."""
+    """The diagonal maps that are the only readers of the node's output, one after the other."""
     tensor = node.outputs[0]
     found: list[Node] = []
     while True:
         readers = [reader for reader, _ in graph.readers(tensor)]
-        if len(readers) != 1 or not isinstance(readers[0].view, BatchNorm):
+        if len(readers) != 1 or not isinstance(readers[0].view, Diagonal):
             return found
         found.append(readers[0])
         tensor = readers[0].outputs[0]
@@ -76,7 +76,7 @@ def _is_gated(graph: Graph, tensor: Tensor) -> bool:
 
 
 def _keeps_gate(node: Node) -> bool:
-    if isinstance(node.view, BatchNorm) or node.kind == "reindex":
+    if isinstance(node.view, Diagonal) or node.kind == "reindex":
         return True
     pooling = node.operation in ("MaxPool", "AdaptiveMaxPool") or (isinstance(node.view, Extremum) and node.view.largest)
     return node.kind == "winner" and pooling

@@ -10,8 +10,8 @@ from innspect.graph.gates import gates
 from innspect.graph.heads import is_head
 from innspect.graph.ir import Rewritten
 from innspect.graph.passes.detach import freeze
-from innspect.graph.passes.folding import fold
-from innspect.graph.views.diagonal import BatchNorm
+from innspect.graph.passes.folding import fold, preparing
+from innspect.graph.views.diagonal import Diagonal
 from innspect.graph.views.recurrent import RecurrentView
 from innspect.layers import weightless
 from innspect.layers.attention import Softmax
@@ -47,7 +47,7 @@ class RelevanceAnalyzer(Conserving):
 
     def rows(self, graph):
         kernels = self.composite().rows(graph)
-        passing = _passing_norms(RuleTable([*self.given_rows, *kernels]), graph)
+        passing, early = _passing_maps(RuleTable([*self.given_rows, *kernels]), graph), preparing(graph)
         heads = {t for t in self.opened.graph.outputs if is_head(graph.producer(t))}
         attention = [(kind("softmax"), Softmax())] if self.explains_attention else []
         return [
@@ -56,7 +56,9 @@ class RelevanceAnalyzer(Conserving):
             (When("the model's head", lambda node: node.outputs[0] in heads), weightless.Pass()),  # only with head="output"
             (kind("pass"), weightless.Pass()),
             (kind("reindex"), weightless.Reindex()),
+            (When("what only prepares the input", lambda node: node.path in early), weightless.Pass()),
             (When("normalization beside rules without data", lambda node: node.path in passing), weightless.Pass()),
+            *self.of_diagonals(),
             (kind("sum"), weightless.Proportional(self.stabiliser)),
             (kind("winner"), Made("winner takes all", lambda node: winner_rule(node) or weightless.Reindex())),
             (kind("product"), Made("Product()", lambda node: weightless.Product(gates(graph, node)))),
@@ -64,6 +66,13 @@ class RelevanceAnalyzer(Conserving):
             (kind("embedding"), weightless.SumOverEmbedding()),
             *attention,
         ]
+
+    def of_diagonals(self):
+        """The rows of diagonal maps, where they are not as other sums are."""
+        if getattr(self, "bias", None) != "distribute":
+            return []
+        # Of a sum of one input, all of bias and stabiliser is that input's.
+        return [(When("diagonal maps", lambda node: isinstance(node.view, Diagonal)), weightless.Pass())]
 
     # ------------------------------------------------------------------ bounds of the input
     def rules_for(self, number, plan=None):
@@ -110,15 +119,15 @@ def _data_free(table, graph):
     return {n.path for n in graph.nodes if n.kind == "affine" and isinstance(table.rule_of(n), Flat | WSquare)}
 
 
-def _passing_norms(table, graph):
-    """Paths of the batch normalizations beside such layers, all of them where there are no others: relevance passes."""
-    norms = [n for n in graph.nodes if isinstance(n.view, BatchNorm)]
-    if not norms:
+def _passing_maps(table, graph):
+    """Paths of the diagonal maps beside such layers, all of them where there are no others: relevance passes."""
+    maps = [n for n in graph.nodes if isinstance(n.view, Diagonal)]
+    if not maps:
         return set()
     data_free = _data_free(table, graph)
     ruled = {n.path for n in graph.nodes if n.kind in ("affine", "recurrent") and table.rule_of(n) is not None}
     if data_free and data_free == ruled:
-        return {n.path for n in norms}
+        return {n.path for n in maps}
     near = {reader.path for n in graph.nodes if n.path in data_free for t in n.outputs for reader, _ in graph.readers(t)}
     near |= {graph.producer(t).path for n in graph.nodes if n.path in data_free for t in n.inputs if graph.producer(t)}
-    return {n.path for n in norms if n.path in near}
+    return {n.path for n in maps if n.path in near}

@@ -11,6 +11,7 @@ from innspect.graph.heads import is_head
 from innspect.graph.ir import Rewritten
 from innspect.graph.passes.detach import freeze
 from innspect.graph.views.activations import Rectifier
+from innspect.graph.views.diagonal import Diagonal
 from innspect.graph.views.recurrent import RecurrentView
 from innspect.layers import weightless
 from innspect.layers.attention import FromRelevance, Identity, Linear, RelevanceProgram, Shared
@@ -66,7 +67,8 @@ class _TransformerLRP(Conserving):
         linear = Linear(self.epsilon) if self.epsilon else Gradient()
 
         def before(node):
-            passing = relevance_rule(node) or _EARLY[node.kind]
+            prepares = isinstance(node.view, Diagonal) and not node.view.learned
+            passing = relevance_rule(node) or _EARLY["pass" if prepares else node.kind]
             return FromRelevance(passing, tuple(t not in relevant for t in node.outputs), outgoing=False)
 
         def registered(node):

@@ -19,6 +19,15 @@ def _gated_linear_unit(trace, operation, x):
     return ops.multiply(signal, ops.sigmoid(gate))
 
 
+@opens("SeparableConv")
+def _separable_convolution(trace, operation, x, depthwise_kernel, pointwise_kernel):
+    """Depthwise, then pointwise."""
+    settings = {"data_format": operation.data_format}
+    window = {"strides": operation.strides, "padding": operation.padding, "dilation_rate": operation.dilation_rate}
+    h = ops.depthwise_conv(x, depthwise_kernel, **window, **settings)
+    return ops.conv(h, pointwise_kernel, strides=1, padding="valid", **settings)
+
+
 @opens("GetItem")
 def _item(trace, operation, x, key):
     """By a key that Keras takes on tensors only, such as x[None] or x[1:]."""

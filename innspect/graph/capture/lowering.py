@@ -5,16 +5,19 @@ their own `call`. A lowering gets the trace, the layer and the call's arguments,
 """
 
 import keras
+import numpy as np
 from keras import layers as L
 from keras import ops
 
 from innspect import backend
 from innspect.graph.capture import categorical, recurrent  # noqa: F401  (fill the table)
 from innspect.graph.capture.registry import lowers
-from innspect.graph.ir import is_float, widened
+from innspect.graph.ir import is_float, live, widen, widened
 from innspect.graph.keras_internals import set_mask
-from innspect.graph.views import affine
-from innspect.graph.views.diagonal import BatchNorm
+from innspect.graph.values import Value
+from innspect.graph.views import affine, convolutions
+from innspect.graph.views.diagonal import Arithmetic, BatchNorm
+from innspect.graph.views.operations import is_dense
 
 
 def _affine(trace, layer, x, view, spec, name=""):
@@ -30,6 +33,14 @@ def _spec(layer, x):
     return keras.KerasTensor(shape, dtype=layer.compute_dtype)
 
 
+def _einsum_view(layer, rank):
+    """That of a dense layer where it is one."""
+    inputs, y = layer.equation.replace(" ", "").split("->")
+    x, w = inputs.split(",")
+    dense = is_dense(x, w, y) and w[0] == x[-1]
+    return (affine.Dense if dense else affine.EinsumDense)(layer, rank)
+
+
 def _lower_affine(view_class):
     def lower(trace, layer, x, **_):
         view = view_class(layer, len(x.shape))
@@ -39,22 +50,22 @@ def _lower_affine(view_class):
 
 
 lowers(L.Dense)(_lower_affine(affine.Dense))
-lowers(L.EinsumDense)(_lower_affine(affine.EinsumDense))
-lowers(L.Conv1D, L.Conv2D, L.Conv3D)(_lower_affine(affine.Conv))
-lowers(L.DepthwiseConv1D, L.DepthwiseConv2D)(_lower_affine(affine.DepthwiseConv))
-lowers(L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)(_lower_affine(affine.ConvTranspose))
+lowers(L.EinsumDense)(_lower_affine(_einsum_view))
+lowers(L.Conv1D, L.Conv2D, L.Conv3D)(_lower_affine(convolutions.Conv))
+lowers(L.DepthwiseConv1D, L.DepthwiseConv2D)(_lower_affine(convolutions.DepthwiseConv))
+lowers(L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)(_lower_affine(convolutions.ConvTranspose))
 
 
 @lowers(L.SeparableConv1D, L.SeparableConv2D)
 def _separable(trace, layer, x):
     """Two affine nodes: depthwise without bias, then pointwise with it."""
     rank = len(x.shape)
-    depthwise = affine.DepthwiseConv(layer, rank, kernel_name="depthwise_kernel", has_bias=False)
+    depthwise = convolutions.DepthwiseConv(layer, rank, kernel_name="depthwise_kernel", has_bias=False)
     channel = depthwise.input_axis
     middle = list(layer.compute_output_shape(x.shape))
     middle[channel] = x.shape[channel] * layer.depth_multiplier
     h = _affine(trace, layer, x, depthwise, keras.KerasTensor(middle, dtype=layer.compute_dtype), "depthwise")
-    z = _affine(trace, layer, h, affine.PointwiseConv(layer, rank), _spec(layer, x), "pointwise")
+    z = _affine(trace, layer, h, convolutions.PointwiseConv(layer, rank), _spec(layer, x), "pointwise")
     return trace.activate(layer.activation, z, layer)
 
 
@@ -154,8 +165,39 @@ def _kept_whole(kind):
 
 
 _RANDOM = [getattr(L, name) for name in dir(L) if name.startswith("Random")]
-lowers(L.PReLU, L.Rescaling, L.Normalization, *_RANDOM)(_kept_whole("pass"))
+lowers(L.PReLU, *_RANDOM)(_kept_whole("pass"))
 lowers(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization, L.UnitNormalization)(_kept_whole("normalization"))
+
+
+@lowers(L.Rescaling)
+def _rescaling(trace, layer, x, **_):
+    return trace.leaf(layer, x, kind="sum", view=prepares(_number(layer.scale), _number(layer.offset), layer))
+
+
+@lowers(L.Normalization)
+def _normalization(trace, layer, x, **_):
+    def deviation():
+        return ops.maximum(ops.sqrt(live(layer.variance)), keras.config.epsilon())
+
+    shape = tuple(layer.mean.shape)
+    if layer.invert:
+        scale, shift = Value(deviation, shape), Value(lambda: live(layer.mean), shape)
+    else:
+        scale, shift = Value(lambda: 1 / deviation(), shape), Value(lambda: -live(layer.mean) / deviation(), shape)
+    return trace.leaf(layer, x, kind="sum", view=prepares(scale, shift, layer))
+
+
+def _number(given):
+    """A number, or one for each channel."""
+    shape = np.shape(given)
+    if shape and keras.config.image_data_format() == "channels_first":
+        shape += (1,) * (3 - len(shape))
+    return Value(lambda: np.reshape(given, shape), shape)
+
+
+def prepares(scale, shift, layer):
+    """The view of a layer that maps each element to scale x + shift, and that training leaves as it is."""
+    return Arithmetic(scale, shift, widen(layer.compute_dtype), learned=False)
 
 
 @lowers(L.Resizing)

@@ -1,7 +1,6 @@
 """What kind of node a Keras operation is: the table behind models written with `keras.ops`."""
 
 import re
-from dataclasses import replace
 
 import keras
 from keras import ops
@@ -10,7 +9,6 @@ from innspect import backend
 from innspect.graph.ir import Ref, is_float, widen
 from innspect.graph.keras_internals import target_shape
 from innspect.graph.views.activations import Extremum, Rectifier
-from innspect.graph.views.matrix import ConstantMatrix
 
 _KINDS = {
     "pass": "Relu Relu6 ReLU Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid "
@@ -23,7 +21,7 @@ _KINDS = {
     "Hsplit Vsplit Dsplit ArraySplit DepthToSpace SpaceToDepth ExtractPatches Unfold Tril Triu Diagonal CropImages "
     "PadImages View Diag Diagflat",
     "sum": "Add Subtract Mean Sum AveragePool AdaptiveAveragePool Average Cumsum Fold RGBToGrayscale GaussianBlur "
-    "ScaleAndTranslate FFT FFT2 IFFT2 RFFT IRFFT STFT ISTFT",
+    "ScaleAndTranslate FFT FFT2 IFFT2 RFFT IRFFT STFT ISTFT BatchNorm",
     "winner": "Max Amax Min Amin Maximum Minimum Fmax Fmin MaxPool AdaptiveMaxPool",
     "product": "Multiply",
     "quotient": "Divide TrueDivide DivideNoNan",
@@ -108,6 +106,8 @@ def settle(node):
         return _settled_linear(node, active[0])
     if node.kind == "quotient" or (node.kind == "bilinear" and "Conv" in node.operation):
         return node.but(kind="opaque")
+    if node.operation == "BatchNorm" and [node.inputs[p] for p in active] != [getattr(node.args[0], "tensor", None)]:
+        return node.but(kind="opaque")  # its statistics depend on the input
     if node.kind == "winner" and len(active) == 1 and node.view is None and node.operation not in _WINDOWS:
         # an elementwise maximum with a constant
         rectifies = node.operation == "Maximum" and any(_is_zero(leaf) for leaf in node.args)
@@ -140,11 +140,4 @@ def _settled_linear(node, position):
     reference = [r for r in keras.tree.flatten((node.args, node.kwargs)) if isinstance(r, Ref)][position]
     if node.kind == "quotient" and reference is not node.args[0]:
         return node.but(kind="pass" if node.outputs[0].shape == node.inputs[position].shape else "opaque")
-    constants = [a for a in node.args if not isinstance(a, Ref)]
-    if node.kind == "bilinear" and len(node.args) == 2 and len(constants) == 1 and not node.kwargs:
-        first, function = isinstance(node.args[0], Ref), node.function
-        call = function if first else (lambda x, kernel: function(kernel, x))
-        family = "convolution" if "Conv" in node.operation else "dense"
-        view = ConstantMatrix(call, constants[0], family)
-        return replace(node, kind="affine", function=view, view=view, args=(reference,), reads=node.variables)
     return node.but(kind="sum")

@@ -6,6 +6,7 @@ import keras
 
 from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float
 from innspect.graph.views.activations import Extremum, Rectifier
+from innspect.graph.views.diagonal import Diagonal
 
 # Elementwise functions whose values are never negative, whatever they are given.
 _NONNEGATIVE = set(
@@ -42,6 +43,8 @@ def _proves(node: Node, proven: set[Tensor]) -> bool:
 
 
 def _is_positive_sum(node: Node) -> bool:
+    if isinstance(node.view, Diagonal) and node.operation not in ("Add", "Multiply", "Divide", "TrueDivide"):
+        return False
     if node.operation in ("Resize", "Resizing"):
         return getattr(node.layer, "interpolation", "") in ("nearest", "bilinear", "area")
     return node.operation not in _SIGNED_SUMS

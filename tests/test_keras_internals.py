@@ -62,6 +62,8 @@ OF_OPERATIONS = {
     "SeparableConv": WINDOW,
     "ConvTranspose": WINDOW | {"output_padding"},
     "BatchNorm": {"axis", "epsilon"},
+    "Softmax": {"axis"},
+    "LogSoftmax": {"axis"},
     "Glu": {"axis"},
     "TopK": {"k", "sorted"},
     "Sort": {"axis"},

@@ -3,7 +3,7 @@
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
-from innspect.graph.views.activations import Rectifier
+from innspect.graph.views.activations import Rectifier, Unopened
 from innspect.layers.gradient import Gradient, Rectified
 from innspect.layers.rule_table import Made, When, anything, kind
 from innspect.layers.weightless import WinnerOfAxes, WinnerOfOperands
@@ -17,8 +17,13 @@ def rectified_rows(guided):
         *prescribed(),
         (rectifier, Rectified(guided)),
         (kind("winner"), Made("winner takes all", winner_rule)),
-        (anything, Gradient()),
+        (anything, Made("Gradient(), of what can be seen", _seen)),
     ]
+
+
+def _seen(node):
+    """The gradient; no rule for what may hide a ReLU."""
+    return None if isinstance(node.view, Unopened) else Gradient()
 
 
 class _RectifiedAnalyzer(ReverseAnalyzer):

@@ -2,7 +2,10 @@
 
 from typing import Protocol, TypeGuard
 
-from innspect.graph.ir import Node, Tensor
+from innspect.graph.ir import Node, Ref, Tensor
+
+_VALUES = frozenset("Cast SaturateCast ConvertToTensor Copy Clip Log".split())  # of each probability by itself
+_JOINS = frozenset("Concatenate Stack Hstack Vstack Dstack Where Select Take TakeAlongAxis".split())
 
 
 class Produced(Protocol):
@@ -19,3 +22,25 @@ def without_head(graph: Produced, tensor: Tensor) -> Tensor:
     """The logits behind `tensor`, or `tensor` itself where it is not the output of a softmax or sigmoid."""
     node = graph.producer(tensor)
     return node.inputs[0] if is_head(node) else tensor
+
+
+def behind_moves(graph: Produced, tensor: Tensor) -> tuple[Node | None, list[Node]]:
+    """The node that made what a tensor only holds in another place, shape or dtype, or clipped; and the steps since, in order."""
+    steps: list[Node] = []
+    node = graph.producer(tensor)
+    while node is not None and not is_head(node) and _only_moves(graph, node):
+        steps.append(node)
+        node = graph.producer(node.inputs[0])
+    return node, steps[::-1]
+
+
+def _only_moves(graph: Produced, node: Node) -> bool:
+    """Whether a node moves its first input, or is one of the functions that leave probabilities what they are."""
+    others = [graph.producer(t) for t in node.inputs[1:]]
+    first = node.args[0] if node.args else None
+    if not isinstance(first, Ref) or any(maker is None or maker.kind != "constant" for maker in others):
+        return False
+    if node.kind == "reindex":
+        return node.operation not in _JOINS
+    numbers = all(isinstance(a, int | float | str | None) for a in (*node.args[1:], *node.kwargs.values()))
+    return node.operation in _VALUES and numbers

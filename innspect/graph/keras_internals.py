@@ -76,6 +76,8 @@ OF_OPERATIONS = {
         (*_OF_CONVOLUTIONS, "output_padding"),
     ),
     "BatchNorm": (lambda x: ops.batch_normalization(x, ops.zeros(3), ops.ones(3), axis=-1), ("axis", "epsilon")),
+    "Softmax": (lambda x: ops.softmax(x, axis=1), ("axis",)),
+    "LogSoftmax": (lambda x: ops.log_softmax(x, axis=1), ("axis",)),
     "Glu": (lambda x: ops.glu(x, axis=1), ("axis",)),
     "TopK": (lambda x: ops.top_k(x, 2), ("k", "sorted")),
     "Sort": (lambda x: ops.sort(x), ("axis",)),

@@ -225,7 +225,7 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
     def _inputs(self, x: Nest) -> Inputs:
         inputs = Inputs(x, self.opened)
         if inputs.samples:
-            self.opened.verify([a[:1] for a in inputs.arrays])
+            self.opened.confirm([a[:1] for a in inputs.arrays])
         return inputs
 
     def _selections(

@@ -27,8 +27,12 @@ class Call(Bound):
         kwargs = {k: v for k, v in kwargs.items() if k in parameters or open_ended}
         if casts_inputs(layer):
             args, kwargs = keras.tree.map_structure(lambda leaf: self._cast(trace, leaf), (args, kwargs))
+        self.training = trace.training
         if "training" in parameters:
-            kwargs["training"] = False
+            asked = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments.get("training")
+            self.training = trace.training if asked is None else bool(asked)
+            if list(parameters).index("training") >= len(args):
+                kwargs["training"] = self.training
         named = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments
         self.first = args[0] if args else next(iter(named.values()), None)
         tensors = {k: v for k, v in named.items() if has_symbols(v)}

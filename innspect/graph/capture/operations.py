@@ -8,7 +8,7 @@ from keras import ops
 from innspect import backend
 from innspect.graph.ir import Ref, is_float, widen
 from innspect.graph.keras_internals import target_shape
-from innspect.graph.views.activations import Extremum, Rectifier
+from innspect.graph.views.activations import Along, Extremum, Rectifier
 
 _KINDS = {
     "pass": "Relu Relu6 ReLU Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid "
@@ -51,6 +51,8 @@ def describe(operation, args, kwargs):
     kind, function, view = _KIND_OF.get(name, "opaque"), operation.call, None
     if name in ("Relu", "ReLU", "Relu6"):
         view = _rectifier(operation, name)
+    elif name in ("Softmax", "LogSoftmax"):
+        view = Along(operation.axis)
     elif name in ("Cast", "SaturateCast", "ConvertToTensor"):
         dtype = keras.backend.standardize_dtype(operation.dtype or args[0].dtype)
         kind = "reindex" if "int" in dtype else "pass" if is_float(dtype) else "constant"

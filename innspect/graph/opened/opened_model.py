@@ -25,7 +25,8 @@ from innspect.graph.capture.replay import replay
 from innspect.graph.ir import Graph, Tensor, is_float, widen
 from innspect.graph.keras_internals import layers_of, shapes_by_argument
 from innspect.graph.opened.description import describe
-from innspect.graph.opened.verification import compare
+from innspect.graph.opened.verification import compare, is_of_keras
+from innspect.graph.passes.heads import heads_last
 from innspect.graph.passes.ids import keep_numbers
 from innspect.graph.passes.kernels import with_kernels
 from innspect.graph.passes.softmax import put_together
@@ -101,11 +102,11 @@ class OpenedModel:
         _check_strings(model, self.specs)
         specs = self.structure if self.batch else keras.tree.map_structure(_of_any_batch, self.structure)
         written, self.unopened, returned = replay(model, specs)
-        self.graph = put_together(written).then(keep_numbers).then(activated, settle).then(with_kernels).graph
+        self.graph = put_together(written).then(heads_last).then(keep_numbers).then(activated, settle).then(with_kernels).graph
         if not self.graph.outputs:
             raise NotAnalyzeableModelError(f"The model {model.name!r} returns no tensors, so there is nothing to explain.")
         self.output_names = _output_names(model, returned)
-        self.verified = False
+        self.verified = self._confirmed = False
         self.hidden_softmax: str | None = None
 
     @property
@@ -151,6 +152,21 @@ class OpenedModel:
                 return
         self.hidden_softmax = compare(self, inputs)
         self.verified = True
+
+    def confirm(self, inputs: list[Array]) -> None:
+        """Compare them once more, on the first sample that is explained: a drawn one may leave a layer dead.
+
+        Nothing is compared where graph and model are equal by construction, since all that computes is Keras' own.
+
+        Args:
+            inputs: Flat arrays of one sample.
+        """
+        if not self._confirmed:
+            if not self.verified:
+                self.verify(inputs)
+            elif not is_of_keras(self.model):
+                compare(self, inputs, again=True)
+            self._confirmed = True
 
     def _drawn_inputs(self) -> list[Array] | None:
         random, drawn = np.random.default_rng(0), []

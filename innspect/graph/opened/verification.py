@@ -18,7 +18,7 @@ from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.interception import recording
 from innspect.graph.capture.layer_calls import call_arguments, untouched
-from innspect.graph.heads import is_head
+from innspect.graph.heads import behind_moves, is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
 from innspect.graph.keras_internals import layers_of
@@ -30,8 +30,13 @@ _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
 _compared: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def compare(opened, inputs):
+def compare(opened, inputs, again=False):
     """Compare the outputs of model and graph on flat arrays of one sample.
+
+    Args:
+        opened: The `OpenedModel`.
+        inputs: The arrays.
+        again: Whether to do so though the model, as it is, was compared before.
 
     Returns:
         The path of a node at the end that returns probabilities though no softmax can be seen, or None.
@@ -41,26 +46,28 @@ def compare(opened, inputs):
     """
     described = hash((opened.description, len(opened.graph.nodes)))
     known, hidden = _compared.get(opened.model, (None, None))
-    if known == described:
+    if known == described and not again:
         return hidden
     tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
-    variables = opened.variables()
+    variables, graph = opened.variables(), opened.graph
+    suspects, hidden = _may_hide_softmax(graph), _out_of_reach(graph)
+    wanted = [*graph.outputs, *(node.outputs[0] for node in suspects)]
 
     def both(values, tensors):
         with read_only(variables, values):
             theirs = _run_model(opened, tensors)
         with read_only(variables, values):  # one of its own: the states that the model has moved are as before
-            return theirs, _run_graph(opened.graph, tensors, opened.graph.outputs)
+            return theirs, _run_graph(opened.graph, tensors, wanted)
 
-    suspects = _may_hide_softmax(opened.graph)
     with backend.inference():
         arguments = backend.variable_values(variables), tensors
         if not suspects and backend.equal_by_construction(both, *arguments):
-            _compared[opened.model] = described, None
-            return None
+            _compared[opened.model] = described, hidden
+            return hidden
         theirs, ours = backend.once(both, *arguments)
     theirs, ours = ([backend.to_numpy(y) for y in ys] for ys in (theirs, ours))
     tolerance = _tolerance(opened.model)
+    ours, left = ours[: len(theirs)], ours[len(theirs) :]
     for name, y, mine in zip(opened.output_names, theirs, ours, strict=True):
         if not _close(mine, y, tolerance) and not _close(mine, y, 10 * _unrest(opened, tensors)):
             reason = _first_difference(opened, tensors, tolerance)
@@ -68,9 +75,25 @@ def compare(opened, inputs):
             raise NotAnalyzeableModelError(
                 f"The clone of the model {opened.model.name!r} does not compute what the model computes: {reason}"
             )
-    hidden = next((path for i, path in suspects.items() if _are_probabilities(ours[i])), None)
+    hidden = hidden or next((node.path for node, y in zip(suspects, left, strict=True) if _are_probabilities(y)), None)
     _compared[opened.model] = described, hidden
     return hidden
+
+
+def is_of_keras(model):
+    """Whether all that computes in a model is Keras' own, none of it a function or a class of the user's."""
+    return all(_is_known(layer) for layer in layers_of(model))
+
+
+def _is_known(layer):
+    functions = (getattr(layer, name, None) for name in ("activation", "recurrent_activation"))
+    known = _is_written_by_us(type(layer)) and all(f is None or _is_written_by_us(f) for f in functions)
+    return known and not isinstance(layer, keras.layers.Lambda) and "call" not in vars(layer)
+
+
+def _is_written_by_us(thing):
+    """Whether a class or function is one of Keras or of innspect."""
+    return getattr(thing, "__module__", None) is not None and thing.__module__.split(".")[0] in ("keras", "innspect")
 
 
 def _tolerance(model):
@@ -131,18 +154,26 @@ def _distance(ours, theirs):
 
 
 def _may_hide_softmax(graph):
-    """Number of an output -> path of the leaf it comes from, inside which a softmax can be neither seen nor stripped."""
-    found = {}
-    for i, tensor in enumerate(graph.outputs):
-        node = graph.producer(tensor)
+    """Leaves that outputs come from, perhaps moved, inside which a softmax can be neither seen nor stripped."""
+    found = []
+    for tensor in graph.outputs:
+        node, _ = behind_moves(graph, tensor)
         opaque = node is not None and node.kind == "opaque" and not is_head(node)
-        if opaque and len(tensor.shape) > 1 and tensor.shape[-1] not in (None, 1):
-            found[i] = node.path
+        if opaque and len(node.outputs[0].shape) > 1 and any(d != 1 for d in node.outputs[0].shape[1:]):
+            found.append(node)
     return found
 
 
+def _out_of_reach(graph):
+    """The path of a head whose output is moved so that it cannot be told what the head of the logits is then, or None."""
+    behind = (behind_moves(graph, t) for t in graph.outputs if not is_head(graph.producer(t)))
+    return next((node.path for node, steps in behind if is_head(node) and steps), None)
+
+
 def _are_probabilities(y):
-    return (y >= 0).all() and np.allclose(y.sum(-1), 1, atol=1e-3)
+    """Whether the numbers along an axis are not negative, and sum to 1."""
+    axes = [axis for axis in range(1, y.ndim) if y.shape[axis] > 1]
+    return (y >= 0).all() and any(np.allclose(y.sum(axis), 1, atol=1e-3) for axis in axes)
 
 
 def _first_difference(opened, tensors, tolerance):

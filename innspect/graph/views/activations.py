@@ -17,3 +17,14 @@ class Extremum:
     axis: int | tuple[int, ...] | None
     keepdims: bool
     largest: bool
+
+
+@dataclass(frozen=True)
+class Along:
+    """The view of a softmax over one axis."""
+
+    axis: int
+
+
+class Unopened:
+    """The view of a function that could not be opened: what it is made of, such as a ReLU, cannot be seen."""

@@ -25,7 +25,7 @@ def without_head(graph: Produced, tensor: Tensor) -> Tensor:
 
 
 def behind_moves(graph: Produced, tensor: Tensor) -> tuple[Node | None, list[Node]]:
-    """The node that made what a tensor only holds in another place, shape or dtype, or clipped; and the steps since, in order."""
+    """The node whose output a tensor holds, perhaps in another place, shape or dtype, or clipped; and the steps since."""
     steps: list[Node] = []
     node = graph.producer(tensor)
     while node is not None and not is_head(node) and _only_moves(graph, node):

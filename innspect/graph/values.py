@@ -33,7 +33,7 @@ class Value:
 
     def beside(self, other: "Value", function: Callable[[BackendTensor, BackendTensor], BackendTensor]) -> "Value":
         """What a function makes of two values, element by element."""
-        shape = np.broadcast_shapes(self.shape, other.shape)
+        shape = np.broadcast_shapes(self.shape, other.shape)  # type: ignore[arg-type]  # all of whose lengths are known
         return Value(lambda: function(self(), other()), shape, (*self.variables, *other.variables))
 
 

@@ -112,7 +112,7 @@ class Network:
     def inputs(self, x: Nest) -> Inputs:
         inputs = Inputs(x, self.opened)
         if inputs.samples:
-            self.opened.verify([a[:1] for a in inputs.arrays])
+            self.opened.confirm([a[:1] for a in inputs.arrays])
         return inputs
 
     def number(self, output: int | str) -> int:

@@ -18,7 +18,7 @@ class Unit:
         path: Path of its first node, the layer's name in a `Patterns` object.
         nodes: Its nodes, one for each call.
         layouts: The `Layout` of each node.
-        norms: For each node the diagonal maps, such as batch normalization, that follow it directly: the gate is taken behind them.
+        norms: For each node the diagonal maps, such as batch normalization, that follow it: the gate is taken behind them.
         gated: Whether a ReLU follows every call.
     """
 

@@ -79,7 +79,7 @@ class Tried:
             try:  # a function may know the shape that it will be given
                 self._try(size)
                 return
-            except Exception:  # noqa: S112  (whatever a function of the user's raises on what it was not made for)
+            except Exception:
                 continue
 
     def _try(self, shape: tuple[int, ...]) -> None:

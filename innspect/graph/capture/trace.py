@@ -15,7 +15,7 @@ from innspect.graph.capture.registry import find_lowering, find_opening
 from innspect.graph.capture.stand_ins import reading, stands_for
 from innspect.graph.capture.training import differs_in_training
 from innspect.graph.heads import behind_moves, is_head
-from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float, widen, widened
+from innspect.graph.ir import Node, Ref, Tensor, is_float, widen, widened
 from innspect.graph.passes.softmax import written_softmax
 from innspect.graph.views.activations import Unopened
 
@@ -58,14 +58,12 @@ class Trace:
             if step.kind == "reindex":
                 others = [self._symbol(a.tensor) if isinstance(a, Ref) else a for a in step.args[1:]]
                 (made,) = step.outputs
-                spec = keras.KerasTensor(made.shape, dtype=y.dtype)
+                known = {"spec": keras.KerasTensor(made.shape, dtype=y.dtype), "operation": step.operation}
                 name = operations.node_name(step.operation)
-                y = self.emit(
-                    "reindex", step.function, y, *others, spec=spec, name=name, operation=step.operation, **step.kwargs
-                )
+                y = self.emit("reindex", step.function, y, *others, name=name, **known, **step.kwargs)
         return y
 
-    def _symbol(self, tensor: Tensor):
+    def _symbol(self, tensor: Tensor) -> keras.KerasTensor:
         """The symbolic tensor of one of ours."""
         return next(known for known, ours in self._tensors.values() if ours is tensor)
 
@@ -202,8 +200,8 @@ class Trace:
         """Raise where a layer computes what no method can explain."""
         if getattr(layer, "quantization_mode", None):
             raise NotAnalyzeableModelError(
-                f"The layer {path!r} (a {type(layer).__name__}) is quantized ({layer.quantization_mode!r}): it rounds what it is "
-                "given and its kernel to integers, which has no gradient and no rule. Explain the model as it was before "
+                f"The layer {path!r} (a {type(layer).__name__}) is quantized ({layer.quantization_mode!r}): it rounds what it "
+                "is given and its kernel to integers, which has no gradient and no rule. Explain the model as it was before "
                 "`quantize`."
             )
         if self.training and differs_in_training(layer):

@@ -158,16 +158,15 @@ def _may_hide_softmax(graph):
     found = []
     for tensor in graph.outputs:
         node, _ = behind_moves(graph, tensor)
-        opaque = node is not None and node.kind == "opaque" and not is_head(node)
-        if opaque and len(node.outputs[0].shape) > 1 and any(d != 1 for d in node.outputs[0].shape[1:]):
+        if node is not None and node.kind == "opaque" and any(d != 1 for d in node.outputs[0].shape[1:]):
             found.append(node)
     return found
 
 
 def _out_of_reach(graph):
     """The path of a head whose output is moved so that it cannot be told what the head of the logits is then, or None."""
-    behind = (behind_moves(graph, t) for t in graph.outputs if not is_head(graph.producer(t)))
-    return next((node.path for node, steps in behind if is_head(node) and steps), None)
+    behind = (behind_moves(graph, t)[0] for t in graph.outputs if not is_head(graph.producer(t)))
+    return next((node.path for node in behind if is_head(node)), None)
 
 
 def _are_probabilities(y):

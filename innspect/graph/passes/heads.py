@@ -132,9 +132,9 @@ def _tried(step: Node, sizes: tuple[int, ...], axis: int) -> int | None:
     along, others = found[axis], [f for i, f in enumerate(found) if i != axis]
     for k in range(1, along.ndim):
         lines = np.moveaxis(along, k, -1)
-        if lines.shape[-1] == sizes[axis] and (lines == np.arange(sizes[axis])).all():
-            if all((np.moveaxis(f, k, -1) == np.moveaxis(f, k, -1)[..., :1]).all() for f in others):
-                return k
+        whole = lines.shape[-1] == sizes[axis] and (lines == np.arange(sizes[axis])).all()
+        if whole and all((np.moveaxis(f, k, -1) == np.moveaxis(f, k, -1)[..., :1]).all() for f in others):
+            return k
     return None
 
 

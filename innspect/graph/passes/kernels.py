@@ -9,7 +9,6 @@ So rules that look at kernels, biases and signs meet one form, whoever wrote the
 outputs of layers do, stay.
 """
 
-import copy
 import dataclasses
 from collections.abc import Collection
 from types import SimpleNamespace

@@ -70,7 +70,7 @@ class Arithmetic(Diagonal):
         return self._shift if self._scale is None else None
 
     def then(self, after: "Arithmetic") -> "Arithmetic":
-        """This map and then another."""
+        """The map that is this one and then another."""
         scale = _both(self._scale, after._scale, operator.mul)
         moved = None if self._shift is None else _both(self._shift, after._scale, operator.mul)
         return Arithmetic(scale, _both(moved, after._shift, operator.add), self._dtype, self.learned or after.learned)

@@ -50,8 +50,8 @@ def _convolution(view_class: Any, operation: Any, kernel: Value, shape: Shape) -
         return (number,) * axes if isinstance(number, int) else tuple(number)
 
     data_format = operation.data_format or keras.config.image_data_format()
-    channels = shape[-1 if data_format == "channels_last" else 1]
-    groups = (channels or kernel.shape[-2]) // kernel.shape[-2] if view_class is convolutions.Conv else 1
+    channels, per_group = shape[-1 if data_format == "channels_last" else 1], kernel.shape[-2] or 1
+    groups = (channels or per_group) // per_group if view_class is convolutions.Conv else 1
     layer = SimpleNamespace(
         kernel=kernel,
         bias=None,

@@ -145,8 +145,8 @@ def _check(x: Any, spec: keras.KerasTensor, tensor: Tensor, opened: OpenedModel)
             f"Received: shape {array.shape}"
         )
     target = widen(spec.dtype)
-    if is_float(target) and opened.takes_ids(tensor):
-        target = "int32" if array.dtype.kind in "iub" else target
+    if is_float(target) and not is_float(tensor.dtype):
+        return array.astype(tensor.dtype)  # ids, in an input of the default dtype
     whole = is_float(target) or target == "string" or array.dtype.kind != "f" or np.array_equal(array, np.round(array))
     if not whole:
         raise ValueError(f"The input {name!r} takes integers (dtype {target}). Received: fractions, dtype {array.dtype}")

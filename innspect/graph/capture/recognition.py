@@ -34,7 +34,7 @@ def _erf(x: Array) -> Array:
 
 _SELU = 1.0507009873554805, 1.6732632423543772
 
-# The values of an elementwise function, and the function of Keras.
+# The values of an elementwise function, and the operation of Keras.
 _ELEMENTWISE: tuple[tuple[Callable[[Array], Array], Callable[..., Any]], ...] = (
     (lambda x: np.maximum(x, 0), ops.relu),
     (lambda x: np.clip(x, 0, 6), ops.relu6),
@@ -51,7 +51,6 @@ _ELEMENTWISE: tuple[tuple[Callable[[Array], Array], Callable[..., Any]], ...] = 
     (lambda x: np.clip(x / 6 + 0.5, 0, 1), ops.hard_sigmoid),
     (lambda x: x * np.clip(x / 6 + 0.5, 0, 1), ops.hard_silu),
     (lambda x: np.clip(x, -1, 1), ops.hard_tanh),
-    (lambda x: x * np.tanh(np.logaddexp(0, x)), keras.activations.mish),
     (np.exp, ops.exp),
     (np.square, ops.square),
     (np.abs, ops.absolute),
@@ -67,14 +66,15 @@ class Tried:
         dtype: Of that.
 
     Attributes:
-        known: The function of Keras that gives the same, or None.
+        known: The operation of Keras that gives the same, or None.
+        smooth: Whether it is known to be a function without a kink that is no operation of Keras.
         elementwise: Whether no element of the result depends on another of the input.
     """
 
     def __init__(self, function: Callable[..., Any], shape: Shape, dtype: str):
         self._function, self._dtype = function, dtype
         self.known: Callable[..., Any] | None = None
-        self.elementwise = False
+        self.elementwise = self.smooth = False
         for size in [_short(shape), _whole(shape)] if _short(shape) != _whole(shape) else [_whole(shape)]:
             try:  # a function may know the shape that it will be given
                 self._try(size)
@@ -88,7 +88,7 @@ class Tried:
         y = self._run(x)
         if y.shape != x.shape or not _same(self._run(x), y):
             return  # it is random, or makes something of another shape
-        self.known = _known(x, y)
+        self.known, self.smooth = _known(x, y), _same(x * np.tanh(np.logaddexp(0, x)), y)  # mish
         masks = [random.random(shape) < 0.5 for _ in range(4)]
         self.elementwise = all(_same(self._run(np.where(m, other, x))[~m], y[~m]) for m in masks)
 

@@ -13,7 +13,7 @@ import keras
 from innspect.graph.ir import is_float
 from innspect.graph.keras_internals import is_backend
 
-_STANDS_FOR = "_innspect_stands_for"
+_STANDS_FOR = "innspect stands for"
 
 
 class _Operations:

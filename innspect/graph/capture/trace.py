@@ -113,7 +113,7 @@ class Trace:
         if tried.known is not None:
             return self._recognised(tried.known, function, x)
         kind, name = "pass" if tried.elementwise else "opaque", _name_of(function)
-        return self.emit(kind, function, x, name=name, view=Unopened(), operation=name)
+        return self.emit(kind, function, x, name=name, view=None if tried.smooth else Unopened(), operation=name)
 
     def _recognised(self, known, function, x):
         """The operation that a function is known to compute, computed by the function."""

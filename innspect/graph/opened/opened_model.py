@@ -27,7 +27,7 @@ from innspect.graph.keras_internals import layers_of, shapes_by_argument
 from innspect.graph.opened.description import describe
 from innspect.graph.opened.verification import compare, is_of_keras
 from innspect.graph.passes.heads import heads_last
-from innspect.graph.passes.ids import keep_numbers
+from innspect.graph.passes.ids import ids_as_integers, keep_numbers
 from innspect.graph.passes.kernels import with_kernels
 from innspect.graph.passes.softmax import put_together
 from innspect.types import Array
@@ -102,7 +102,8 @@ class OpenedModel:
         _check_strings(model, self.specs)
         specs = self.structure if self.batch else keras.tree.map_structure(_of_any_batch, self.structure)
         written, self.unopened, returned = replay(model, specs)
-        self.graph = put_together(written).then(heads_last).then(keep_numbers).then(activated, settle).then(with_kernels).graph
+        canonical = put_together(written).then(heads_last).then(ids_as_integers).then(keep_numbers)
+        self.graph = canonical.then(activated, settle).then(with_kernels).graph
         if not self.graph.outputs:
             raise NotAnalyzeableModelError(f"The model {model.name!r} returns no tensors, so there is nothing to explain.")
         self.output_names = _output_names(model, returned)

@@ -20,7 +20,7 @@ from innspect.graph.channels import reads_channels_first
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Tensor
-from innspect.graph.opened.opened_model import OpenedModel, open_model
+from innspect.graph.opened.opened_model import OpenedModel, model_of, open_model
 from innspect.graph.opened.target_layer import Place, find_layer
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import Selection, values_of
@@ -83,7 +83,8 @@ def black_box(model: Any, head: str | None = None) -> Predictor:
         except NotAnalyzeableModelError:  # it can still be called
             if head == "logit":
                 raise
-            return PlainFunction(model, lambda x: predict(model, x))  # an opened model cannot fail
+            plain = model_of(model)
+            return PlainFunction(plain, lambda x: predict(plain, x))
     if not callable(model):
         raise TypeError(
             "`model` must be a built Keras model, or a function from a batch of inputs to a batch of outputs, such as the "

@@ -38,6 +38,7 @@ _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split
 OPERATIONS = frozenset(_KIND_OF)  # the names of those whose kind is known
 
 _WINDOWS = ("MaxPool", "AdaptiveMaxPool")
+_CASTS = ("Cast", "SaturateCast", "ConvertToTensor")
 
 
 def node_name(name):
@@ -53,7 +54,7 @@ def describe(operation, args, kwargs):
         view = _rectifier(operation, name)
     elif name in ("Softmax", "LogSoftmax"):
         view = Along(operation.axis)
-    elif name in ("Cast", "SaturateCast", "ConvertToTensor"):
+    elif name in _CASTS:
         dtype = keras.backend.standardize_dtype(operation.dtype or args[0].dtype)
         kind = "reindex" if "int" in dtype else "pass" if is_float(dtype) else "constant"
         function = lambda x, *_, **__: ops.cast(x, widen(dtype))  # noqa: E731
@@ -72,6 +73,14 @@ def describe(operation, args, kwargs):
     elif name == "Resize":
         kind = "reindex" if operation.interpolation == "nearest" else "sum"
     return kind, function, view
+
+
+def as_computed(operation, spec, given):
+    """The shapes and dtypes of what an operation makes, in float64 where it is given that: Keras tells float32."""
+    double = any(getattr(leaf, "dtype", None) == "float64" for leaf in keras.tree.flatten(given))
+    if not double or type(operation).__name__ in _CASTS:
+        return spec
+    return keras.tree.map_structure(lambda s: keras.KerasTensor(s.shape, dtype="float64") if is_float(s.dtype) else s, spec)
 
 
 def _looks_up(name, operation, args):

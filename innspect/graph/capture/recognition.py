@@ -123,7 +123,7 @@ def _known(x: Array, y: Array) -> Callable[..., Any] | None:
         for values, function in _ELEMENTWISE:
             if _same(values(x), y):
                 return function
-        for axis in range(-1, 1 - x.ndim, -1) if x.ndim > 1 else ():
+        for axis in range(-1, -x.ndim, -1):
             p = _softmax(x, axis)
             if x.shape[axis] > 1 and _same(p, y):
                 return lambda x: ops.softmax(x, axis=axis)

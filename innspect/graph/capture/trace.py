@@ -157,7 +157,7 @@ class Trace:
         with_shape = with_lengths(operation, args)
         if with_shape is not None:
             spec, function, more["lengths"] = with_shape
-        outputs = spec(*args, **kwargs)
+        outputs = operations.as_computed(operation, spec(*args, **kwargs), (args, kwargs))
         kwargs = kwargs | more
         name = type(operation).__name__
         return self.emit(
@@ -267,7 +267,11 @@ class Trace:
         others = [leaf for leaf in keras.tree.flatten((call.args, call.kwargs)) if has_symbols(leaf)]
         if not single or len(others) > 1 or layer.variables or x.shape != spec.shape or not is_float(x.dtype):
             return None
-        return Tried(called(layer), x.shape, self.tensor(x).dtype).known
+        asking, self.asking = self.asking, True  # so that the layer is called itself, on numbers
+        try:
+            return Tried(called(layer), x.shape, self.tensor(x).dtype).known
+        finally:
+            self.asking = asking
 
 
 def _value(variable, dtype):

@@ -161,6 +161,8 @@ def _join(written: Written, node: Node) -> None:
     if source is None or before in written.keep or written.only_reader(before) is not node:
         return
     if isinstance(source.view, Arithmetic):
+        if source.view.learned != node.view.learned:
+            return  # what prepares the input is not a part of what follows
         joined = _in_a_row(source, node)
         written.put(joined, node, source)
         _join(written, joined)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from innspect.graph.opened.taking import taken
 from innspect.inputs.upsampling import interpolation
 from innspect.types import Array
 
@@ -68,8 +69,9 @@ def fill(value: Any, x: Array, axes: Axes, extent: tuple[int, ...]) -> Array:
         )
     if array.ndim == 0:
         return array.reshape((1,) * x.ndim).astype(x.dtype)
-    if array.shape == x.shape[1:]:
-        return array[None].astype(x.dtype)
+    shape = taken(array.shape, x.shape[1:])
+    if shape == x.shape[1:]:
+        return array.reshape(1, *shape).astype(x.dtype)
     if axes.channel is not None and array.shape == (x.shape[axes.channel],):
         return array.reshape([-1 if a == axes.channel else 1 for a in range(x.ndim)]).astype(x.dtype)
     raise ValueError(
@@ -131,6 +133,7 @@ class GivenMasks:
 
     def __init__(self, masks: Any, size: tuple[int, ...]):
         self._masks = np.asarray(masks, "float32")
+        self._masks = self._masks.reshape(taken(self._masks.shape, (None, *size)) or self._masks.shape)
         if self._masks.shape[1:] != tuple(size) or not len(self._masks):
             raise ValueError(
                 f"`masks` must hold masks of the input's spatial axes, {('masks', *size)}. Received: shape {self._masks.shape}"

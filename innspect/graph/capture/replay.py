@@ -29,6 +29,7 @@ from innspect.graph.capture.stand_ins import reading
 from innspect.graph.heads import without_head
 from innspect.graph.ir import Graph, Node, Ref, Tensor, widen
 from innspect.graph.passes.softmax import written_softmax
+from innspect.nests import leaves
 
 
 class Trace:
@@ -261,7 +262,8 @@ def replay(model: keras.Layer, input_specs: Any) -> tuple[Graph, dict[str, str],
     thread.join()
     if "error" in result:
         raise result["error"]
-    outputs = tuple(trace.tensor(y) for y in keras.tree.flatten(result["outputs"]))
+    returned = [y for _, y in leaves(result["outputs"]) if isinstance(y, keras.KerasTensor)]  # beside None and numbers
+    outputs = tuple(map(trace.tensor, returned))
     inputs = tuple(trace.tensor(x) for x in result["inputs"])
     paths = {path: tuple(map(tuple, calls)) for path, calls in trace.paths.items()}
     graph = Graph(tuple(trace.nodes), inputs, outputs, paths, trace.layers, model.name)

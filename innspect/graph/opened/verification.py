@@ -17,7 +17,6 @@ from innspect import backend
 from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.interception import recording
-from innspect.graph.capture.layer_calls import call_arguments, untouched
 from innspect.graph.heads import is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
@@ -26,7 +25,7 @@ from innspect.graph.keras_internals import layers_of
 # How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
 
-# model -> (fingerprint of the description that it was compared for, hidden softmax)
+# model -> (fingerprint of the description that it was compared for, hidden softmaxes)
 _compared: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
@@ -34,13 +33,14 @@ def compare(opened, inputs):
     """Compare the outputs of model and graph on flat arrays of one sample.
 
     Returns:
-        The path of a node at the end that returns probabilities though no softmax can be seen, or None.
+        Dict from the number of an output to the path of the node that makes it, where that returns probabilities though no
+        softmax can be seen.
 
     Raises:
         NotAnalyzeableModelError: They differ.
     """
     described = hash((opened.description, len(opened.graph.nodes)))
-    known, hidden = _compared.get(opened.model, (None, None))
+    known, hidden = _compared.get(opened.model, (None, {}))
     if known == described:
         return hidden
     tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
@@ -48,7 +48,7 @@ def compare(opened, inputs):
 
     def both(values, tensors):
         with read_only(variables, values):
-            theirs = _run_model(opened, tensors)
+            theirs = opened.answer(tensors)
         with read_only(variables, values):  # one of its own: the states that the model has moved are as before
             return theirs, _run_graph(opened.graph, tensors, opened.graph.outputs)
 
@@ -56,8 +56,8 @@ def compare(opened, inputs):
     with backend.inference():
         arguments = backend.variable_values(variables), tensors
         if not suspects and backend.equal_by_construction(both, *arguments):
-            _compared[opened.model] = described, None
-            return None
+            _compared[opened.model] = described, {}
+            return {}
         theirs, ours = backend.once(both, *arguments)
     theirs, ours = ([backend.to_numpy(y) for y in ys] for ys in (theirs, ours))
     tolerance = _tolerance(opened.model)
@@ -68,7 +68,7 @@ def compare(opened, inputs):
             raise NotAnalyzeableModelError(
                 f"The clone of the model {opened.model.name!r} does not compute what the model computes: {reason}"
             )
-    hidden = next((path for i, path in suspects.items() if _are_probabilities(ours[i])), None)
+    hidden = {i: path for i, path in suspects.items() if _are_probabilities(ours[i])}
     _compared[opened.model] = described, hidden
     return hidden
 
@@ -83,7 +83,7 @@ def _unrest(opened, tensors):
 
     def run(values):
         with read_only(), backend.inference():
-            return [backend.to_numpy(y).astype("float64") for y in _run_model(opened, values)]
+            return [backend.to_numpy(y).astype("float64") for y in opened.answer(values)]
 
     def nudged(x):
         signs = random.choice([-1.0, 1.0], x.shape)
@@ -91,12 +91,6 @@ def _unrest(opened, tensors):
 
     pairs = zip(run(tensors), run([nudged(x) for x in tensors]), strict=True)
     return max(np.abs(a - b).max(initial=0) / max(np.abs(a).max(initial=0), 1e-6) for a, b in pairs)
-
-
-def _run_model(opened, tensors):
-    args, kwargs = call_arguments(opened.model, keras.tree.pack_sequence_as(opened.structure, tensors))
-    with untouched(opened.model):
-        return keras.tree.flatten(opened.model(*args, **kwargs, training=False))
 
 
 def _run_graph(graph, tensors, wanted):
@@ -151,7 +145,7 @@ def _first_difference(opened, tensors, tolerance):
     with read_only(), backend.inference():
         ours = dict(zip(every, _run_graph(opened.graph, tensors, every), strict=True))
     with read_only(), backend.inference(), recording() as recorded:
-        _run_model(opened, tensors)
+        opened.answer(tensors)
     for path, calls in recorded.items():  # in the order of completion: inner layers before what holds them
         for known, values in zip(opened.graph.paths.get(path, ()), calls, strict=False):
             for tensor, value in zip(known, values, strict=False):

@@ -56,9 +56,10 @@ def of_a_stream() -> Iterator[None]:
     try:
         yield
     except OneSample as error:
+        *_, received = str(error).rpartition("Received: ")
         raise ValueError(
-            "`x` must yield batches, and yields single samples. Batch it: `dataset.batch(32)`. Received: a batch that does not "
-            f"fit: {error}"
+            "A stream must yield batches, and this one yields single samples. Batch it, such as by `dataset.batch(32)`. "
+            f"Received: {received}"
         ) from None
 
 

@@ -52,11 +52,14 @@ def fill(value: Any, x: Array, axes: Axes, extent: tuple[int, ...]) -> Array:
     """What hides the samples `x`: an array that broadcasts to them.
 
     Args:
-        value: A number, one for each channel, an array of a sample's shape, "mean" or "blur".
+        value: A number, one for each channel, an array of a sample's shape, "mean" or "blur"; where the samples hold
+            strings, a string, and the empty one for a number.
         x: Array (batch, ...).
         axes: Its `Axes`.
         extent: For "blur", the size of what is hidden along each spatial axis.
     """
+    if x.dtype.kind in "OSU":
+        return np.full((1,) * x.ndim, value if isinstance(value, str) else "")
     if isinstance(value, str) and value == "mean":
         return x.mean(axis=axes.spatial, keepdims=True).astype(x.dtype)
     if isinstance(value, str) and value == "blur":

@@ -119,14 +119,22 @@ def report(
 
 
 def default_methods(model: "keras.Model | OpenedModel", output: int | str = 0) -> list[str]:
-    """The names of some common methods, as far as the model allows them for an output."""
+    """The names of some common methods, as far as the model allows them for an output.
+
+    Raises:
+        ValueError: It allows none; the message has the first one's reason.
+    """
     from innspect.analyzers import create_analyzer
 
-    fitting = []
+    fitting: list[str] = []
+    problem: ValueError | None = None
     for name in DEFAULT_METHODS:
         try:
             create_analyzer(name, model).check_output(output)
-        except ValueError:  # no rule for a layer, or no layer with spatial axes
+        except ValueError as reason:  # no rule for a layer, or no layer with spatial axes
+            problem = problem or reason
             continue
         fitting.append(name)
+    if problem is not None and not fitting:
+        raise problem
     return fitting

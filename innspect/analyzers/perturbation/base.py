@@ -54,7 +54,8 @@ class Perturbation(Analyzer):
             return None  # it can still be called
 
     def ready(self):
-        self.predictor.number(0)
+        """Raise where the model, or function, cannot be called."""
+        _ = self.predictor
 
     @functools.cached_property
     def predictor(self):

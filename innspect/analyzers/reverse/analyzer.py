@@ -172,7 +172,7 @@ class ReverseAnalyzer(Analyzer):
         """A sentence about the first steps that have no gradient."""
         graph = self.opened.graph  # as the model is written
         found = [n for n in graph.ancestors([explained]) if n.kind == "constant" and any(t in graph.active for t in n.inputs)]
-        return " It ends at " + ", ".join(f"{n.path!r} (a {n.operation})" for n in found[:3]) + "." if found else ""
+        return " It ends at " + ", ".join(f"{n.path!r} ({n.operation})" for n in found[:3]) + "." if found else ""
 
     def _no_rule(self, node: Node) -> str:
         if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):

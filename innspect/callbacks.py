@@ -91,6 +91,7 @@ class ExplanationImages(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         from innspect import study
+        from innspect.inputs.predictor import black_box
         from innspect.visualize.charts import new_figure
         from innspect.visualize.tensorboard import ImageWriter
 
@@ -99,6 +100,7 @@ class ExplanationImages(keras.callbacks.Callback):
         for name, arguments in self.methods:
             labelled[name if name not in labelled else f"{name} {len(labelled) + 1}"] = name, arguments
         self._analyzers = study.make_analyzers(self.model, labelled)
+        self.x = self.x.reshape(black_box(self.model).inputs(self.x).arrays[0].shape)  # with channels, where they are missing
         self._refitted = study.unfitted(self._analyzers)
         study.check_fit_data(self._refitted, self.fit_data)
         os.makedirs(self.log_dir, exist_ok=True)

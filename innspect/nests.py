@@ -1,6 +1,7 @@
 """Nests of lists, dicts and arrays: joined along an axis, and as a description in JSON with the arrays put aside."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import keras
@@ -12,6 +13,27 @@ from innspect.types import Array, Nest
 def joined(nests: Iterable[Nest], axis: int = 0) -> Nest:
     """Nests of one structure, arrays in them, as one: the arrays concatenated along an axis."""
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays, axis), *nests)
+
+
+def leaves(nest: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """What is in lists, tuples, mappings and data classes: pairs of the keys that lead to a leaf, and the leaf.
+
+    In the order of `keras.tree.flatten`: a dict's by its keys. Other mappings, which that takes for leaves, keep their own.
+    """
+    if isinstance(nest, Mapping):
+        ordered = sorted(nest) if type(nest) is dict and all(isinstance(key, str) for key in nest) else list(nest)
+        items: Iterable[tuple[Any, Any]] = ((key, nest[key]) for key in ordered)
+    elif isinstance(nest, tuple) and hasattr(nest, "_fields"):
+        items = zip(nest._fields, nest, strict=True)
+    elif isinstance(nest, list | tuple):
+        items = enumerate(nest)
+    elif is_dataclass(nest) and not isinstance(nest, type):
+        items = ((field.name, getattr(nest, field.name)) for field in fields(nest))
+    else:
+        yield path, nest
+        return
+    for key, inner in items:
+        yield from leaves(inner, (*path, key))
 
 
 def packed(value: Any, arrays: dict[str, Array], other: Callable[[Any], dict] | None = None) -> Any:

@@ -12,10 +12,14 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers import create_analyzer
 from innspect.analyzers.base.analyzer import Analyzer
+from innspect.analyzers.base.assembly import some
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.relevance.conservation import ConservationTable
-from innspect.graph.capture import layer_calls
-from innspect.graph.opened.opened_model import OpenedModel
+from innspect.backend.compiling import read_only
+from innspect.graph.opened.opened_model import OpenedModel, opened_if_possible
+from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
+from innspect.inputs.predictor import black_box
+from innspect.nests import joined
 from innspect.progress import Progress, Quiet
 from innspect.types import Array, Nest
 
@@ -118,15 +122,30 @@ def unfitted(analyzers: dict[str, Analyzer]) -> list[str]:
     return [label for label, a in analyzers.items() if any(getattr(a, name) is None for name in getattr(a, "learned", ()))]
 
 
-def predict(model: keras.Layer, batches: Iterable[Nest], output: int | str = 0) -> Array:
+def samples(model: keras.Layer | OpenedModel, x: Any) -> Nest:
+    """Inputs in any form that `analyze` takes as NumPy arrays, samples first, in their structure; of a stream all batches."""
+    predictor = black_box(model)
+    if not is_stream(x):
+        return predictor.inputs(x).x
+    with of_a_stream():
+        return joined(some(predictor.inputs(batch).x for batch in batches_of(x)))
+
+
+def predict(model: keras.Layer | OpenedModel, batches: Iterable[Nest], output: int | str = 0) -> Array:
     """The model's output for all batches, a NumPy array; the model's state stays as it was."""
-    return np.concatenate([_predict(model, x, output) for x in batches])
+    opened = opened_if_possible(model)
+    return np.concatenate([_predict(opened, x, output) for x in batches])
 
 
-def _predict(model: keras.Layer, x: Nest, output: int | str) -> Array:
-    flat = keras.tree.flatten(layer_calls.predict(model, keras.tree.map_structure(ops.convert_to_tensor, x)))
-    names = list(getattr(model, "output_names", [])) if isinstance(output, str) else []
-    return backend.to_numpy(flat[names.index(output) if output in names else output])
+def _predict(model: Any, x: Nest, output: int | str) -> Array:
+    if isinstance(model, OpenedModel):
+        xs = [ops.convert_to_tensor(a) for a in Inputs(x, model).arrays]
+        with read_only(), backend.inference():
+            return backend.to_numpy(model.answer(xs)[model.number(output)])
+    predictor = black_box(model)
+    inputs = predictor.inputs(x)
+    y, _ = predictor.evaluator(predictor.number(output), inputs)([ops.convert_to_tensor(a) for a in inputs.arrays])
+    return backend.to_numpy(y)
 
 
 def most_likely(outputs: Array, top: int) -> Array | None:

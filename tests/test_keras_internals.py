@@ -185,7 +185,7 @@ def uses(tree, own):
                 yield node.lineno, name
 
 
-ENDINGS = {"_shape", "_mask"}  # of the names that Keras documents for arguments of `build` and `call`
+ENDINGS = {"_shape", "_mask", "_fields"}  # of names that Keras documents for `build` and `call`, and Python for named tuples
 
 
 def test_no_other_module_uses_one():

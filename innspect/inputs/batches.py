@@ -1,7 +1,9 @@
 """What users hand to `analyze`: arrays, nested arrays, tensors, datasets; and batches of few shapes made of it."""
 
+import contextlib
 import copy
 import inspect
+import numbers
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,9 +15,15 @@ from innspect import backend
 from innspect.checks import Integer
 from innspect.graph.ir import Tensor, is_float, widen
 from innspect.graph.opened.opened_model import OpenedModel
+from innspect.graph.opened.structure import knows_its_inputs, of_strings, unknown_arguments
+from innspect.graph.opened.taking import batch_taken, fits, taken
 from innspect.types import Array, Nest, Tensors
 
-Restore = Callable[[list[Array]], Nest]  # from flat arrays to the structure that the user's inputs had
+Pack = Callable[[list[Array]], Nest]  # from flat arrays to the structure that the user's inputs had
+
+
+class OneSample(ValueError):
+    """An array would fit if it had an axis of samples."""
 
 
 def is_stream(x: Any) -> bool:
@@ -42,23 +50,41 @@ def _is_torch_pair(batch: Any) -> bool:
     return isinstance(batch, list) and len(batch) == 2 and all(hasattr(b, "shape") for b in batch) and len(batch[1].shape) < 2
 
 
+@contextlib.contextmanager
+def of_a_stream() -> Iterator[None]:
+    """Where what a stream yields is read: an array without an axis of samples is said to come of a stream without batches."""
+    try:
+        yield
+    except OneSample as error:
+        *_, received = str(error).rpartition("Received: ")
+        raise ValueError(
+            "A stream must yield batches, and this one yields single samples. Batch it, such as by `dataset.batch(32)`. "
+            f"Received: {received}"
+        ) from None
+
+
 class Inputs:
     """The checked inputs of an analysis: flat arrays with the samples first.
 
+    They are as the model takes them; what has a sample's shape goes back to the user in that of `given`, where a last axis of
+    1 may be missing or be too many.
+
     Attributes:
         arrays: One NumPy array for each input of the model.
+        given: The same as the user gave them, of other dtypes and shapes perhaps.
         samples: Number of samples.
-        restore: From a flat list of arrays to the structure the user's inputs had.
     """
 
     arrays: list[Array]
+    given: list[Array]
     samples: int
-    restore: Restore
+    _packed: Pack
     _fixed: int | None  # the only number of samples that the model takes at once
 
     def __init__(self, x: Nest, opened: OpenedModel):
-        flat, self.restore = _flatten(x, opened)
-        expected = zip(flat, opened.specs, opened.graph.inputs, strict=True)
+        flat, self._packed = flattened(x, opened)
+        self.given = [as_numbers(array) for array in flat]
+        expected = zip(self.given, opened.specs, opened.graph.inputs, strict=True)
         self.arrays = [_check(array, spec, tensor, opened) for array, spec, tensor in expected]
         counts = {len(a) for a in self.arrays}
         if len(counts) > 1:
@@ -67,6 +93,36 @@ class Inputs:
             )
         self.samples = counts.pop()
         self._fixed = opened.batch
+
+    @property
+    def x(self) -> Nest:
+        """What the user gave, NumPy arrays in its structure."""
+        return self._packed(self.given)
+
+    def pack(self, arrays: list[Array]) -> Nest:
+        """A flat list, one for each input, in the structure that the user's inputs had."""
+        return self._packed(arrays)
+
+    def restore(self, arrays: list[Array], lead: int = 1) -> Nest:
+        """As `pack`, and an array that has a sample's shape in the shape that the user gave it in.
+
+        Args:
+            arrays: One for each input, (..., *shape of a sample), or of another shape, which is kept.
+            lead: How many axes are before the sample's.
+        """
+        return self._packed([self._as_given(array, i, lead) for i, array in enumerate(arrays)])
+
+    def _as_given(self, array: Array, i: int, lead: int) -> Array:
+        taken, given = self.arrays[i].shape[1:], self.given[i].shape[1:]
+        if given == taken or array.shape[lead:] != taken:
+            return array
+        return array.reshape(*array.shape[:lead], *given)
+
+    def shapes(self, i: int) -> list[tuple[int, ...]]:
+        """The shapes in which a sample of an input may be given, first that of the user's own, then that of the model."""
+        taken = self.arrays[i].shape[1:]
+        shorter = [taken[:-1]] if taken[-1:] == (1,) else []
+        return list(dict.fromkeys([self.given[i].shape[1:], taken, *shorter, (*taken, 1)]))
 
     def holding(self, arrays: Iterable[Array]) -> "Inputs":
         """These inputs with other samples in their place, flat arrays."""
@@ -88,18 +144,19 @@ class Inputs:
             yield np.concatenate([rows, np.full(size - len(rows), rows[-1])]), len(rows)
 
 
-def _flatten(x: Nest, opened: OpenedModel) -> tuple[list[Any], Restore]:
+def flattened(x: Nest, opened: OpenedModel) -> tuple[list[Any], Pack]:
+    """What is given for each input, and a function that packs a flat list in the structure of `x`.
+
+    Raises:
+        ValueError: `x` has another structure than the model's inputs.
+    """
     count, structure, names = len(opened.specs), opened.structure, opened.names
+    x = _of_table(x, opened)
     if isinstance(structure, dict) or (isinstance(x, dict) and count >= 1):
         return _flatten_dict(x, opened)
     if count == 1:
-        if (
-            isinstance(x, list | tuple)
-            and len(x) == 1
-            and hasattr(x[0], "shape")
-            and len(x[0].shape) == len(opened.specs[0].shape)
-        ):
-            kind: Callable[[list[Array]], Nest] = type(x)
+        if isinstance(x, list | tuple) and len(x) == 1 and hasattr(x[0], "shape") and _is_batch(x[0], opened.specs[0]):
+            kind: Pack = type(x)
             return [x[0]], lambda arrays: kind(arrays)
         return [x], lambda arrays: arrays[0]
     if not isinstance(x, list | tuple) or len(x) != count:
@@ -111,13 +168,26 @@ def _flatten(x: Nest, opened: OpenedModel) -> tuple[list[Any], Restore]:
     return keras.tree.flatten(x), lambda arrays: keras.tree.pack_sequence_as(structure, arrays)
 
 
-def _flatten_dict(x: Nest, opened: OpenedModel) -> tuple[list[Any], Restore]:
+def _is_batch(array: Any, spec: keras.KerasTensor) -> bool:
+    """Whether an array alone in a list holds all samples, and is not one of them."""
+    shape, expected = tuple(array.shape), tuple(spec.shape)
+    return len(shape) == len(expected) or (batch_taken(shape, expected) is not None and not fits(shape, expected[1:]))
+
+
+def _of_table(x: Any, opened: OpenedModel) -> Any:
+    """A table, such as a pandas DataFrame: an array for a model of one input, else its columns by name."""
+    if not (hasattr(x, "columns") and hasattr(x, "__array__")):
+        return x
+    columns = {str(name): x[name] for name in x.columns}
+    named = isinstance(opened.structure, dict) and set(opened.structure) <= set(columns)
+    return columns if named or len(opened.specs) > 1 else np.asarray(x)
+
+
+def _flatten_dict(x: Nest, opened: OpenedModel) -> tuple[list[Any], Pack]:
     structure = opened.structure
     names = list(structure) if isinstance(structure, dict) else opened.names
     if isinstance(x, dict):
-        missing, unknown = [n for n in names if n not in x], [k for k in x if k not in names]
-        if missing or unknown:
-            raise ValueError(f"`x` must be a dict with the inputs {names}. Received: a dict with {list(x)}")
+        _check_names(x, names, opened)
         order = keras.tree.flatten({n: n for n in names}) if isinstance(structure, dict) else names
         return [x[n] for n in order], lambda arrays: dict(zip(order, arrays, strict=True))
     order = keras.tree.flatten({n: n for n in names})
@@ -127,23 +197,32 @@ def _flatten_dict(x: Nest, opened: OpenedModel) -> tuple[list[Any], Restore]:
     return [values[names.index(n)] for n in order], lambda arrays: [arrays[order.index(n)] for n in names]
 
 
-def _check(x: Any, spec: keras.KerasTensor, tensor: Tensor, opened: OpenedModel) -> Array:
-    name = getattr(spec, "name", "x")
+def _check_names(x: dict[str, Any], names: list[str], opened: OpenedModel) -> None:
+    """What a functional model does not take it leaves aside; others may read it."""
+    missing, unknown = [n for n in names if n not in x], [k for k in x if k not in names]
+    if missing or (unknown and not knows_its_inputs(opened.model)):
+        remedy = unknown_arguments(opened.model, list(x))
+        raise ValueError(
+            f"`x` must be a dict with the inputs {names}.{f' {remedy}' if remedy else ''} Received: a dict with {list(x)}"
+        )
+
+
+def as_numbers(x: Any) -> Array:
+    """A NumPy array of an array, a tensor or nested lists; of numbers where it holds only those, as objects or not."""
     array = backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
+    objects = array.dtype == object and array.size
+    return array.astype("float64") if objects and all(isinstance(v, numbers.Real) for v in array.flat) else array
+
+
+def _check(array: Array, spec: keras.KerasTensor, tensor: Tensor, opened: OpenedModel) -> Array:
+    name = getattr(spec, "name", "x")
     if array.dtype.kind not in "fiub" and not (array.dtype.kind in "OSU" and spec.dtype == "string"):
         if str(array.dtype) not in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
-            raise ValueError(f"`x` must hold numbers. Received: dtype {array.dtype} for the input {name!r}")
+            raise ValueError(
+                f"`x` must hold numbers.{_hint_for_strings(array, opened)} Received: dtype {array.dtype} for the input {name!r}"
+            )
         array = array.astype("float32")
-    expected = tuple(spec.shape)
-    fits = array.ndim == len(expected) and all(e in (None, n) for e, n in zip(expected[1:], array.shape[1:], strict=True))
-    if not fits:
-        hint = ""
-        if array.ndim == len(expected) - 1 and all(e in (None, n) for e, n in zip(expected[1:], array.shape, strict=True)):
-            hint = " Add the axis of samples: `x[None]`."
-        raise ValueError(
-            f"`x` has the wrong shape for the input {name!r}: expected {('samples', *expected[1:])}.{hint} "
-            f"Received: shape {array.shape}"
-        )
+    array = array.reshape(_shape_taken(array.shape, spec, name))
     target = widen(spec.dtype)
     if is_float(target) and not is_float(tensor.dtype):
         return array.astype(tensor.dtype)  # ids, in an input of the default dtype
@@ -151,6 +230,24 @@ def _check(x: Any, spec: keras.KerasTensor, tensor: Tensor, opened: OpenedModel)
     if not whole:
         raise ValueError(f"The input {name!r} takes integers (dtype {target}). Received: fractions, dtype {array.dtype}")
     return array if target == "string" else array.astype(target)
+
+
+def _shape_taken(shape: tuple[int, ...], spec: keras.KerasTensor, name: str) -> tuple[int, ...]:
+    """The shape in which the model takes an array."""
+    expected = tuple(spec.shape)
+    found = batch_taken(shape, expected)
+    if found is not None:
+        return found
+    alone = taken((1, *shape), (None, *expected[1:])) is not None
+    hint = " Add the axis of samples: `x[None]`." if alone else ""
+    raise (OneSample if alone else ValueError)(
+        f"`x` has the wrong shape for the input {name!r}: expected {('samples', *expected[1:])}.{hint} Received: shape {shape}"
+    )
+
+
+def _hint_for_strings(array: Array, opened: OpenedModel) -> str:
+    strings = array.dtype.kind in "SU" or (array.dtype == object and any(isinstance(v, str | bytes) for v in array.flat))
+    return "" if not strings or knows_its_inputs(opened.model) else f" {of_strings(opened.model)}"
 
 
 def on_device(arrays: Iterable[Any], opened: OpenedModel) -> Tensors:

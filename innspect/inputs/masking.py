@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from innspect.graph.opened.taking import taken
 from innspect.inputs.upsampling import interpolation
 from innspect.types import Array
 
@@ -51,11 +52,14 @@ def fill(value: Any, x: Array, axes: Axes, extent: tuple[int, ...]) -> Array:
     """What hides the samples `x`: an array that broadcasts to them.
 
     Args:
-        value: A number, one for each channel, an array of a sample's shape, "mean" or "blur".
+        value: A number, one for each channel, an array of a sample's shape, "mean" or "blur"; where the samples hold
+            strings, a string, and the empty one for a number.
         x: Array (batch, ...).
         axes: Its `Axes`.
         extent: For "blur", the size of what is hidden along each spatial axis.
     """
+    if x.dtype.kind in "OSU":
+        return np.full((1,) * x.ndim, value if isinstance(value, str) else "")
     if isinstance(value, str) and value == "mean":
         return x.mean(axis=axes.spatial, keepdims=True).astype(x.dtype)
     if isinstance(value, str) and value == "blur":
@@ -68,8 +72,9 @@ def fill(value: Any, x: Array, axes: Axes, extent: tuple[int, ...]) -> Array:
         )
     if array.ndim == 0:
         return array.reshape((1,) * x.ndim).astype(x.dtype)
-    if array.shape == x.shape[1:]:
-        return array[None].astype(x.dtype)
+    shape = taken(array.shape, x.shape[1:])
+    if shape == x.shape[1:]:
+        return array.reshape(1, *shape).astype(x.dtype)
     if axes.channel is not None and array.shape == (x.shape[axes.channel],):
         return array.reshape([-1 if a == axes.channel else 1 for a in range(x.ndim)]).astype(x.dtype)
     raise ValueError(
@@ -131,6 +136,7 @@ class GivenMasks:
 
     def __init__(self, masks: Any, size: tuple[int, ...]):
         self._masks = np.asarray(masks, "float32")
+        self._masks = self._masks.reshape(taken(self._masks.shape, (None, *size)) or self._masks.shape)
         if self._masks.shape[1:] != tuple(size) or not len(self._masks):
             raise ValueError(
                 f"`masks` must hold masks of the input's spatial axes, {('masks', *size)}. Received: shape {self._masks.shape}"

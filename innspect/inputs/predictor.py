@@ -22,9 +22,10 @@ from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, model_of, open_model
 from innspect.graph.opened.target_layer import Place, find_layer
-from innspect.inputs.batches import Inputs
+from innspect.inputs.batches import Inputs, as_numbers
 from innspect.inputs.targets import Selection, values_of
-from innspect.types import Array, BackendTensor, Nest, Shape, Tensors
+from innspect.nests import leaves
+from innspect.types import BackendTensor, Nest, Shape, Tensors
 
 Evaluate = Callable[[Tensors], tuple[BackendTensor, BackendTensor | None]]  # from inputs to explained tensor and activations
 
@@ -164,10 +165,10 @@ class Samples(Inputs):
     def __init__(self, x: Nest):
         nested = isinstance(x, list | tuple | dict) and all(hasattr(a, "shape") for a in keras.tree.flatten(x))
         flat = keras.tree.flatten(x) if nested else [x]
-        self.arrays = [_as_array(a) for a in flat]
-        self.restore = (lambda arrays: keras.tree.pack_sequence_as(x, arrays)) if nested else (lambda arrays: arrays[0])
+        self.arrays = self.given = [as_numbers(a) for a in flat]
+        self._packed = (lambda arrays: keras.tree.pack_sequence_as(x, arrays)) if nested else (lambda arrays: arrays[0])
         for array in self.arrays:
-            if array.dtype.kind not in "fiub" or array.ndim < 2:
+            if array.dtype.kind not in "fiub" or array.ndim < 1:
                 raise ValueError(
                     f"`x` must hold numbers, samples first, (samples, ...). Received: dtype {array.dtype}, shape {array.shape}"
                 )
@@ -189,6 +190,8 @@ class PlainFunction:
         return Samples(x)
 
     def number(self, output: int | str) -> int:
+        names = getattr(self.model, "output_names", ()) if isinstance(output, str) else ()
+        output = names.index(output) if output in names else output
         if not isinstance(output, int | np.integer) or output < 0:
             raise ValueError(f"`output` must be the number of one of the function's outputs. Received: {output!r}")
         return int(output)
@@ -213,7 +216,7 @@ class PlainFunction:
 
     def evaluator(self, number: int, inputs: Inputs, place: Place | None = None) -> Evaluate:
         def evaluate(xs: Tensors) -> tuple[BackendTensor, BackendTensor | None]:
-            y = _as_array(_chosen(self._function(inputs.restore([_as_array(x) for x in xs])), number))
+            y = as_numbers(_chosen(self._function(inputs.pack([as_numbers(x) for x in xs])), number))
             if y.ndim == 0 or len(y) != xs[0].shape[0] or y.dtype.kind not in "fiub":
                 raise ValueError(
                     f"The function must return one row of numbers for each of the {xs[0].shape[0]} samples it is given. "
@@ -228,14 +231,11 @@ class PlainFunction:
         return y
 
 
-def _as_array(x: Any) -> Array:
-    return backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
-
-
 def _chosen(y: Nest, number: int) -> Any:
-    """One output of several."""
-    several = isinstance(y, list | tuple | dict) and all(len(getattr(a, "shape", ())) for a in keras.tree.flatten(y))
-    outputs = keras.tree.flatten(y) if several else [y]
+    """One output of several: of the arrays that are returned, beside which there may be None and numbers."""
+    nested = not (hasattr(y, "shape") or hasattr(y, "__array__"))
+    outputs = [leaf for _, leaf in leaves(y) if len(getattr(leaf, "shape", ()))] if nested else []
+    outputs = outputs or [y]
     if number >= len(outputs):
         raise ValueError(f"`output` must be between 0 and {len(outputs) - 1}. Received: {number}")
     return outputs[number]

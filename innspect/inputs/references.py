@@ -9,6 +9,7 @@ import numpy as np
 from innspect import backend
 from innspect.graph.ir import is_float
 from innspect.graph.opened.opened_model import OpenedModel
+from innspect.graph.opened.taking import taken
 from innspect.inputs.batches import Inputs
 from innspect.types import Array, Nest
 
@@ -21,7 +22,7 @@ class References:
             sample, (samples, *shape); or several, whose attributions are averaged: (references, 1 or samples, *shape),
             or a list of any of these. For a model with several inputs a list with, or a dict by name of, one of these
             for each input; several references are then a list of such lists or dicts.
-        inputs: The `Inputs` of the analysis.
+        inputs: The `Inputs` of the analysis; what has a sample's shape may have that of `Inputs.given`.
         opened: The `OpenedModel`. Where an input is ids of an embedding its reference is the zero vector. What no signal
             flows back to, such as a mask, stays as it is.
         name: The argument's name, for errors.
@@ -99,13 +100,12 @@ class References:
         if self.still[i]:
             self._check_still(array, i)
             return None
-        shape, samples = x.shape[1:], len(x)
         array = array.astype(x.dtype if is_float(x.dtype) else "float32")
-        if array.ndim <= len(shape) and _broadcasts(array.shape, shape):
-            return np.broadcast_to(array, (1, 1, *shape))
-        lead = array.shape[: array.ndim - len(shape)]
-        if array.shape[len(lead) :] == shape and len(lead) <= 2 and lead[-1:] in ((1,), (samples,)) and lead[0]:
-            return array if len(lead) == 2 else array[None]
+        shape, samples = x.shape[1:], len(x)
+        for other in self._inputs.shapes(i):
+            stack = _as_stack(array, other, samples)
+            if stack is not None:
+                return stack.reshape(*stack.shape[:2], *shape)
         raise ValueError(
             f"`{self._name}` has the wrong shape for the input {self._opened.names[i]!r}: expected a number, {shape}, "
             f"{(1, *shape)} or, one for each sample, {(samples, *shape)}; for several references "
@@ -133,17 +133,28 @@ class Background(References):
     def _stack(self, given: Any, i: int) -> Array | None:
         x = self._inputs.arrays[i]
         array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(given)
-        if array.dtype.kind not in "fiub" or array.ndim != x.ndim or array.shape[1:] != x.shape[1:] or not len(array):
+        found = taken(array.shape, (None, *x.shape[1:]))
+        if array.dtype.kind not in "fiub" or found is None or not len(array):
             raise ValueError(
                 f"`{self._name}` must hold at least one reference for the input {self._opened.names[i]!r}: expected shape "
                 f"{('references', *x.shape[1:])}. Received: {'shape ' + str(array.shape) if array.ndim else repr(given)}"
             )
-        return array.astype(x.dtype)[:, None]
+        return array.reshape(found).astype(x.dtype)[:, None]
 
     def _per_input(self, given: Nest) -> list[Any]:
         if not isinstance(given, list | tuple | dict) and len(self._inputs.arrays) == 1:
             return [given]
         return super()._per_input(given)
+
+
+def _as_stack(array: Array, shape: tuple[int, ...], samples: int) -> Array | None:
+    """References of a shape, (references, 1 or samples, *shape); None where the array holds none."""
+    if array.ndim <= len(shape) and _broadcasts(array.shape, shape):
+        return np.broadcast_to(array, (1, 1, *shape))
+    lead = array.shape[: array.ndim - len(shape)]
+    if array.shape[len(lead) :] == shape and len(lead) <= 2 and lead[-1:] in ((1,), (samples,)) and lead[0]:
+        return array if len(lead) == 2 else array[None]
+    return None
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

@@ -50,6 +50,8 @@ class Selection:
         if self.kind == "place":
             return self._at_place(values, y)
         batch, size = y.shape[0], int(np.prod(y.shape[1:]))
+        if self.kind == "index" and len(y.shape) == 1:  # one neuron, number 0
+            return ops.ones_like(y)
         if self.kind == "index":
             hot = ops.one_hot(values, y.shape[-1], dtype=y.dtype)
             return ops.broadcast_to(ops.reshape(hot, (batch, *[1] * (len(y.shape) - 2), y.shape[-1])), y.shape)
@@ -106,7 +108,7 @@ def resolve(neuron: Neuron, mode: str | None, shape: Shape, samples: int) -> Sel
     Args:
         neuron: What the user gave as `neuron_selection`.
         mode: The analyzer's `neuron_selection_mode`.
-        shape: Shape of one sample's output; None where an axis is not known.
+        shape: Shape of one sample's output; None where an axis is not known; () for one neuron, as (1,).
         samples: Number of samples.
     """
     if mode == "max_activation" and neuron is not None:
@@ -171,6 +173,8 @@ def _index(values: Array, shape: Shape, samples: int) -> Selection:
 
 
 def _element(place: tuple[Any, ...], shape: Shape, samples: int) -> Selection:
+    if not shape and place == (0,):
+        place = ()
     if len(place) != len(shape) or not all(isinstance(i, int | np.integer) for i in place):
         raise ValueError(
             f"`neuron_selection` as a tuple must hold {len(shape)} integers, one for each axis of the output "
@@ -181,7 +185,7 @@ def _element(place: tuple[Any, ...], shape: Shape, samples: int) -> Selection:
     known = tuple(n for n in shape if n is not None)
     if len(known) < len(shape):
         return Selection("place", np.tile(np.array(place, "int32"), (samples, 1)))
-    return Selection("element", np.full((samples,), int(np.ravel_multi_index(place, known)), "int32"))
+    return Selection("element", np.full((samples,), int(np.ravel_multi_index(place, known)) if known else 0, "int32"))
 
 
 def _outside(shape: Shape, place: tuple[Any, ...]) -> str:
@@ -192,6 +196,8 @@ def _weights(values: Array, shape: Shape, samples: int) -> Selection:
     def fits(candidate: Shape, expected: Shape) -> bool:
         return len(candidate) == len(expected) and all(e in (None, c) for c, e in zip(candidate, expected, strict=True))
 
+    if not shape and values.shape in ((1,), (samples, 1)):
+        values = values[..., 0]
     if fits(values.shape, shape):
         values = np.broadcast_to(values, (samples, *values.shape))
     elif not fits(values.shape, (samples, *shape)):

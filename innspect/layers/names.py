@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from innspect.errors import PlainKeyError, suggest
+from innspect.graph.opened.taking import taken
 from innspect.layers import relevance as R
 from innspect.layers.base import Rule
 from innspect.layers.epsilon import EpsilonDistribute, ScaledEpsilon
@@ -97,6 +98,7 @@ def fitted_box(rule: R.Bounded, spec: keras.KerasTensor, channels_first: bool) -
 
     def fitted(given: ArrayLike, name: str) -> Array:
         bound = np.asarray(given)
+        bound = bound.reshape(taken(bound.shape, shape) or bound.shape)
         if bound.ndim == 1 and len(shape) > 1:  # one number a channel
             bound = bound.reshape((-1, *[1] * (len(shape) - 1))) if channels_first else bound
         missing = len(shape) - bound.ndim

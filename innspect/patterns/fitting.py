@@ -12,7 +12,7 @@ import numpy as np
 
 from innspect.checks import Integer
 from innspect.graph.opened.opened_model import OpenedModel
-from innspect.inputs.batches import Inputs, batches_of, is_stream
+from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.patterns.collection import Patterns
 from innspect.patterns.statistics import PatternStatistics
 from innspect.types import Array, Path
@@ -122,7 +122,9 @@ def batches(data: Any, opened: OpenedModel, batch_size: int, done: int = 0, step
         for number, batch in enumerate(batches_of(data)):
             if steps is not None and number >= steps:
                 return
-            yield [] if 0 < number < done else Inputs(batch, opened).arrays
+            with of_a_stream():
+                arrays = [] if 0 < number < done else Inputs(batch, opened).arrays
+            yield arrays
         return
     inputs = Inputs(data, opened)
     next(inputs.batches(batch_size), None)  # checks the batch size

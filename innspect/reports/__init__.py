@@ -64,7 +64,7 @@ def report(
 
     Args:
         model: A built Keras model, or what `innspect.open_model` made of it. It is only read.
-        x: Inputs, samples first: an array, or a list or dict of arrays. Every sample takes room in the page.
+        x: Inputs, as for `analyze`, in an array or in batches. Every sample takes room in the page.
         methods: What `innspect.list_analyzers()` names: a list of names, or of pairs (name, arguments); or a dict from
             label to such a name, a pair, or an analyzer that exists already. None takes four common ones.
         path: A file to write the page to.
@@ -95,8 +95,8 @@ def report(
     from innspect.reports.page import page
 
     opened = opened_if_possible(model)  # once, for all methods
-    analyzers = study.make_analyzers(opened, default_methods(opened) if methods is None else methods)
-    model = model_of(opened)
+    analyzers = study.make_analyzers(opened, default_methods(opened, output) if methods is None else methods)
+    model, x = model_of(opened), study.samples(opened, x)
     count = len(keras.tree.flatten(x)[0])
     for name, given in (("names", names), ("images", images)):
         if given is not None and len(given) != count:
@@ -104,8 +104,8 @@ def report(
     if not count or not isinstance(top, int) or top < 1:
         raise ValueError(f"`x` must hold a sample, and `top` must be at least 1. Received: {count} samples, top={top!r}")
     batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
-    parts = [keras.tree.map_structure(lambda a, r=rows: np.asarray(a[r]), x) for rows in batches]
-    outputs = study.predict(model, parts, output)
+    parts = [keras.tree.map_structure(lambda a, r=rows: a[r], x) for rows in batches]
+    outputs = study.predict(opened, parts, output)
     if neurons is None:
         chosen = study.most_likely(outputs, top)
     else:
@@ -118,15 +118,23 @@ def report(
     return Report(html, explained)
 
 
-def default_methods(model: "keras.Model | OpenedModel") -> list[str]:
-    """The names of some common methods, as far as the model allows them."""
+def default_methods(model: "keras.Model | OpenedModel", output: int | str = 0) -> list[str]:
+    """The names of some common methods, as far as the model allows them for an output.
+
+    Raises:
+        ValueError: It allows none; the message has the first one's reason.
+    """
     from innspect.analyzers import create_analyzer
 
-    fitting = []
+    fitting: list[str] = []
+    problem: ValueError | None = None
     for name in DEFAULT_METHODS:
         try:
-            create_analyzer(name, model)
-        except ValueError:  # no rule for a layer, or no layer with spatial axes
+            create_analyzer(name, model).check_output(output)
+        except ValueError as reason:  # no rule for a layer, or no layer with spatial axes
+            problem = problem or reason
             continue
         fitting.append(name)
+    if problem is not None and not fitting:
+        raise problem
     return fitting

@@ -66,7 +66,7 @@ def _tried(model, x, method, arguments):
 def _maps(analyzer, x):
     """The maps of the first two neurons, flat."""
     first = analyzer.explain(x, 0)
-    others = [analyzer.analyze(x, 1)] if first.outputs.shape[-1] > 1 else []
+    others = [analyzer.analyze(x, 1)] if first.outputs.ndim > 1 and first.outputs.shape[-1] > 1 else []
     return [np.concatenate([np.ravel(a) for a in keras.tree.flatten(m)]) for m in (first.attributions, *others)]
 
 

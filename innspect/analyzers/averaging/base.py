@@ -55,6 +55,9 @@ class Averaging(Analyzer):
             raise ValueError(f"`of` must be the name of an analyzer, or an analyzer of the same model. Received: {self.of!r}")
         return self.of
 
+    def check_output(self, output):
+        self.inner.check_output(output)
+
     @classmethod
     def more_arguments(cls, given):
         """The names of the arguments that the averaged method takes, for the check of spelling."""
@@ -107,8 +110,8 @@ class Averaging(Analyzer):
     def _explained(self, number):
         return self.inner._explained(number)
 
-    def _restore(self, inputs, arrays):
-        return self.inner._restore(inputs, arrays)
+    def _restore(self, inputs, arrays, lead):
+        return self.inner._restore(inputs, arrays, lead)
 
     def _attribution_shapes(self, shapes):
         return self.inner._attribution_shapes(shapes)

@@ -77,6 +77,8 @@ class Noisy(Averaging):
         if self.noise_scale is not None:
             return ops.full([1] * len(x.shape), self.noise_scale, dtype=x.dtype)
         axes = tuple(range(1, len(x.shape)))
+        if not axes:  # the range of one number
+            return ops.zeros_like(x)
         return self.noise_level * (ops.max(x, axis=axes, keepdims=True) - ops.min(x, axis=axes, keepdims=True))
 
     def place(self, xs, moves, count):

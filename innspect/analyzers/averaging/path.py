@@ -184,7 +184,9 @@ class IntegratedGradients(OnPath):
             start = points.look(self.moves(points, references, np.zeros(1)))
         attributions = []
         for mean, difference in zip(total["attributions"], self.differences(points, references), strict=True):
-            if difference is not None and tuple(mean.shape[-len(difference.shape) + 1 :]) != tuple(difference.shape[1:]):
+            if difference is not None and tuple(mean.shape[len(mean.shape) - len(difference.shape) + 1 :]) != tuple(
+                difference.shape[1:]
+            ):
                 raise ValueError(
                     f"`of` must give maps of the input's shape. Received: {self.of!r}, shape {tuple(mean.shape[1:])}"
                 )

@@ -12,6 +12,7 @@ from innspect.analyzers.averaging.base import Points
 from innspect.analyzers.averaging.path import OnPath
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.checks import Integer, Number, OneOf
+from innspect.graph.opened.taking import taken
 from innspect.inputs.references import References
 from innspect.layers.base import safe_divide
 from innspect.layers.program import per_sample
@@ -100,7 +101,9 @@ class SimpleTaylor(OnPath):
     def _assemble(self, request, parts, settings):
         explanation = super()._assemble(request, parts, settings)
         if parts:
-            explanation.details["root"] = request.inputs.restore(explanation.details["root"])
+            explanation.details["root"] = self._restore(
+                request.inputs, explanation.details["root"], 2 if request.several else 1
+            )
             missed = int(np.sum(~explanation.details["converged"]))
             if missed and self.root != "origin":
                 warnings.warn(
@@ -164,8 +167,8 @@ class SimpleTaylor(OnPath):
         return ops.reshape(step, (-1, *[1] * (len(slope.shape) - 1)))
 
     def _bounded(self, point):
-        low = point if self.low is None else ops.maximum(point, ops.cast(ops.convert_to_tensor(self.low), point.dtype))
-        return low if self.high is None else ops.minimum(low, ops.cast(ops.convert_to_tensor(self.high), point.dtype))
+        low = point if self.low is None else ops.maximum(point, _bound(self.low, point))
+        return low if self.high is None else ops.minimum(low, _bound(self.high, point))
 
     def _is_root(self, points, value):
         return ops.absolute(value) <= _TOLERANCE * ops.maximum(1.0, ops.absolute(points.targets))
@@ -176,3 +179,9 @@ class SimpleTaylor(OnPath):
         details = {"root": roots, "root_value": value, "remainder": missing - value, "converged": self._is_root(points, value)}
         result = {"attributions": attributions, "outputs": points.outputs, "targets": points.targets, "delta": missing}
         return result | {"details": details} | ({"signals": maps["signals"]} if points.request.at else {})
+
+
+def _bound(given, point):
+    """A bound that broadcasts over points (batch, *shape), of a number or an array in the shape of a sample as it is given."""
+    array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(given)
+    return ops.convert_to_tensor(array.reshape(taken(array.shape, tuple(point.shape[1:])) or array.shape), dtype=point.dtype)

@@ -15,11 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 import keras
-import numpy as np
 
 from innspect import backend
 from innspect._version import __version__
-from innspect.analyzers.base.assembly import assembled, overflown, plain
+from innspect.analyzers.base.assembly import assembled, empty, overflown, plain, some
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
 from innspect.analyzers.base.facts import Facts
@@ -29,7 +28,7 @@ from innspect.analyzers.base.request import Batch, Request, Result
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs import targets
-from innspect.inputs.batches import Inputs, batches_of, is_stream
+from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.predictor import Network, Predictor
 from innspect.nests import joined
 from innspect.types import Array, Nest, Neuron, Shape
@@ -102,8 +101,8 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         """Explain the model's output for `x`.
 
         Args:
-            x: The model's input, samples first: an array, a list of arrays (several inputs), a dict of arrays; or a
-                stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch DataLoader, generator).
+            x: What `model.predict` takes, samples first: an array, a list of arrays (several inputs), a dict of arrays, a
+                table; or a stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch DataLoader, generator).
             neuron_selection: What to explain. None: the largest output. An integer, or an integer array (samples,):
                 that index of the last axis, summed over spatial axes. A tuple: one element. A float array of the
                 output's shape: weights. A callable from the output (batch, ...) to (batch,). "all": every element.
@@ -113,23 +112,22 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
             neurons: A list of selections: the result gets a neuron axis first.
 
         Returns:
-            Attributions as NumPy arrays, in the structure of `x`.
+            Attributions as NumPy arrays, in the structure and shape of `x`.
 
         Raises:
             ValueError: An argument does not fit the model; the message says what was expected.
         """
         if is_stream(x):
-            settings: dict[str, Any] = {"batch_size": batch_size, "output": output, "verbose": verbose, "neurons": neurons}
-            parts = list(self.stream(x, neuron_selection, **settings))
-            if not parts:
-                raise ValueError("`x` yielded no batches. Received: an empty stream")
-            return joined(parts, 0 if neurons is None else 1)
+            asked = {"batch_size": batch_size, "output": output, "verbose": verbose, "neurons": neurons}
+            return joined(some(self.stream(x, neuron_selection, **asked)), 0 if neurons is None else 1)
         return self._run(x, neuron_selection, batch_size, output, verbose, neurons, None).attributions
 
     def stream(self, data: Any, neuron_selection: Neuron = None, **arguments: Any) -> Iterator[Nest]:
         """Explain a stream of batches one by one: an iterator of what `analyze` returns for each."""
         for batch in batches_of(data):
-            yield self.analyze(batch, neuron_selection, **arguments)
+            with of_a_stream():
+                maps = self.analyze(batch, neuron_selection, **arguments)
+            yield maps
 
     def explain(
         self,
@@ -147,10 +145,17 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         Args:
             at: Paths of layers (such as "conv3" or "backbone/conv3") whose signals are wanted.
         """
-        at = (at,) if isinstance(at, str) else tuple(at)
-        return self._run(x, neuron_selection, batch_size, output, verbose, neurons, at)
+        asked = neuron_selection, batch_size, output, verbose, neurons, (at,) if isinstance(at, str) else tuple(at)
+        if not is_stream(x):
+            return self._run(x, *asked)
+        with of_a_stream():
+            return Explanation.join(some(self._run(batch, *asked) for batch in batches_of(x)))
 
     # ------------------------------------------------------------------ what a method decides
+    def check_output(self, output: int | str) -> None:
+        """Raise where the method cannot explain an output, given by number or name; there must be one that it can."""
+        self._output_number(output)
+
     def check(self, inputs: Inputs) -> None:
         """Warn, or raise, where the method cannot be right for these `Inputs`."""
 
@@ -247,11 +252,14 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
 
     def _assemble(self, request: Request, parts: list[Result], settings: dict[str, Any]) -> Explanation:
         """The `Explanation` of what was found for each batch."""
-        if not parts:
-            return self._empty(request, settings)
-        explanation = assembled(request, parts, settings)
-        self._warn_of_overflow(explanation, 1 if request.several else 0)
-        return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions))
+        axis = 1 if request.several else 0
+        if parts:
+            explanation = assembled(request, parts, settings)
+            self._warn_of_overflow(explanation, axis)
+        else:
+            shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
+            explanation = empty(request, shapes, settings)
+        return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions, axis + 1))
 
     def _warn_of_overflow(self, explanation: Explanation, axis: int) -> None:
         """Name the samples whose output is finite but whose maps are not."""
@@ -266,19 +274,12 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
                 stacklevel=5,
             )
 
-    def _empty(self, request: Request, settings: dict[str, Any]) -> Explanation:
-        shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
-        lead = (len(request.targets),) if request.several else ()
-        arrays = [np.zeros((*lead, *s), "float32") for s in shapes]
-        restored = self._restore(request.inputs, arrays)
-        return Explanation(restored, np.zeros((0,), "float32"), np.zeros((*lead, 0), "float32"), settings=settings)
-
     def _attribution_shapes(self, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return shapes
 
-    def _restore(self, inputs: Inputs, arrays: list[Array]) -> Nest:
-        """Attributions, a flat list, as they are returned."""
-        return inputs.restore(arrays)
+    def _restore(self, inputs: Inputs, arrays: list[Array], lead: int) -> Nest:
+        """Attributions, a flat list, as they are returned; `lead` axes are before the sample's."""
+        return inputs.restore(arrays, lead)
 
     def _settings(self, neuron: Neuron, output: int | str) -> dict[str, Any]:
         return {

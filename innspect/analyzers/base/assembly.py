@@ -39,6 +39,21 @@ def _explanation(part: Result, request: Request, settings: dict[str, Any]) -> Ex
     )
 
 
+def empty(request: Request, shapes: list[tuple[int, ...]], settings: dict[str, Any]) -> Explanation:
+    """As `assembled`, of no samples: maps of some shapes, (0, ...)."""
+    lead = (len(request.targets),) if request.several else ()
+    maps = [np.zeros((*lead, *shape), "float32") for shape in shapes]
+    return Explanation(maps, np.zeros((0,), "float32"), np.zeros((*lead, 0), "float32"), settings=settings)
+
+
+def some(parts: Iterable[Any]) -> list[Any]:
+    """What was found for the batches of a stream, of which there must be one."""
+    found = list(parts)
+    if not found:
+        raise ValueError("`x` yielded no batches. Received: an empty stream")
+    return found
+
+
 def overflown(explanation: Explanation, axis: int) -> tuple[int, Array]:
     """The number of samples, and which of them have a finite output and maps that are not finite.
 

@@ -51,17 +51,9 @@ class LayerMap(GradientRules):
     def signed(self):
         return not self.relu
 
-    def ready(self):
-        """Raise where no output has a map; with several outputs, some may have none."""
-        super().ready()
-        problems = []
-        for number in range(len(self.opened.graph.outputs)):
-            try:
-                self.place(number)
-            except (KeyError, ValueError) as problem:
-                problems.append(problem)
-        if len(problems) == len(self.opened.graph.outputs):
-            raise problems[0]
+    def check_output(self, output):
+        super().check_output(output)
+        self.place(output)
 
     # ------------------------------------------------------------------ where
     def place(self, output=0):
@@ -113,8 +105,8 @@ class LayerMap(GradientRules):
         return size
 
     # ------------------------------------------------------------------ one array, whatever the inputs
-    def _restore(self, inputs, arrays):
-        return inputs.restore(arrays) if len(inputs.arrays) == 1 else arrays[0]
+    def _restore(self, inputs, arrays, lead):
+        return inputs.pack(arrays) if len(inputs.arrays) == 1 else arrays[0]
 
     def _attribution_shapes(self, shapes):
         place = next(iter(self._places.values()))

@@ -135,8 +135,8 @@ class GuidedGradCam(GradCam):
             return lens
         return ops.expand_dims(lens, 1 if reads_channels_first(self.opened.graph, number) else -1)
 
-    def _restore(self, inputs, arrays):
-        return inputs.restore(arrays)
+    def _restore(self, inputs, arrays, lead):
+        return inputs.restore(arrays, lead)
 
     def _attribution_shapes(self, shapes):
         return shapes

@@ -14,6 +14,7 @@ from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.cam.base import LayerMap, spatial_axes, weighted
 from innspect.checks import Integer, OneOf
+from innspect.graph.opened.taking import taken
 from innspect.inputs.references import References
 from innspect.inputs.targets import repeated, values_of
 
@@ -57,6 +58,8 @@ class _Given:
 
     @staticmethod
     def _checked(array, x):
+        for lead in ((None,), (None, 1), (None, len(x))):
+            array = array.reshape(taken(array.shape, (*lead, *x.shape[1:])) or array.shape)
         if array.ndim == x.ndim:  # one path for all samples
             array = array[:, None]
         if array.ndim != x.ndim + 1 or array.shape[1] not in (1, len(x)) or array.shape[2:] != x.shape[1:]:

@@ -54,7 +54,8 @@ class Perturbation(Analyzer):
             return None  # it can still be called
 
     def ready(self):
-        self.predictor.number(0)
+        """Raise where the model, or function, cannot be called."""
+        _ = self.predictor
 
     @functools.cached_property
     def predictor(self):
@@ -125,6 +126,7 @@ class Perturbation(Analyzer):
     def explain_batch(self, batch):
         seen, several, plans = Seen(self.predictor, batch), batch.request.several, batch.request.context
         maps = [self.map(plan, self._sights(seen, i, plan), seen.targets).astype("float32") for i, plan in enumerate(plans)]
+        maps = [m[..., 0] if x.ndim == 1 else m for m, x in zip(maps, batch.request.inputs.arrays, strict=True)]
         return {
             "attributions": maps if several else [m[0] for m in maps],
             "outputs": seen.outputs,
@@ -133,7 +135,7 @@ class Perturbation(Analyzer):
 
     def axes(self, inputs, i):
         """The `Axes` of an input."""
-        shape, channel = inputs.arrays[i].shape, self.channel_axis
+        shape, channel = _row(inputs.arrays[i]).shape, self.channel_axis
         if channel == "auto":
             channel = 1 if self.predictor.reads_channels_first(i) else -1
         plain = len(shape) == 2 or self.predictor.is_ids(i)  # features, or ids: each is a position
@@ -146,7 +148,7 @@ class Perturbation(Analyzer):
         """Masks, and what is seen through them, in chunks."""
         batch = seen.batch
         inputs = batch.request.inputs
-        axes, x = self.axes(inputs, i), self.prepared(inputs.arrays[i][batch.rows], i)
+        axes, x = self.axes(inputs, i), self.prepared(_row(inputs.arrays[i][batch.rows]), i)
         filling = fill(self._value_of(i, inputs), x, axes, plan.extent)
         for numbers, counts in even_chunks(len(plan), batch.room):
             masks, real = plan.take(numbers), int(counts.sum())
@@ -166,7 +168,12 @@ class Perturbation(Analyzer):
 
     def _attribution_shapes(self, shapes):
         arrays = [np.zeros(s) for s in shapes]
-        return [(s[0], *self.axes(_Shapes(arrays), i).size) for i, s in enumerate(shapes)]
+        return [s if len(s) == 1 else (s[0], *self.axes(_Shapes(arrays), i).size) for i, s in enumerate(shapes)]
+
+
+def _row(x):
+    """Samples that are numbers, (samples,), as rows of one; others as they are."""
+    return x[:, None] if x.ndim == 1 else x
 
 
 class _Shapes:
@@ -199,7 +206,7 @@ class Seen:
 
         Args:
             i: Number of the input.
-            x: Its values, an array (batch, ...).
+            x: Its values, an array (batch, ...); of numbers (batch, 1).
             masks: (masks, 1, ...), broadcasting to the input.
             filling: What stands where it is hidden.
             hide: See `Perturbation.hide`.
@@ -218,10 +225,10 @@ class Seen:
 def _through(evaluate, targets, i, hide):
     def look(xs, x, masks, filling, weights):
         count = masks.shape[0]
-        hidden = ops.reshape(hide(x[None], masks, filling[None]), (-1, *x.shape[1:]))
+        hidden = ops.reshape(hide(x[None], masks, filling[None]), (-1, *xs[i].shape[1:]))
         y, activations = evaluate([hidden if n == i else repeated(other, count) for n, other in enumerate(xs)])
         seen = {"scores": ops.stack([values_of(s, weights[n], y) for n, s in enumerate(targets)])}
-        means = ops.mean(ops.reshape(y, (y.shape[0], -1, y.shape[-1])), axis=1)
+        means = ops.mean(ops.reshape(y, (y.shape[0], -1, y.shape[-1] if len(y.shape) > 1 else 1)), axis=1)
         seen["classes"] = ops.reshape(ops.argmax(means, axis=-1), (count, -1))
         if activations is not None:
             summed = totals(activations)

@@ -71,14 +71,18 @@ class ReverseAnalyzer(Analyzer):
         self._passes: dict[Hashable, Pass] = {}
 
     def ready(self) -> None:
+        """Raise, for the first output's reason, where the method can explain none of the model's outputs."""
         self.opened.verify()
-        if self.head == "logit" and self.opened.hidden_softmax:
-            raise NotAnalyzeableModelError(
-                f"The layer {self.opened.hidden_softmax!r} at the end of the model returns probabilities, but its softmax "
-                "cannot be seen, so it cannot be stripped. Write it with `keras.ops.softmax` or a Softmax layer, or "
-                'explain the probabilities with head="output".'
-            )
-        self.rules_for(0)
+        problems = []
+        for number in range(len(self.opened.graph.outputs)):
+            try:
+                return self.check_output(number)
+            except (KeyError, ValueError) as problem:
+                problems.append(problem)
+        raise problems[0]
+
+    def check_output(self, output: int | str) -> None:
+        self.rules_for(self._output_number(output))
 
     # ------------------------------------------------------------------ what a method decides
     def rewrite(self, graph: Graph) -> Rewritten:
@@ -141,6 +145,12 @@ class ReverseAnalyzer(Analyzer):
             NotAnalyzeableModelError: A node has none; or no signal reaches an input.
         """
         plan, explained = plan or self.plan, self._explained(number)
+        if self.head == "logit" and number in self.opened.hidden_softmax:
+            raise NotAnalyzeableModelError(
+                f"The layer {self.opened.hidden_softmax[number]!r} at the end of the model returns probabilities, but its "
+                "softmax cannot be seen, so it cannot be stripped. Write it with `keras.ops.softmax` or a Softmax layer, or "
+                'explain the probabilities with head="output".'
+            )
         if explained not in plan.graph.active:
             raise NotAnalyzeableModelError(
                 f"The output {self.opened.output_names[number]!r} of the model {self.model.name!r} does not depend "
@@ -160,9 +170,9 @@ class ReverseAnalyzer(Analyzer):
 
     def _where_it_ends(self, explained: Tensor) -> str:
         """A sentence about the first steps that have no gradient."""
-        graph = self.plan.graph
+        graph = self.opened.graph  # as the model is written
         found = [n for n in graph.ancestors([explained]) if n.kind == "constant" and any(t in graph.active for t in n.inputs)]
-        return " It ends at " + ", ".join(f"{n.path!r} (a {n.operation})" for n in found[:3]) + "." if found else ""
+        return " It ends at " + ", ".join(f"{n.path!r} ({n.operation})" for n in found[:3]) + "." if found else ""
 
     def _no_rule(self, node: Node) -> str:
         if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):

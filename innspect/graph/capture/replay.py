@@ -21,6 +21,7 @@ from innspect.graph.capture.interception import intercepting
 from innspect.graph.capture.layer_calls import untouched
 from innspect.graph.capture.trace import Trace
 from innspect.graph.ir import Graph
+from innspect.nests import leaves
 
 
 def replay(model: keras.Layer, input_specs: Any) -> tuple[Graph, dict[str, str], Any]:
@@ -55,7 +56,8 @@ def replay(model: keras.Layer, input_specs: Any) -> tuple[Graph, dict[str, str],
     thread.join()
     if "error" in result:
         raise result["error"]
-    outputs = tuple(trace.tensor(y) for y in keras.tree.flatten(result["outputs"]))
+    returned = [y for _, y in leaves(result["outputs"]) if isinstance(y, keras.KerasTensor)]  # beside None and numbers
+    outputs = tuple(map(trace.tensor, returned))
     inputs = tuple(trace.tensor(x) for x in result["inputs"])
     paths = {path: tuple(map(tuple, calls)) for path, calls in trace.paths.items()}
     graph = Graph(tuple(trace.nodes), inputs, outputs, paths, trace.layers, model.name)

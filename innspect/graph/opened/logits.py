@@ -7,7 +7,9 @@ from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.registry import lowers
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.interpreter import Interpreter
-from innspect.graph.opened.opened_model import input_structure, open_model
+from innspect.graph.opened.opened_model import open_model
+from innspect.graph.opened.structure import input_structure
+from innspect.nests import leaves
 
 
 @keras.saving.register_keras_serializable(package="innspect")
@@ -52,7 +54,7 @@ class LogitsModel(keras.Model):
 
 @lowers(LogitsModel)
 def _lower(trace, layer, inputs, **_):
-    outputs = keras.tree.flatten(trace.open(layer.model, inputs))
+    outputs = [y for _, y in leaves(trace.open(layer.model, inputs)) if isinstance(y, keras.KerasTensor)]
     symbols = [trace.before_head(y) for y in outputs]
     return symbols[0] if len(symbols) == 1 else symbols
 

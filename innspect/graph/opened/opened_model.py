@@ -8,7 +8,6 @@ Requirements of the design:
 """
 
 import functools
-import inspect
 import types
 import weakref
 from typing import Any
@@ -16,21 +15,30 @@ from typing import Any
 import keras
 import numpy as np
 
-from innspect import backend
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
 from innspect.graph.activity import activated
 from innspect.graph.capture import attention, decompositions, lowering  # noqa: F401  (fill the tables)
+from innspect.graph.capture.layer_calls import call_arguments, untouched
 from innspect.graph.capture.operations import settle
 from innspect.graph.capture.replay import replay
 from innspect.graph.ir import Graph, Tensor, is_float, widen
-from innspect.graph.keras_internals import layers_of, shapes_by_argument
+from innspect.graph.keras_internals import layers_of
 from innspect.graph.opened.description import describe
+from innspect.graph.opened.structure import (
+    check_strings,
+    input_structure,
+    knows_its_inputs,
+    of_strings,
+    output_names,
+    output_places,
+)
 from innspect.graph.opened.verification import compare, is_of_keras
 from innspect.graph.passes.heads import heads_last
 from innspect.graph.passes.ids import ids_as_integers, keep_numbers
 from innspect.graph.passes.kernels import with_kernels
 from innspect.graph.passes.softmax import put_together
-from innspect.types import Array
+from innspect.nests import leaves
+from innspect.types import Array, Tensors
 
 # model -> a weak reference to its opened form
 _opened: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -89,26 +97,26 @@ class OpenedModel:
         graph: The `Graph`.
         structure: The input specifications in the structure the model is called with.
         names: Names of the inputs, flat.
-        output_names: Names of the outputs, flat.
+        output_names: Names of the outputs, flat: of the tensors that the model returns, beside which there may be others.
         description: What the model was when it was opened, see `innspect.graph.opened.description`.
-        hidden_softmax: After `verify` the path of a node at the end that returns probabilities though no softmax can be
-            seen, or None.
+        hidden_softmax: After `verify` a dict from the number of an output to the path of the node that makes it, where that
+            returns probabilities though no softmax can be seen.
     """
 
     def __init__(self, model: keras.Layer, description: Any):
         self.model, self.description = model, description
         self.structure = input_structure(model)
         self.specs = keras.tree.flatten(self.structure)
-        _check_strings(model, self.specs)
+        check_strings(model, self.specs)
         specs = self.structure if self.batch else keras.tree.map_structure(_of_any_batch, self.structure)
-        written, self.unopened, returned = replay(model, specs)
+        written, self.unopened, returned = _replayed(model, specs)
         canonical = put_together(written).then(heads_last).then(ids_as_integers).then(keep_numbers)
         self.graph = canonical.then(activated, settle).then(with_kernels).graph
         if not self.graph.outputs:
             raise NotAnalyzeableModelError(f"The model {model.name!r} returns no tensors, so there is nothing to explain.")
-        self.output_names = _output_names(model, returned)
+        self.output_names, self._places = output_names(model, returned), output_places(returned)
         self.verified = self._confirmed = False
-        self.hidden_softmax: str | None = None
+        self.hidden_softmax: dict[int, str] = {}
 
     @property
     def names(self) -> list[str]:
@@ -123,15 +131,30 @@ class OpenedModel:
         Raises:
             KeyError: No output has this name.
             ValueError: There are not so many.
+            NotAnalyzeableModelError: It is one number for all samples.
         """
         names = self.output_names
         if isinstance(output, str):
             if output not in names:
                 raise PlainKeyError(f"`output` must be one of the model's outputs {names}. Received: {output!r}")
-            return names.index(output)
-        if not isinstance(output, int | np.integer) or not 0 <= output < len(names):
+            number = names.index(output)
+        elif not isinstance(output, int | np.integer) or not 0 <= output < len(names):
             raise ValueError(f"`output` must be between 0 and {len(names) - 1}, or one of {names}. Received: {output!r}")
-        return int(output)
+        else:
+            number = int(output)
+        if not self.graph.outputs[number].shape:
+            raise NotAnalyzeableModelError(
+                f"The output {names[number]!r} of the model {self.model.name!r} is one number for all samples, such as a loss, "
+                f"so there is nothing to explain for each. Received: output={output!r}, of shape ()"
+            )
+        return number
+
+    def answer(self, tensors: Tensors) -> Tensors:
+        """The model's own outputs, flat, for its inputs, flat tensors; the model's variables may be written to."""
+        args, kwargs = call_arguments(self.model, keras.tree.pack_sequence_as(self.structure, tensors))
+        with untouched(self.model):
+            returned = [leaf for _, leaf in leaves(self.model(*args, **kwargs, training=False))]
+        return [returned[place] for place in self._places]
 
     @functools.cached_property
     def batch(self) -> int | None:
@@ -147,11 +170,17 @@ class OpenedModel:
         """
         if self.verified:
             return
-        if inputs is None:
-            inputs = self._drawn_inputs()
-            if inputs is None:
-                return
-        self.hidden_softmax = compare(self, inputs)
+        drawn = self._drawn_inputs() if inputs is None else inputs
+        if drawn is None:
+            return
+        try:
+            self.hidden_softmax = compare(self, drawn)
+        except NotAnalyzeableModelError:
+            raise
+        except Exception:
+            if inputs is None and not knows_its_inputs(self.model):
+                return  # it takes strings, or what else Keras has not kept: the first sample will tell
+            raise
         self.verified = True
 
     def confirm(self, inputs: list[Array]) -> None:
@@ -228,63 +257,15 @@ def check_model(model: Any) -> None:
         )
 
 
-def _check_strings(model: keras.Layer, specs: list[keras.KerasTensor]) -> None:
-    if not backend.HAS_STRINGS and any(spec.dtype == "string" for spec in specs):
-        raise NotAnalyzeableModelError(
-            f"The model {model.name!r} takes strings, which only TensorFlow has tensors of. Look them up before the model, and "
-            f"explain the model behind it, or run Keras on TensorFlow. Received: the backend {keras.backend.backend()!r}"
-        )
-
-
-def input_structure(model: keras.Layer) -> Any:
-    """The specifications (`keras.KerasTensor`) of what the model's `call` is given, in its structure."""
-    if hasattr(model, "input_specs"):
-        return model.input_specs
-    if isinstance(model, keras.Sequential):
-        try:
-            return model.inputs[0]
-        except AttributeError:
-            pass
-    elif hasattr(model, "inputs") and not callable(model.inputs):
-        return model.input
-    config, shapes = model.get_build_config() or {}, shapes_by_argument(model)
-    if shapes is not None:  # `build` takes a shape for each argument of `call`
-        return {name.removesuffix("_shape"): _specs_of(shape) for name, shape in shapes.items()}
-    needed = _required_arguments(model.call)
-    if len(needed) > 1:
-        raise ValueError(
-            f"The model {model.name!r} is called with several arguments, of which Keras keeps the shape of the first only. "
-            f"Give it a method `build(self, {', '.join(f'{name}_shape' for name in needed)})`, or wrap it in a functional "
-            f"model: `keras.Model(inputs, model(*inputs))`. Received: a model with call({', '.join(needed)})"
-        )
-    if config.get("input_shape") is None:
-        raise ValueError(
-            f"The input shape of the model {model.name!r} is not known. Call it once on data before creating an analyzer."
-        )
-    return _specs_of(config["input_shape"])
-
-
-def _required_arguments(call: Any) -> list[str]:
-    parameters = inspect.signature(call).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "training"]
-
-
-def _specs_of(shape: Any) -> Any:
-    if isinstance(shape, dict):
-        return {key: _specs_of(s) for key, s in shape.items()}
-    if all(d is None or isinstance(d, int) for d in shape):
-        return keras.KerasTensor((None, *shape[1:]), dtype=keras.config.floatx(), name="input")
-    return [_specs_of(s) for s in shape]
+def _replayed(model: keras.Layer, specs: Any) -> tuple[Graph, dict[str, str], Any]:
+    try:
+        return replay(model, specs)
+    except NotAnalyzeableModelError as error:
+        if "string" in str(error) and not knows_its_inputs(model):
+            raise NotAnalyzeableModelError(f"{error} {of_strings(model)}") from error
+        raise
 
 
 def _of_any_batch(spec: keras.KerasTensor) -> Any:
     """A specification for as many samples as there are, though the model may have been built for a number of them."""
     return types.SimpleNamespace(shape=(None, *spec.shape[1:]), dtype=spec.dtype)  # no tensor: they are numbered
-
-
-def _output_names(model: keras.Layer, returned: Any) -> list[str]:
-    """Names of the outputs, in the order in which their values are flattened."""
-    if isinstance(returned, dict) and all(isinstance(y, keras.KerasTensor) for y in returned.values()):
-        return keras.tree.flatten({name: name for name in returned})
-    names, count = getattr(model, "output_names", None), len(keras.tree.flatten(returned))
-    return list(names) if names and len(names) == count else [f"output_{i}" for i in range(count)]

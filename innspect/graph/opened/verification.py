@@ -17,7 +17,6 @@ from innspect import backend
 from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.interception import recording
-from innspect.graph.capture.layer_calls import call_arguments, untouched
 from innspect.graph.heads import behind_moves, is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
@@ -26,7 +25,7 @@ from innspect.graph.keras_internals import layers_of
 # How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
 
-# model -> (fingerprint of the description that it was compared for, hidden softmax)
+# model -> (fingerprint of the description that it was compared for, hidden softmaxes)
 _compared: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
@@ -39,23 +38,24 @@ def compare(opened, inputs, again=False):
         again: Whether to do so though the model, as it is, was compared before.
 
     Returns:
-        The path of a node at the end that returns probabilities though no softmax can be seen, or None.
+        Dict from the number of an output to the path of the node that makes it, where that returns probabilities though no
+        softmax can be seen.
 
     Raises:
         NotAnalyzeableModelError: They differ.
     """
     described = hash((opened.description, len(opened.graph.nodes)))
-    known, hidden = _compared.get(opened.model, (None, None))
+    known, hidden = _compared.get(opened.model, (None, {}))
     if known == described and not again:
         return hidden
     tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
     variables, graph = opened.variables(), opened.graph
     suspects, hidden = _may_hide_softmax(graph), _out_of_reach(graph)
-    wanted = [*graph.outputs, *(node.outputs[0] for node in suspects)]
+    wanted = [*graph.outputs, *(node.outputs[0] for node in suspects.values())]
 
     def both(values, tensors):
         with read_only(variables, values):
-            theirs = _run_model(opened, tensors)
+            theirs = opened.answer(tensors)
         with read_only(variables, values):  # one of its own: the states that the model has moved are as before
             return theirs, _run_graph(opened.graph, tensors, wanted)
 
@@ -75,7 +75,8 @@ def compare(opened, inputs, again=False):
             raise NotAnalyzeableModelError(
                 f"The clone of the model {opened.model.name!r} does not compute what the model computes: {reason}"
             )
-    hidden = hidden or next((node.path for node, y in zip(suspects, left, strict=True) if _are_probabilities(y)), None)
+    seen = zip(suspects.items(), left, strict=True)
+    hidden |= {number: node.path for (number, node), y in seen if _are_probabilities(y)}
     _compared[opened.model] = described, hidden
     return hidden
 
@@ -106,7 +107,7 @@ def _unrest(opened, tensors):
 
     def run(values):
         with read_only(), backend.inference():
-            return [backend.to_numpy(y).astype("float64") for y in _run_model(opened, values)]
+            return [backend.to_numpy(y).astype("float64") for y in opened.answer(values)]
 
     def nudged(x):
         signs = random.choice([-1.0, 1.0], x.shape)
@@ -114,12 +115,6 @@ def _unrest(opened, tensors):
 
     pairs = zip(run(tensors), run([nudged(x) for x in tensors]), strict=True)
     return max(np.abs(a - b).max(initial=0) / max(np.abs(a).max(initial=0), 1e-6) for a, b in pairs)
-
-
-def _run_model(opened, tensors):
-    args, kwargs = call_arguments(opened.model, keras.tree.pack_sequence_as(opened.structure, tensors))
-    with untouched(opened.model):
-        return keras.tree.flatten(opened.model(*args, **kwargs, training=False))
 
 
 def _run_graph(graph, tensors, wanted):
@@ -154,19 +149,19 @@ def _distance(ours, theirs):
 
 
 def _may_hide_softmax(graph):
-    """Leaves that outputs come from, perhaps moved, inside which a softmax can be neither seen nor stripped."""
-    found = []
-    for tensor in graph.outputs:
+    """Number of an output -> the leaf it comes from, perhaps moved, inside which a softmax can be neither seen nor stripped."""
+    found = {}
+    for number, tensor in enumerate(graph.outputs):
         node, _ = behind_moves(graph, tensor)
         if node is not None and node.kind == "opaque" and any(d != 1 for d in node.outputs[0].shape[1:]):
-            found.append(node)
+            found[number] = node
     return found
 
 
 def _out_of_reach(graph):
-    """The path of a head whose output is moved so that it cannot be told what the head of the logits is then, or None."""
-    behind = (behind_moves(graph, t)[0] for t in graph.outputs if not is_head(graph.producer(t)))
-    return next((node.path for node in behind if is_head(node)), None)
+    """Number of an output -> path of its head, where that is moved so that it cannot be told what it is of the moved logits."""
+    behind = {i: behind_moves(graph, t)[0] for i, t in enumerate(graph.outputs) if not is_head(graph.producer(t))}
+    return {number: node.path for number, node in behind.items() if is_head(node)}
 
 
 def _are_probabilities(y):
@@ -181,7 +176,7 @@ def _first_difference(opened, tensors, tolerance):
     with read_only(), backend.inference():
         ours = dict(zip(every, _run_graph(opened.graph, tensors, every), strict=True))
     with read_only(), backend.inference(), recording() as recorded:
-        _run_model(opened, tensors)
+        opened.answer(tensors)
     for path, calls in recorded.items():  # in the order of completion: inner layers before what holds them
         for known, values in zip(opened.graph.paths.get(path, ()), calls, strict=False):
             for tensor, value in zip(known, values, strict=False):

@@ -167,6 +167,11 @@ def computes_as(own, known, names):
     return all(getattr(own, name) is getattr(known, name) for name in names)
 
 
+def is_of_keras(thing):
+    """Whether a class or function is Keras' own."""
+    return (getattr(thing, "__module__", None) or "").split(".")[0] == "keras"
+
+
 def idf_weights(layer):
     """The weights by which a lookup with `output_mode="tf_idf"` multiplies its counts."""
     return layer.idf_weights_const

@@ -9,9 +9,11 @@ from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.layer_calls import called
+from innspect.graph.capture.recognition import Tried
 from innspect.graph.capture.registry import lowers
-from innspect.graph.ir import live
-from innspect.graph.views.cells import view_cells
+from innspect.graph.ir import live, widen
+from innspect.graph.keras_internals import is_of_keras
+from innspect.graph.views.cells import NOT_ELEMENTWISE, view_cells
 from innspect.graph.views.recurrent import RecurrentView
 
 lowers(L.ConvLSTM1D, L.ConvLSTM2D, L.ConvLSTM3D)(
@@ -26,6 +28,8 @@ def _recurrent(trace, layer, sequences, initial_state=None, mask=None, **_):
     if initial_state is not None and not keras.tree.is_nested(initial_state):
         initial_state = [initial_state]
     cells = view_cells(layer.cell)
+    if cells is not None and not all(map(_is_elementwise, cells)):
+        cells = None
     if cells is None and isinstance(sequences.shape[1], int):
         return trace.attempt(
             lambda: _steps(trace, layer, sequences, initial_state, mask),
@@ -33,6 +37,16 @@ def _recurrent(trace, layer, sequences, initial_state=None, mask=None, **_):
         )
     view = None if cells is None else RecurrentView(layer, cells)
     return _whole(trace, layer, sequences, initial_state, mask, view)
+
+
+def _is_elementwise(view):
+    """Whether the activations of a cell are elementwise."""
+    functions = [f for name in ("activation", "recurrent_activation") if (f := getattr(view.cell, name, None)) is not None]
+    return all(f not in NOT_ELEMENTWISE and (is_of_keras(f) or _shown(f, view.units)) for f in functions)
+
+
+def _shown(function, units):
+    return Tried(function, (None, units), widen(keras.config.floatx())).elementwise
 
 
 def _whole(trace, layer, sequences, initial_state, mask, view):

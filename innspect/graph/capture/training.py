@@ -4,7 +4,7 @@ import inspect
 
 from keras import layers as L
 
-from innspect.graph.keras_internals import layers_of
+from innspect.graph.keras_internals import is_of_keras, layers_of
 
 _DROPPING = (
     L.Dropout,
@@ -33,7 +33,7 @@ def differs_in_training(layer):
     Layers of the user's are not known: what they do is seen when they are opened.
     """
     cls = type(layer)
-    if "training" not in inspect.signature(layer.call).parameters or not cls.__module__.startswith("keras."):
+    if "training" not in inspect.signature(layer.call).parameters or not is_of_keras(cls):
         return False
     if isinstance(layer, L.BatchNormalization):
         return layer.trainable  # a frozen one keeps its statistics

@@ -32,7 +32,7 @@ from innspect.graph.opened.structure import (
     output_names,
     output_places,
 )
-from innspect.graph.opened.verification import compare, is_of_keras
+from innspect.graph.opened.verification import compare, computes_with_keras
 from innspect.graph.passes.heads import heads_last
 from innspect.graph.passes.ids import ids_as_integers, keep_numbers
 from innspect.graph.passes.kernels import with_kernels
@@ -194,7 +194,7 @@ class OpenedModel:
         if not self._confirmed:
             if not self.verified:
                 self.verify(inputs)
-            elif not is_of_keras(self.model):
+            elif not computes_with_keras(self.model):
                 compare(self, inputs, again=True)
             self._confirmed = True
 

@@ -20,7 +20,7 @@ from innspect.graph.capture.interception import recording
 from innspect.graph.heads import behind_moves, is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
-from innspect.graph.keras_internals import layers_of
+from innspect.graph.keras_internals import is_of_keras, layers_of
 
 # How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
@@ -81,20 +81,17 @@ def compare(opened, inputs, again=False):
     return hidden
 
 
-def is_of_keras(model):
+def computes_with_keras(model):
     """Whether all that computes in a model is Keras' own, none of it a function or a class of the user's."""
     return all(_is_known(layer) for layer in layers_of(model))
 
 
 def _is_known(layer):
     functions = (getattr(layer, name, None) for name in ("activation", "recurrent_activation"))
-    known = _is_written_by_us(type(layer)) and all(f is None or _is_written_by_us(f) for f in functions)
-    return known and not isinstance(layer, keras.layers.Lambda) and "call" not in vars(layer)
-
-
-def _is_written_by_us(thing):
-    """Whether a class or function is one of Keras or of innspect."""
-    return getattr(thing, "__module__", None) is not None and thing.__module__.split(".")[0] in ("keras", "innspect")
+    cls = type(layer)
+    known = is_of_keras(cls) or cls.__module__.startswith("innspect.")
+    plain = not isinstance(layer, keras.layers.Lambda) and "call" not in vars(layer)
+    return known and plain and all(f is None or is_of_keras(f) for f in functions)
 
 
 def _tolerance(model):

@@ -137,11 +137,14 @@ _VIEWS = {
     L.LSTMCell: (LSTM, computing(L.LSTMCell)),
     L.GRUCell: (GRU, computing(L.GRUCell)),
 }
-_NOT_ELEMENTWISE = (activations.softmax, activations.log_softmax)
+NOT_ELEMENTWISE = (activations.softmax, activations.log_softmax)
 
 
 def view_cells(cell: keras.Layer) -> list[Cell] | None:
-    """The views of a cell, or of the cells stacked in it, from the input up; None where one computes something else."""
+    """The views of a cell, or of the cells stacked in it, from the input up; None where one computes something else.
+
+    Their activations are to be elementwise.
+    """
     if isinstance(cell, L.StackedRNNCells) and type(cell).call is L.StackedRNNCells.call:
         views: list[Cell] = []
         for each in cell.cells:
@@ -152,6 +155,6 @@ def view_cells(cell: keras.Layer) -> list[Cell] | None:
         return views
     for known, (view, names) in _VIEWS.items():
         same = isinstance(cell, known) and computes_as(type(cell), known, names)
-        if same and cell.activation not in _NOT_ELEMENTWISE:
+        if same:
             return [view(cell)]
     return None

@@ -56,11 +56,11 @@ def default(model):
     return innspect.create_analyzer("grad_cam", model).place().path
 
 
-def test_the_default_layer_has_as_many_spatial_axes_as_the_image():
+def test_the_default_layer_has_the_image_s_axes_though_in_tokens():
     x = keras.Input((12, 12, 3))
     h = L.Reshape((100, 4), name="tokens")(L.Conv2D(4, 3, name="patches")(x))
     h = L.MultiHeadAttention(2, 2, name="attention")(h, h)
-    assert default(keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(h)))) == "patches"
+    assert default(keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(h)))) == "tokens"
 
 
 def test_one_position_is_no_map():

@@ -6,6 +6,7 @@ from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.opened.target_layer import Place
+from innspect.graph.opened.turned import inverse
 from innspect.types import BackendTensor, Shape
 
 
@@ -14,6 +15,7 @@ def with_positions(values: BackendTensor, place: Place) -> BackendTensor:
     if place.tokens is not None:
         patches = values[:, place.tokens.skipped : place.tokens.end]
         return ops.reshape(patches, (-1, *place.tokens.grid, patches.shape[-1]))
+    values = values if place.order is None else ops.transpose(values, inverse(place.order))
     return ops.moveaxis(values, 1, -1) if place.channels_first else values
 
 

@@ -58,7 +58,7 @@ def find_pooling(graph: Graph, explained: Tensor, tokens: Tokens | None = None, 
                 if not pools and (of_use or node.kind not in _CHAIN):
                     raise _unfit(f"{node.path!r} reads the positions of {place.path!r}, and it is no global pooling")
             elif node.kind not in _CHAIN:
-                raise _not_affine(node, tensor)
+                raise _not_affine(places, node)
         except NotAnalyzeableModelError as why:
             problem = why
             break
@@ -83,10 +83,22 @@ def _step_back(places, tensor):
     return node, active[0], place
 
 
-def _not_affine(node, tensor):
-    if len(tensor.shape) > 2:  # such as (batch, 1, 1, channels)
-        return _unfit(f"the maps before the output have a single position, {tensor.shape}: give larger inputs")
+def _not_affine(places, node):
+    (made,) = node.outputs
+    if len(made.shape) > 2 and not _behind_pooling(places, made):  # such as (batch, 1, 1, channels)
+        return _unfit(f"the maps before the output have a single position, {made.shape}: give larger inputs")
     return _unfit(f"{node.path!r} ({node.operation or node.kind}) stands before the output and is not affine")
+
+
+def _behind_pooling(places, tensor):
+    """Whether it is by global pooling that a tensor has a single position."""
+    while True:
+        try:
+            node, tensor, place = _step_back(places, tensor)
+        except NotAnalyzeableModelError:
+            return False
+        if any(d != 1 for d in place.positions):
+            return _pools_all(node, place)
 
 
 def _unfit(reason):
@@ -107,8 +119,9 @@ def _path_of(graph, tensor):
 def _pools_all(node, place):
     """Whether a node takes the mean, or the maximum, over all positions: tried on drawn numbers."""
     shape, rank = place.tensor.shape, len(place.tensor.shape)
-    axes = tuple(range(2, rank)) if place.channels_first else tuple(range(1, rank - 1))
-    channels = shape[1 if place.channels_first else -1]
+    order = place.order or tuple(range(rank))
+    axes = tuple(order.index(axis) for axis in (range(2, rank) if place.channels_first else range(1, rank - 1)))
+    channels = shape[order.index(1 if place.channels_first else rank - 1)]
     if len(node.inputs) != 1 or [d for d in node.outputs[0].shape[1:] if d != 1] != [d for d in [channels] if d != 1]:
         return False
     x = np.random.default_rng(0).normal(size=(2, *(d or 4 for d in shape[1:]))).astype("float32")

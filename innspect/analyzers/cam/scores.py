@@ -107,11 +107,7 @@ class ScoreCam(ChannelScores):
         place, shapes = self.place(number), [x.shape for x in xs]
         covered, size = self._covered(place, shapes)
         if size is None:
-            raise NotAnalyzeableModelError(
-                f"'score_cam' multiplies an input of numbers with the maps of the layer {place.path!r}, but no such input that "
-                "the layer depends on has as many spatial axes. Name another layer, or use a method that masks no input, such "
-                f"as 'ablation_cam'. Received: maps of shape {place.positions} and inputs of shapes {list(map(tuple, shapes))}"
-            )
+            raise self._nothing_to_mask(place, shapes)
         a = by_samples(a, place, xs[0].shape[0])
         axes = tuple(range(1, len(a.shape) - 1))
         masks = resized(ops.take(a, channels, axis=-1), size, self.resize)
@@ -129,6 +125,19 @@ class ScoreCam(ChannelScores):
     def _may_be_covered(self, i):
         return self.opened.moves(self.opened.graph.inputs[i])
 
+    def _nothing_to_mask(self, place, shapes):
+        if not any(map(self._may_be_covered, place.inputs)):
+            return NotAnalyzeableModelError(
+                f"'score_cam' multiplies an input with maps, so it needs an input of numbers, and all that the layer "
+                f"{place.path!r} depends on are ids or masks. 'ablation_cam' masks no input."
+            )
+        return NotAnalyzeableModelError(
+            f"'score_cam' multiplies an input of numbers with the maps of the layer {place.path!r}, but no such input that the "
+            "layer depends on has as many spatial axes. Name a layer that has as many, or use 'ablation_cam', which masks no "
+            f"input. Received: maps of shape {(*place.frames, *place.positions)} and inputs of shapes "
+            f"{[tuple(shapes[i]) for i in place.inputs]}"
+        )
+
     def channel_weights(self, scores, targets):
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
@@ -145,8 +154,8 @@ class AblationCam(ChannelScores):
         kept = 1 - ops.one_hot(channels, a.shape[-1], dtype=a.dtype)  # (channels probed, channels)
 
         def ablated(v):  # all tokens, the class token too
-            shape = [count, *[1] * len(v.shape)]
-            shape[2 if place.channels_first else -1] = a.shape[-1]
+            shape, axis = [count, *[1] * len(v.shape)], 1 if place.channels_first else len(v.shape) - 1
+            shape[1 + (axis if place.order is None else place.order.index(axis))] = a.shape[-1]
             return ops.reshape(v[None] * ops.reshape(kept, shape), (-1, *v.shape[1:]))
 
         tail = zip(program.tail.inputs, handed, strict=True)

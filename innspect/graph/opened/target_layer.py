@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
 from innspect.graph.channels import channels_first_at
-from innspect.graph.ir import Graph, Tensor, is_float
+from innspect.graph.ir import Graph, Node, Tensor, is_float
 from innspect.graph.opened.grids import Tokens, grids, heard
 from innspect.graph.opened.rows import frames_of
+from innspect.graph.opened.turned import Order, inverse, turned
 from innspect.types import Shape
 
 
@@ -29,6 +30,7 @@ class Place:
         inputs: Numbers of the model's inputs that it depends on.
         frames: Lengths of the axes that its rows hold beside the samples, as within TimeDistributed.
         tokens: Where the positions of the map are among tokens; None where the tensor has spatial axes.
+        order: Where the model turned its axes, the number that each had before; None where they are as they were.
     """
 
     path: str
@@ -37,13 +39,15 @@ class Place:
     inputs: tuple[int, ...]
     frames: Shape = ()
     tokens: Tokens | None = None
+    order: Order | None = None
 
     @property
     def positions(self) -> Shape:
         """The shape of the map of one row; None where a length is not known."""
         if self.tokens is not None:
             return self.tokens.grid
-        return self.tensor.shape[2:] if self.channels_first else self.tensor.shape[1:-1]
+        shape = self.tensor.shape if self.order is None else tuple(self.tensor.shape[i] for i in inverse(self.order))
+        return shape[2:] if self.channels_first else shape[1:-1]
 
     @property
     def axes(self) -> int:
@@ -90,7 +94,7 @@ class Places:
     """
 
     def __init__(self, graph: Graph, tokens: Tokens | None = None):
-        self.graph, self._frames, self.given = graph, frames_of(graph), tokens
+        self.graph, self._frames, self._turned, self.given = graph, frames_of(graph), turned(graph), tokens
         self.tokens: Mapping[Tensor, Tokens] = grids(graph, self._frames)
         if tokens is not None:
             self.tokens = dict.fromkeys(filter(self._may_hold, graph.active), tokens)
@@ -103,8 +107,23 @@ class Places:
     def at(self, path: str, tensor: Tensor) -> Place | None:
         """The `Place` of a tensor; None where its rows are no samples."""
         frames, read = self._frames.get(tensor), _numbers_read(self.graph, [tensor])
-        first = channels_first_at(self.graph, tensor)
-        return None if frames is None else Place(path, tensor, first, read, frames, self.tokens.get(tensor))
+        first, tokens = channels_first_at(self.graph, tensor), self.tokens.get(tensor)
+        order = None if tokens else self._turned.get(tensor)
+        return None if frames is None else Place(path, tensor, first, read, frames, tokens, order)
+
+    def by_frames(self, path: str, tensor: Tensor) -> Place | None:
+        """As `at`, of the rows that were set apart in frames where the tensor is no more than that, as TimeDistributed's is."""
+        node, within = self.graph.producer(tensor), tensor
+        while node is not None and node.operation == "Reshape" and self._sets_apart(node):
+            within = node.inputs[node.active_inputs[0]]
+            node = self.graph.producer(within)
+        return self.at(path, within)
+
+    def _sets_apart(self, node: Node) -> bool:
+        """Whether a reshape returns frames from the rows, which are samples with positions before."""
+        before, after = node.inputs[node.active_inputs[0]], node.outputs[0]
+        rows, fewer = self._frames.get(before), self._frames.get(after)
+        return rows is not None and fewer is not None and len(fewer) < len(rows) and len(before.shape) > 2
 
     def heard(self, explained: Tensor) -> Iterable[Tensor]:
         """The tensors whose positions send a signal to the explained one, the last first."""
@@ -143,7 +162,7 @@ def _named(places: Places, explained: Tensor, layer: str) -> Place:
             f"`layer` must have spatial axes, (batch, *spatial axes, channels). Received: layer={layer!r}, whose output has "
             f"shape {tensors[0].shape if tensors else None}"
         )
-    tensor, place = spatial[0], places.at(layer, spatial[0])
+    tensor, place = spatial[0], places.by_frames(layer, spatial[0])
     if tensor not in graph.active or not any(t is tensor for t in places.heard(explained)):
         unread = " by its patches" if tensor in places.tokens else ""
         raise ValueError(
@@ -197,7 +216,7 @@ def _last(places: Places, explained: Tensor, excluded: set[Tensor], fits: Callab
                 continue
             if places.given is not None and tensor not in places.tokens:
                 continue
-            place = places.at(named[tensor], tensor)
+            place = places.by_frames(named[tensor], tensor)
             if place is None or all(d == 1 for d in place.positions):
                 continue
             if fits(place):

@@ -135,8 +135,17 @@ class LayerMap(GradientRules):
         place = self.place(number)
         _, size = self._covered(place, input_shapes)
         if size is None:
-            raise no_input_to_cover(place.path, map_shape, input_shapes)
+            raise no_input_to_cover(place.path, map_shape, input_shapes, self._remedy(place, input_shapes))
         return size
+
+    def _remedy(self, place, input_shapes):
+        """What is said of a layer that may have patches of an image as its tokens."""
+        if place.tokens is not None or len(place.positions) > 1 or all(len(input_shapes[i]) < 4 for i in place.inputs):
+            return ""
+        return (
+            f"If its {place.positions[0] or ''} tokens are patches of an image, say how they lie: tokens=(skipped, (rows, "
+            "columns)), with 1 skipped for a class token in front. "
+        )
 
     # ------------------------------------------------------------------ one array, whatever the inputs
     def _restore(self, inputs, arrays):

@@ -13,6 +13,11 @@ from innspect.types import BackendTensor, Shape
 def with_positions(values: BackendTensor, place: Place) -> BackendTensor:
     """The values of a place as (rows, *positions, channels)."""
     if place.tokens is not None:
+        if values.shape[1] < place.tokens.end:
+            raise ValueError(
+                f"`tokens` must be of tokens that the layer has. Received: {place.tokens.skipped, place.tokens.grid} for the "
+                f"layer {place.path!r}, of {values.shape[1]} tokens"
+            )
         patches = values[:, place.tokens.skipped : place.tokens.end]
         return ops.reshape(patches, (-1, *place.tokens.grid, patches.shape[-1]))
     values = values if place.order is None else ops.transpose(values, inverse(place.order))

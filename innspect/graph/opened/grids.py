@@ -126,7 +126,6 @@ def heard(graph: Graph, explained: Tensor, tokens: Mapping[Tensor, Tokens]) -> I
             reached.add(given)
             if given not in of_patches and (given not in tokens or _reads_patches(node, p, outputs, of_patches, tokens)):
                 of_patches.add(given)
-    yield from (t for t in graph.inputs if t in of_patches)
 
 
 def _reads_patches(node: Node, p: int, outputs: list[Tensor], of_patches: set[Tensor], tokens: Mapping[Tensor, Tokens]) -> bool:

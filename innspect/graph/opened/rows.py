@@ -3,6 +3,10 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
+from keras import ops
+
+from innspect import backend
 from innspect.graph.ir import Graph, Node, Tensor
 from innspect.types import Shape
 
@@ -30,25 +34,34 @@ def _behind(node: Node, tensor: Tensor, frames: Frames) -> Frames:
     before, after = node.inputs[node.active_inputs[0]].shape, tensor.shape
     if not after or (before[0] is None and after[0] is not None):
         return None
-    return _reshaped(frames, before, after) if node.operation == "Reshape" else frames
+    return _reshaped(node, frames, before, after) if node.operation == "Reshape" else frames
 
 
-def _reshaped(frames: Shape, before: Shape, after: Shape) -> Frames:
+def _reshaped(node: Node, frames: Shape, before: Shape, after: Shape) -> Frames:
     """The frames after a reshape: those that it takes in come last, and go first."""
     if _open(before) == _open(after) and _size(before) == _size(after):
         return frames
     taken = len(before) - len(after)
     if taken > 0 and before[taken + 1 :] == after[1:]:
-        return (*frames, *before[1 : taken + 1])
+        return (*frames, *before[1 : taken + 1]) if _changes_rows(node, before) else frames
     if taken < 0 and after[1 - taken :] == before[1:]:
         returned = after[1 : 1 - taken]
         fits = all(a is None or b is None or a == b for a, b in zip(frames[taken:], returned, strict=False))
         return frames[:taken] if fits and len(frames) >= -taken else None
-    if _open(before) or _open(after) or not _size(after):
-        return None
-    if _size(before) % _size(after) == 0:
-        return (*frames, _size(before) // _size(after))
-    return None
+    if _open(before) or _open(after):
+        return frames  # what cannot be seen beforehand is compared with the number of rows later
+    more, less = divmod(_size(before), _size(after) or 1)
+    return None if less else (*frames, more)
+
+
+def _changes_rows(node: Node, before: Shape) -> bool:
+    """Whether a reshape takes axes into the rows, not into one another, which is tried where a length is not known."""
+    if not _open(before):
+        return True
+    lengths = [2, *(3 if d is None else d for d in before[1:])]
+    with backend.inference():
+        (y,) = node(ops.convert_to_tensor(np.zeros(lengths, "float32")))
+    return y.shape[0] != 2
 
 
 def _open(shape: Shape) -> int:

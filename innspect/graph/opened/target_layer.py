@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import keras
+
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
 from innspect.graph.channels import channels_first_at
 from innspect.graph.ir import Graph, Node, Tensor, is_float
@@ -102,7 +104,7 @@ class Places:
     def _may_hold(self, tensor: Tensor) -> bool:
         """Whether a tensor may have the tokens that the user says."""
         long = len(tensor.shape) == 3 and is_float(tensor.dtype) and tensor.shape[2] is not None
-        return long and self.given is not None and (tensor.shape[1] or 0) >= self.given.end
+        return long and self.given is not None and (tensor.shape[1] is None or tensor.shape[1] >= self.given.end)
 
     def at(self, path: str, tensor: Tensor) -> Place | None:
         """The `Place` of a tensor; None where its rows are no samples."""
@@ -142,9 +144,12 @@ def _inputs_read(graph: Graph, tensors: Sequence[Tensor]) -> str:
 def _named(places: Places, explained: Tensor, layer: str) -> Place:
     graph = places.graph
     path, call = _parsed(layer)
-    if path not in graph.paths:
+    operations = {node.path: (node.outputs,) for node in graph.nodes}
+    if path not in graph.paths and layer in operations:  # of a model, which may be chosen where no layer is named
+        path, call = layer, 0
+    calls = graph.paths.get(path, operations.get(path))
+    if calls is None:
         raise PlainKeyError(f"`layer` must be the path of a layer of the model. Received: {layer!r}. {_near(graph, path)}")
-    calls = graph.paths[path]
     if call is None and len(calls) > 1:
         told = "; ".join(f"'{path}[{n}]' reads {_inputs_read(graph, tensors)}" for n, tensors in enumerate(calls))
         raise ValueError(
@@ -164,10 +169,14 @@ def _named(places: Places, explained: Tensor, layer: str) -> Place:
         )
     tensor, place = spatial[0], places.by_frames(layer, spatial[0])
     if tensor not in graph.active or not any(t is tensor for t in places.heard(explained)):
-        unread = " by its patches" if tensor in places.tokens else ""
+        if tensor in places.tokens and graph.producer(tensor) in graph.ancestors([explained]):
+            raise ValueError(
+                f"`layer` must be one whose patches the explained output depends on. Received: layer={layer!r}, behind which "
+                "only other tokens are read, such as the class token. Name a layer before the last attention, or none"
+            )
         raise ValueError(
             f"`layer` must lie between the model's inputs and the explained output. Received: layer={layer!r}, which the "
-            f"output does not depend on{unread}, or which does not depend on the inputs{_before_the_last(unread)}"
+            "output does not depend on, or which does not depend on the inputs"
         )
     if place is None:
         raise NotAnalyzeableModelError(
@@ -180,10 +189,6 @@ def _named(places: Places, explained: Tensor, layer: str) -> Place:
             f"{places.given.skipped, places.given.grid} for the layer {layer!r}, of shape {tensor.shape}"
         )
     return place
-
-
-def _before_the_last(unread: str) -> str:
-    return ". Behind the last attention only the class token is read: name a layer before it" if unread else ""
 
 
 def _parsed(layer: str) -> tuple[str, int | None]:
@@ -208,8 +213,9 @@ def _last(places: Places, explained: Tensor, excluded: set[Tensor], fits: Callab
         for number, tensors in enumerate(calls)
         for tensor in tensors
     }
-    operations = {t: node.path for node in graph.nodes for t in node.outputs}  # for a model of bare operations
-    for named in (layers, operations):
+    operations = {t: node.path for node in graph.nodes for t in node.outputs}
+    of_models = {t: path for t, path in operations.items() if _is_of_a_model(graph, path)}
+    for named in ({**of_models, **layers}, operations):
         kept: list[Place] = []
         for tensor in places.heard(explained):
             if tensor not in named or tensor in excluded or not _spatial(tensor):
@@ -233,6 +239,11 @@ def _last(places: Places, explained: Tensor, excluded: set[Tensor], fits: Callab
     )
 
 
+def _is_of_a_model(graph: Graph, path: str) -> bool:
+    """Whether it is a model, and no layer, whose `call` has an operation, such as the sum of a residual block."""
+    return path not in graph.layers and all(isinstance(graph.layers.get(p), keras.Model) for p in _parents(path))
+
+
 def _as_an_input(graph: Graph) -> Callable[[Place], bool]:
     rank = max(len(t.shape) - 2 for t in graph.inputs)
     return lambda place: place.axes == rank
@@ -240,9 +251,12 @@ def _as_an_input(graph: Graph) -> Callable[[Place], bool]:
 
 def _inside_attention(graph: Graph, path: str) -> bool:
     """Whether a layer is part of an attention layer, whose inner axes are heads and pairs of tokens."""
+    return any("Attention" in type(graph.layers.get(p)).__name__ for p in _parents(path))
+
+
+def _parents(path: str) -> list[str]:
     parents = path.split("/")[:-1]
-    above = ["/".join(parents[: i + 1]) for i in range(len(parents))]
-    return any("Attention" in type(graph.layers.get(p)).__name__ for p in above)
+    return ["/".join(parents[: i + 1]) for i in range(len(parents))]
 
 
 def _spatial(tensor: Tensor) -> bool:

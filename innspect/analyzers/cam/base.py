@@ -8,12 +8,12 @@ gradient runs only from the output back to the layer.
 from keras import ops
 
 from innspect.analyzers.base.registry import register_analyzer
-from innspect.analyzers.cam.layout import by_samples, with_positions
 from innspect.analyzers.gradient import GradientRules
 from innspect.checks import Integer, OneOf
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.opened.grids import Tokens
 from innspect.graph.opened.target_layer import find_layer
+from innspect.inputs.layout import by_samples, with_positions
 from innspect.inputs.upsampling import CONVENTIONS, no_input_to_cover, resized, spatial_size
 from innspect.layers.base import safe_divide
 from innspect.layers.partial import CutProgram

@@ -6,10 +6,10 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.cam.base import LayerMap, weighted
-from innspect.analyzers.cam.layout import by_samples
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.interpreter import Interpreter
+from innspect.inputs.layout import by_samples
 from innspect.inputs.references import even_chunks
 from innspect.inputs.targets import repeated, values_of
 from innspect.inputs.upsampling import resized

@@ -183,7 +183,7 @@ def _named(places: Places, explained: Tensor, layer: str) -> Place:
             f"The rows of the layer {layer!r} are not known to be samples, or frames of samples one after the other, so its "
             f"map cannot be told from theirs. Keep the samples the first axis. Received: shape {tensor.shape}"
         )
-    if places.given is not None and tensor not in places.tokens:
+    if places.given is not None and place.tokens is None:
         raise ValueError(
             f"`tokens` must be (skipped, (rows, columns)) of tokens that the layer has, (samples, tokens, channels). Received: "
             f"{places.given.skipped, places.given.grid} for the layer {layer!r}, of shape {tensor.shape}"
@@ -220,10 +220,8 @@ def _last(places: Places, explained: Tensor, excluded: set[Tensor], fits: Callab
         for tensor in places.heard(explained):
             if tensor not in named or tensor in excluded or not _spatial(tensor):
                 continue
-            if places.given is not None and tensor not in places.tokens:
-                continue
             place = places.by_frames(named[tensor], tensor)
-            if place is None or all(d == 1 for d in place.positions):
+            if place is None or all(d == 1 for d in place.positions) or (places.given is not None and place.tokens is None):
                 continue
             if fits(place):
                 return place

@@ -86,6 +86,10 @@ NETWORKS = {
 }
 
 
+some = pytest.mark.sweep(on="jax tensorflow", keep=["mixer", "class token in front"])
+
+
+@some
 @pytest.mark.parametrize("name", NETWORKS)
 def test_patches_are_found_and_have_a_map(name):
     model, layer, skipped = NETWORKS[name]
@@ -98,6 +102,7 @@ def test_patches_are_found_and_have_a_map(name):
     close(maps, told.analyze(VALUES, 1))
 
 
+@some
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_map_of_tokens_is_that_of_their_signals(name):
     """Grad-CAM from the activations and signals at the layer, as arrays."""

@@ -56,17 +56,53 @@ def default(model):
     return innspect.create_analyzer("grad_cam", model).place().path
 
 
-def test_the_default_layer_has_as_many_spatial_axes_as_the_image():
+def test_the_default_layer_has_the_image_s_axes_though_in_tokens():
     x = keras.Input((12, 12, 3))
     h = L.Reshape((100, 4), name="tokens")(L.Conv2D(4, 3, name="patches")(x))
     h = L.MultiHeadAttention(2, 2, name="attention")(h, h)
-    assert default(keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(h)))) == "patches"
+    assert default(keras.Model(x, L.Dense(2)(L.GlobalAveragePooling1D()(h)))) == "tokens"
 
 
 def test_one_position_is_no_map():
     x = keras.Input((12, 12, 3))
     h = L.GlobalAveragePooling2D(keepdims=True)(L.Conv2D(4, 3, name="patches")(x))
     assert default(keras.Model(x, L.Dense(2)(L.Flatten()(L.Dropout(0.5)(h))))) == "patches"
+
+
+def test_the_sum_of_a_residual_block_is_the_layer_though_it_is_no_layer():
+    """As in ConvNeXt: the last layer is one branch of the block only."""
+    x = keras.Input((12, 12, 3))
+    h = L.Conv2D(4, 3, name="stem")(x)
+    h = h + L.Conv2D(4, 3, padding="same", name="branch")(h)
+    model = models.shake(keras.Model(x, L.Dense(2)(L.LayerNormalization()(L.GlobalAveragePooling2D()(h)))))
+    path, image = default(model), models.array(2, 12, 12, 3)
+    assert path not in {layer.name for layer in model.layers if isinstance(layer, L.Layer)}
+    close(*(innspect.create_analyzer("grad_cam", model, layer=layer).analyze(image, 1) for layer in (None, path)))
+
+
+def with_words():
+    """An image and words, of which a later layer makes a sequence."""
+    image, words = keras.Input((6, 6, 2)), keras.Input((5,), dtype="int32")
+    seen = L.Flatten()(L.Conv2D(3, 3, activation="relu", name="seen")(image))
+    told = L.Flatten()(
+        L.LSTM(3, return_sequences=True, name="told")(L.LSTM(3, return_sequences=True)(L.Embedding(9, 3)(words)))
+    )
+    model = models.shake(keras.Model([words, image], L.Dense(2)(L.Concatenate()([seen, told]))))
+    return model, [models.ids(2, 5, below=9), models.array(2, 6, 6, 2)]
+
+
+@pytest.mark.parametrize("method", ["score_cam", "rsi_grad_cam"])
+def test_the_default_layer_depends_on_what_the_method_can_move(method):
+    model, x = with_words()
+    analyzer = innspect.create_analyzer(method, model)
+    assert analyzer.place().path == "seen"
+    assert analyzer.analyze(x, 1).shape == (2, 6, 6)
+
+
+def test_a_map_of_words_is_no_mask_of_them():
+    model, x = with_words()
+    with pytest.raises(innspect.NotAnalyzeableModelError, match="'told' depends on are ids or masks"):
+        innspect.create_analyzer("score_cam", model, layer="told").analyze(x, 1)
 
 
 class Bare(keras.Model):
@@ -189,9 +225,15 @@ def test_score_cam_has_no_signals():
             lambda: [L.Conv2D(2, 3, activation="relu"), L.GlobalAveragePooling2D(), L.Dense(2)],
             r"single position, \(None, 1, 1, 2\): give larger inputs",
         ),
+        (
+            "cam",
+            (8, 8, 2),
+            lambda: [L.GlobalAveragePooling2D(keepdims=True), L.Conv2D(3, 1, activation="relu", name="mixed"), L.Flatten()],
+            "'mixed/re_lu' .* is not affine",
+        ),
         ("grad_cam", (4,), lambda: [L.Dense(2)], "spatial axes"),
     ],
-    ids=["flattened", "gated", "one position", "no position"],
+    ids=["flattened", "gated", "one position", "mixed behind pooling", "no position"],
 )
 def test_networks_without_such_a_map_say_why(method, shape, layers, message):
     with pytest.raises(innspect.NotAnalyzeableModelError, match=message):

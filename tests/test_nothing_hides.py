@@ -16,11 +16,10 @@ from law_networks import relu_networks, signed_networks, some_inputs
 from models import array, shake
 
 import innspect
-from innspect.analyzers.averaging.base import _with_moved_embeddings
+from innspect.analyzers.averaging.vectors import moved_embeddings, with_moved_vectors
 from innspect.analyzers.base.registry import example_arguments
 from innspect.graph import keras_internals
 from innspect.graph.capture import interception, registry
-from innspect.graph.ir import Tensor
 from innspect.graph.passes.detach import freeze
 from innspect.graph.passes.folding import fold
 from innspect.graph.passes.ids import keep_numbers
@@ -54,8 +53,7 @@ def contents(graph):
 
 
 def _moved_embeddings(graph):
-    given = {n: Tensor(n.outputs[0].shape, n.outputs[0].dtype) for n in graph.nodes if n.kind == "embedding"}
-    return _with_moved_embeddings(graph, given, lambda vectors, moved: vectors + moved)
+    return with_moved_vectors(graph, moved_embeddings(graph), lambda looked_up, moved: looked_up.vectors + moved)
 
 
 PASSES = {

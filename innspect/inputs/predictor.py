@@ -23,6 +23,7 @@ from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, model_of, open_model
 from innspect.graph.opened.target_layer import Place, find_layer
 from innspect.inputs.batches import Inputs, as_numbers
+from innspect.inputs.layout import by_samples, with_positions
 from innspect.inputs.targets import Selection, values_of
 from innspect.nests import leaves
 from innspect.types import BackendTensor, Nest, Shape, Tensors
@@ -149,7 +150,7 @@ class Network:
             y, *activations = evaluation(xs)
             if place is None:
                 return y, None
-            return y, ops.moveaxis(activations[0], 1, -1) if place.channels_first else activations[0]
+            return y, by_samples(with_positions(activations[0], place), place, xs[0].shape[0])
 
         return evaluate
 

@@ -54,9 +54,11 @@ def spatial_size(shape: Shape, axes: int, channels_first: bool = False) -> Shape
     return sample if len(sample) == axes else None
 
 
-def no_input_to_cover(layer: str, map_shape: Sequence[int], input_shapes: Iterable[Shape]) -> NotAnalyzeableModelError:
+def no_input_to_cover(
+    layer: str, map_shape: Sequence[int], input_shapes: Iterable[Shape], remedy: str = ""
+) -> NotAnalyzeableModelError:
     return NotAnalyzeableModelError(
         f"The map of the layer {layer!r} has {len(map_shape)} spatial axes, and no input it depends on has as many, so it "
-        f"cannot be resized to one. Ask for the map as it is with upsample=False. Received: a map of shape {tuple(map_shape)} "
-        f"and inputs of shapes {[tuple(s) for s in input_shapes]}"
+        f"cannot be resized to one. {remedy}Ask for the map as it is with upsample=False. Received: a map of shape "
+        f"{tuple(map_shape)} and inputs of shapes {[tuple(s) for s in input_shapes]}"
     )

@@ -5,21 +5,19 @@ Requirements of the design:
 - What is explained is fixed at the input itself: the largest output there is the target at every point.
 - Points are made on the device from the batch that is there already, as many (sample, point) pairs at once as the batch
   size allows, and are reduced before they leave it. Memory does not grow with their number.
-- Ids of an embedding cannot be moved; their vectors can. So every embedding gets one more input, by which its vectors
-  are moved.
+- Ids of an embedding cannot be moved; their vectors can, see `innspect.analyzers.averaging.vectors`.
 """
 
 import functools
-from dataclasses import replace
 
 import keras
 import numpy as np
 from keras import ops
 
+from innspect.analyzers.averaging.vectors import moved_embeddings, with_moved_vectors
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.config import parameters
 from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, is_signed
-from innspect.graph.ir import Ref, Rewritten, Tensor
 from innspect.inputs.batches import on_device
 
 
@@ -136,8 +134,8 @@ class Averaging(Analyzer):
         """
         raise NotImplementedError
 
-    def move(self, vectors, given):
-        """An embedding's vectors, moved by what `place` gave for it."""
+    def move(self, looked_up, given):
+        """An embedding's vectors, `InOrder` or `Scattered`, moved by what `place` gave for it."""
         raise NotImplementedError
 
     def reduce(self, maps, ws):
@@ -152,19 +150,14 @@ class Runner:
         owner: The `Averaging` method, which places the points and reduces what is found there.
 
     Attributes:
-        embeddings: One more input of the model for every embedding, by which its vectors are moved.
-        sources: For each of them the number of the input that its ids come from.
+        embeddings: A `Moved` for every embedding, by whose input its vectors are moved.
     """
 
     def __init__(self, owner):
         self.owner, self.inner, self._passes = owner, owner.inner, {}
-        graph = self.inner.plan.graph
-        moved = [
-            (node, Tensor(node.outputs[0].shape, node.outputs[0].dtype)) for node in graph.nodes if node.kind == "embedding"
-        ]
-        self.embeddings = [given for _, given in moved]
-        self.sources = [_source(graph, node) for node, _ in moved]
-        self._plan = self.inner.plan.rewritten(_with_moved_embeddings, dict(moved), owner.move)
+        found = moved_embeddings(self.inner.plan.graph)
+        self.embeddings = list(dict.fromkeys(found.values()))
+        self._plan = self.inner.plan.rewritten(with_moved_vectors, found, owner.move)
 
     def run(self, points, moves, ws, backward):
         """One compiled call; see `Points`."""
@@ -237,26 +230,3 @@ class Points:
         self.outputs = found["outputs"]
         self.targets = found["values"][..., 0]
         self.values = found["settled"]
-
-
-def _source(graph, node):
-    """The number of the input that a node's signal goes to first."""
-    wanted = {t for n in graph.ancestors(node.outputs) for t in n.inputs if t in graph.active}
-    return next(i for i, t in enumerate(graph.inputs) if t in wanted)
-
-
-def _with_moved_embeddings(graph, given, move):
-    """A graph with one more input for every embedding, by which its vectors are moved.
-
-    Args:
-        graph: The graph.
-        given: Dict from the nodes of the embeddings to the tensors of those inputs.
-        move: A function from vectors and such an input to the vectors.
-    """
-
-    def moved(node):
-        args, look_up = (*node.args, Ref(given[node])), node.function
-        return replace(node, function=lambda *a, **k: move(look_up(*a[:-1], **k), a[-1]), args=args)
-
-    nodes = [moved(node) if node in given else node for node in graph.nodes]
-    return Rewritten(replace(graph, nodes=nodes, inputs=[*graph.inputs, *given.values()]))

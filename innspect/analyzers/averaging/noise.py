@@ -6,6 +6,7 @@ from keras import ops
 
 from innspect.analyzers.averaging.base import Averaging, Points
 from innspect.analyzers.averaging.on_host import HostPoints
+from innspect.analyzers.averaging.vectors import InOrder
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
 from innspect.checks import Integer, Number
@@ -66,20 +67,15 @@ class Noisy(Averaging):
         inputs, opened = request.inputs, self.opened
         shapes = [a.shape[1:] for a, t in zip(inputs.arrays, opened.graph.inputs, strict=True) if opened.moves(t)]
         if self.runner is not None:
-            moved = zip(self.runner.embeddings, self.runner.sources, strict=True)
-            shapes += [_known(t.shape[1:], inputs.arrays[i]) for t, i in moved]
+            known = dict(zip(opened.graph.inputs, [a.shape for a in inputs.arrays], strict=True))
+            shapes += [embedding.shape(known) for embedding in self.runner.embeddings]
         generators = [np.random.default_rng([request.context, int(k)]) for k in numbers]
         drawn = [[g.standard_normal(s, "float32") for s in shapes] for g in generators]
         return [np.stack(d) for d in zip(*drawn, strict=True)]
 
     def _scale(self, x):
-        """The standard deviation for each sample, a tensor that broadcasts over x."""
-        if self.noise_scale is not None:
-            return ops.full([1] * len(x.shape), self.noise_scale, dtype=x.dtype)
-        axes = tuple(range(1, len(x.shape)))
-        if not axes:  # the range of one number
-            return ops.zeros_like(x)
-        return self.noise_level * (ops.max(x, axis=axes, keepdims=True) - ops.min(x, axis=axes, keepdims=True))
+        """The standard deviation for each sample of values `InOrder` or `Scattered`, which broadcasts over them."""
+        return self.noise_level * x.range() if self.noise_scale is None else self.noise_scale
 
     def place(self, xs, moves, count):
         given, points = iter(moves), []
@@ -87,13 +83,14 @@ class Noisy(Averaging):
             if not self.opened.moves(tensor):
                 points.append(ops.repeat(x, count, axis=0))
             else:
-                noisy = x[:, None] + ops.expand_dims(self._scale(x), 1) * ops.cast(next(given), x.dtype)[None]
+                scale = ops.reshape(ops.cast(self._scale(InOrder(x)), x.dtype), (-1, *[1] * len(x.shape)))
+                noisy = x[:, None] + scale * ops.cast(next(given), x.dtype)[None]
                 points.append(ops.reshape(noisy, (-1, *x.shape[1:])))
         batch = xs[0].shape[0]
         return points + [ops.tile(g, (batch, *[1] * (len(g.shape) - 1))) for g in given]
 
-    def move(self, vectors, given):
-        return vectors + self._scale(vectors) * ops.cast(given, vectors.dtype)
+    def move(self, looked_up, given):
+        return looked_up.vectors + self._scale(looked_up) * looked_up.of_ids(given)
 
     # ------------------------------------------------------------------ running
     @few_at_once
@@ -125,15 +122,6 @@ class Noisy(Averaging):
     def conclude(self, total):
         """The maps from what was reduced and merged."""
         return keras.tree.map_structure(lambda t: t / self.num_samples, total)
-
-
-def _known(shape, ids):
-    """The shape of an embedding's vectors for one sample; what the model leaves open is as in the ids."""
-    if None not in shape:
-        return tuple(shape)
-    if ids.ndim == len(shape):
-        return tuple(n if n is not None else m for n, m in zip(shape, (*ids.shape[1:], None), strict=True))
-    raise ValueError(f"The shape of an embedding's vectors, {('samples', *shape)}, is not known from the input's.")
 
 
 @register_analyzer("smoothgrad")

@@ -40,14 +40,14 @@ QUADRATURES = {
 class PathEmbedding(Rule):
     """An embedding whose vectors run from zero to themselves: ids get the inner product of vector and gradient.
 
-    Its second input says how far along the path each sample is, (batch,).
+    Its last input says how far along the path each sample is, (batch,).
     """
 
     form = "gradient"
 
     def forward(self, layer, inputs):
-        *ids, t = inputs
-        (vectors,) = layer(*ids, ops.ones_like(t))
+        *others, t = inputs
+        (vectors,) = layer(*others, ops.ones_like(t))
         return layer(*inputs), vectors
 
     def backward(self, layer, vectors, signals):
@@ -92,8 +92,8 @@ class OnPath(Averaging):
             points.append(x)
         return points + [t] * len(self.runner.embeddings)
 
-    def move(self, vectors, given):
-        return vectors * ops.cast(ops.reshape(given, (-1, *[1] * (len(vectors.shape) - 1))), vectors.dtype)
+    def move(self, looked_up, given):
+        return looked_up.vectors * looked_up.of_samples(given, fixed=1)
 
     def moves(self, points, references, nodes):
         """What places the points at `nodes` (points,), or (batch, points) where each sample has its own."""

@@ -9,9 +9,11 @@ from keras import ops
 
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import GradientRules
-from innspect.checks import OneOf
+from innspect.checks import Integer, OneOf
 from innspect.graph.channels import reads_channels_first
+from innspect.graph.opened.grids import Tokens
 from innspect.graph.opened.target_layer import find_layer
+from innspect.inputs.layout import by_samples, with_positions
 from innspect.inputs.upsampling import CONVENTIONS, no_input_to_cover, resized, spatial_size
 from innspect.layers.base import safe_divide
 from innspect.layers.partial import CutProgram
@@ -22,17 +24,22 @@ class LayerMap(GradientRules):
 
     Args:
         layer: Path of the layer, such as "conv5" or, in a nested model, "backbone/conv5"; "conv5[1]" for the second
-            call of a shared layer. None: the last layer with spatial axes.
+            call of a shared layer. None: the last layer with spatial axes, or tokens that are known to be patches, which
+            the output learns of and whose map lies on an input.
+        tokens: For a layer of tokens, (batch, tokens, channels), such as in a vision transformer: (skipped, (rows,
+            columns)), how many come before the patches, and how the patches lie. None: as the model makes them of an
+            image, where that can be seen.
         upsample: True resizes the map to the input's spatial axes, linearly; False returns it as it is.
         relu: True keeps only what speaks for the explained value.
         resize: "half_pixel" or "align_corners", see `innspect.inputs.upsampling`.
 
-    The result is (samples, *spatial axes). With several inputs it is one map, on the first input that has as many
-    spatial axes and that the layer depends on.
+    The result is (samples, *spatial axes). A layer within TimeDistributed has a map for each frame, (samples, frames,
+    *spatial axes), whose channels are weighted frame by frame. With several inputs it is one map, on the first input that
+    has as many spatial axes and that the layer depends on.
 
     Raises:
         KeyError: No layer has this path; near matches are offered.
-        ValueError: The layer has no spatial axes, or the output does not depend on it.
+        ValueError: The layer has no spatial axes, or the output does not depend on it; or it has not so many tokens.
     """
 
     family = "class activation"
@@ -41,9 +48,9 @@ class LayerMap(GradientRules):
     composable = False
     ranges = {"resize": OneOf(*CONVENTIONS)}
 
-    def __init__(self, model, *, layer=None, upsample=True, relu=None, resize="half_pixel", **arguments):
+    def __init__(self, model, *, layer=None, tokens=None, upsample=True, relu=None, resize="half_pixel", **arguments):
         super().__init__(model, **arguments)
-        self.layer, self.upsample, self.resize = layer, upsample, resize
+        self.layer, self.tokens, self.upsample, self.resize = layer, tokens, upsample, resize
         self.relu = self.default_relu if relu is None else relu
         self._places = {}
 
@@ -64,8 +71,31 @@ class LayerMap(GradientRules):
         return self._places[number]
 
     def _find(self, number):
-        graph = self.opened.graph
-        return find_layer(graph, self._explained(number), graph.outputs[number], self.layer)
+        graph, explained = self.opened.graph, self._explained(number)
+        return find_layer(graph, explained, graph.outputs[number], self.layer, self._given_tokens(), self._fits)
+
+    def _given_tokens(self):
+        if self.tokens is None:
+            return None
+        try:
+            skipped, grid = self.tokens
+            grid = tuple(grid)
+        except (TypeError, ValueError):
+            skipped, grid = None, ()
+        if not Integer(0).holds(skipped) or skipped is None or not grid or not all(map(Integer(1).holds, grid)):
+            raise ValueError(
+                "`tokens` must be (skipped, (rows, columns)), such as (1, (14, 14)) for a class token before 196 patches. "
+                f"Received: {self.tokens!r}"
+            )
+        return Tokens(int(skipped), tuple(map(int, grid)))
+
+    def _fits(self, place):
+        """Whether a place that nobody named is of use to the method: whether its map lies on an input."""
+        return self._covered(place, [t.shape for t in self.opened.graph.inputs])[0] is not None
+
+    def _may_be_covered(self, i):
+        """Whether a map may lie on an input, given by its number."""
+        return True
 
     def make_program(self, number, stops, plan):
         every = tuple(dict.fromkeys([*self._stops(number), *stops]))
@@ -76,42 +106,46 @@ class LayerMap(GradientRules):
         return [self.place(number).tensor]
 
     # ------------------------------------------------------------------ from the layer to the map
-    def _aligned(self, values, number, batch):
-        """The layer's values with their channels last."""
-        if values.shape[0] != batch:
-            raise ValueError(
-                f"The layer {self.place(number).path!r} does not work on samples: it sees {values.shape[0]} rows for {batch} "
-                "samples, as layers inside a TimeDistributed layer do. Name the layer around it."
-            )
-        return ops.moveaxis(values, 1, -1) if self.place(number).channels_first else values
+    def _aligned(self, values, number):
+        """The layer's values as (rows, *positions, channels), where rows are samples or their frames."""
+        return with_positions(values, self.place(number))
 
-    def _shown(self, maps, number, input_shapes):
-        """Maps as they are returned: rectified and resized as asked."""
-        maps = ops.relu(maps) if self.relu else maps
+    def _shown(self, maps, number, samples, input_shapes):
+        """Maps (rows, *positions) as they are returned: rectified, frames apart, and resized as asked."""
+        maps = by_samples(ops.relu(maps) if self.relu else maps, self.place(number), samples)
         return resized(maps, self._target_size(number, maps.shape[1:], input_shapes), self.resize) if self.upsample else maps
 
-    def _covered(self, number, axes, input_shapes):
-        """Number and spatial size of the input that a map with so many axes lies on; None, None where there is none."""
-        for i in self.place(number).inputs:
-            size = spatial_size(input_shapes[i], axes, reads_channels_first(self.opened.graph, i))
+    def _covered(self, place, input_shapes):
+        """Number and spatial size of the input that a place's map lies on; None, None where there is none."""
+        for i in filter(self._may_be_covered, place.inputs):
+            size = spatial_size(input_shapes[i], place.axes, reads_channels_first(self.opened.graph, i))
             if size is not None:
                 return i, size
         return None, None
 
     def _target_size(self, number, map_shape, input_shapes):
-        _, size = self._covered(number, len(map_shape), input_shapes)
+        place = self.place(number)
+        _, size = self._covered(place, input_shapes)
         if size is None:
-            raise no_input_to_cover(self.place(number).path, map_shape, input_shapes)
+            raise no_input_to_cover(place.path, map_shape, input_shapes, self._remedy(place, input_shapes))
         return size
+
+    def _remedy(self, place, input_shapes):
+        """What is said of a layer that may have patches of an image as its tokens."""
+        if place.tokens is not None or len(place.positions) > 1 or all(len(input_shapes[i]) < 4 for i in place.inputs):
+            return ""
+        return (
+            f"If its {place.positions[0] or ''} tokens are patches of an image, say how they lie: tokens=(skipped, (rows, "
+            "columns)), with 1 skipped for a class token in front. "
+        )
 
     # ------------------------------------------------------------------ one array, whatever the inputs
     def _restore(self, inputs, arrays, lead):
         return inputs.pack(arrays) if len(inputs.arrays) == 1 else arrays[0]
 
     def _attribution_shapes(self, shapes):
-        place = next(iter(self._places.values()))
-        inner = place.tensor.shape[2:] if place.channels_first else place.tensor.shape[1:-1]
-        number = next(iter(self._places))
+        number, place = next(iter(self._places.items()))
+        inner = (*place.frames, *place.positions)
         size = self._target_size(number, inner, shapes) if self.upsample else inner
         return [(shapes[0][0], *(d or 0 for d in size))]
 
@@ -127,18 +161,20 @@ class GradientMap(LayerMap):
         """The signal at the explained tensor whose gradient G is."""
         return self.seed(weights, y)
 
-    def _map(self, number, values, signals, batch):
+    def _map(self, number, values, signals, samples):
+        """The map (rows, *positions) of so many samples."""
         tensor = self.place(number).tensor
-        return self.formula(self._aligned(values[tensor], number, batch), self._aligned(signals[tensor], number, batch))
+        return self.formula(self._aligned(values[tensor], number), self._aligned(signals[tensor], number))
 
     def attributed(self, passage, weights):
         return self._attributed(passage, weights, passage.tape.values)
 
     def _attributed(self, passage, weights, values):
         """As `attributed`, from the values of the tensors where signals stop."""
-        number, batch = passage.request.output, passage.y.shape[0]
+        number, shapes = passage.request.output, [x.shape for x in passage.xs]
         signals = passage.back(self.slope(weights, passage.y))
-        shown = self._shown(self._map(number, values, signals, batch), number, [x.shape for x in passage.xs])
+        samples = shapes[0][0]
+        shown = self._shown(self._map(number, values, signals, samples), number, samples, shapes)
         return {"attributions": [shown], **({"signals": passage.at_layers(signals)} if passage.request.at else {})}
 
 

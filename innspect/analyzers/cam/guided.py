@@ -122,7 +122,7 @@ class GuidedGradCam(GradCam):
     def attributed(self, passage, weights):
         found = self._attributed(passage, weights, passage.tape[1].values)
         ((lens,), shapes) = found["attributions"], [x.shape for x in passage.xs]
-        covered, _ = self._covered(passage.request.output, len(lens.shape) - 1, shapes)
+        covered, _ = self._covered(self.place(passage.request.output), shapes)
         seed = self.seed(weights, passage.y)
         signals = passage.program.rectified(passage.tape, seed, keep_tape=passage.request.several)
         arrived = passage.at_inputs(signals)

@@ -121,6 +121,12 @@ class RsiGradCam(LayerMap):
             )
         return _Straight(self.steps, references, inputs)
 
+    def _fits(self, place):
+        return super()._fits(place) and (self.path is not None or any(map(self._moves, place.inputs)))
+
+    def _moves(self, i):
+        return self.opened.moves(self.opened.graph.inputs[i])
+
     # ------------------------------------------------------------------ walking
     def explain_batch(self, batch):
         request, walk, rows = batch.request.bare, batch.request.context, batch.rows
@@ -144,8 +150,10 @@ class RsiGradCam(LayerMap):
             a, g, total = part["a"], part["g"], total + part["sum"]
             start = part["start"] if start is None else start
         shapes = [x.shape for x in xs]
-        maps = [self._finish(way, number, end["a"], each, start["a"], shapes) for each in total]
         targets = end["targets"]
+        maps = [
+            self._finish(way, number, end["a"], each, start["a"], t, shapes) for each, t in zip(total, targets, strict=True)
+        ]
         missing = targets - start["targets"] - ops.sum(ops.reshape(total, (*targets.shape, -1)), axis=2)
         result = {"attributions": [ops.stack(maps)], "targets": targets}
         if self.selection != "relu_grad":
@@ -166,7 +174,7 @@ class RsiGradCam(LayerMap):
             passage = way.forward(xs, request, values)
             pairs = zip(request.targets, passage.weights, strict=True)
             return {
-                "a": self._aligned(passage.tape.values[place.tensor], request.output, xs[0].shape[0]),
+                "a": self._aligned(passage.tape.values[place.tensor], request.output),
                 "weights": ops.stack(passage.weights),
                 "targets": ops.stack([values_of(target, w, passage.y)[0] for target, w in pairs]),
                 "outputs": passage.outputs,
@@ -183,13 +191,13 @@ class RsiGradCam(LayerMap):
             count = y.shape[0] // batch
             w = selection.weights(None, y) if selection.kind == "callable" else repeated(weights, count)
             g = program.backward(tape, w, keep_tape=True)[place.tensor]
-            g = self._aligned(g, number, y.shape[0])
+            g = self._aligned(g, number)
             g = ops.relu(g) if self.selection == "relu_grad" else g
-            return ops.reshape(g, (count, batch, *g.shape[1:]))
+            return ops.reshape(g, (count, -1, *g.shape[1:]))
 
         def step(xs, weights, a_before, g_before, live):
             y, tape = program.forward(xs)
-            a = self._aligned(tape.values[place.tensor], number, y.shape[0])
+            a = self._aligned(tape.values[place.tensor], number)
             a = ops.reshape(a, (-1, *a_before.shape))
             moved = a - ops.concatenate([a_before[None], a[:-1]])
             moved = ops.concatenate([moved[:1] * ops.cast(live, a.dtype), moved[1:]])
@@ -205,11 +213,12 @@ class RsiGradCam(LayerMap):
 
         return step
 
-    def _finish(self, way, number, a, total, a_start, input_shapes):
-        def finish(a, total, a_start):
+    def _finish(self, way, number, a, total, a_start, targets, input_shapes):
+        def finish(a, total, a_start, targets):
             if self.selection == "positive":
                 chosen = ops.logical_and(ops.logical_and(a > 0, total > 0), a > a_start)
                 total = ops.where(chosen, total, ops.zeros_like(total))
-            return self._shown(weighted(a, ops.mean(total, axis=spatial_axes(a), keepdims=True)), number, input_shapes)
+            maps = weighted(a, ops.mean(total, axis=spatial_axes(a), keepdims=True))
+            return self._shown(maps, number, targets.shape[0], input_shapes)
 
-        return way(("map", number), finish, a, total, a_start)
+        return way(("map", number), finish, a, total, a_start, targets)

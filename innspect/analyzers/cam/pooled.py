@@ -1,5 +1,6 @@
 """CAM: networks that end in global pooling and an affine layer explain themselves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,8 +15,9 @@ from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph, Node, Tensor
+from innspect.graph.opened.grids import Tokens
 from innspect.graph.opened.opened_model import open_model
-from innspect.graph.opened.target_layer import Place, place_of
+from innspect.graph.opened.target_layer import Place, Places
 
 _CHAIN = ("affine", "reindex", "sum")
 
@@ -29,32 +31,74 @@ class Pooling:
     nodes: list[Node]
 
 
-def find_pooling(graph: Graph, explained: Tensor) -> Pooling:
+def find_pooling(graph: Graph, explained: Tensor, tokens: Tokens | None = None, fits: Callable = lambda _: True) -> Pooling:
     """The global pooling that only affine nodes separate from the explained tensor.
+
+    Args:
+        graph: The graph.
+        explained: The explained tensor.
+        tokens: Where the positions are among tokens; None: where they are found to be.
+        fits: Whether a `Place` is of use. A mean over what does not fit, such as frames, is one of the affine nodes.
 
     Raises:
         NotAnalyzeableModelError: The model is not built so; the message says what stands in the way.
     """
-    tensor = explained
-    nodes: list[Node] = []
+    places, tensor, nodes = Places(graph, tokens), explained, list[Node]()
+    found: Pooling | None = None
+    problem: NotAnalyzeableModelError | None = None
     while True:
-        node = graph.producer(tensor)
-        if node is None:
-            raise _unfit("there is no pooling before it")
-        active = [node.inputs[i] for i in node.active_inputs]
-        if len(active) != 1:
-            raise _unfit(f"{node.path!r} joins several branches")
-        place = place_of(graph, _path_of(graph, active[0]), active[0])
-        if _has_positions(place):
-            if not _pools_all(node, place):
-                raise _unfit(f"{node.path!r} reads the positions of {place.path!r}, and it is no global pooling")
-            return Pooling(place, tensor, nodes[::-1])
-        if node.kind not in _CHAIN:
-            if len(tensor.shape) > 2:  # such as (batch, 1, 1, channels)
-                raise _unfit(f"the maps before the output have a single position, {tensor.shape}: give larger inputs")
-            raise _unfit(f"{node.path!r} ({node.operation or node.kind}) stands before the output and is not affine")
+        try:
+            node, read, place = _step_back(places, tensor)
+            if any(d != 1 for d in place.positions):
+                pools, of_use = _pools_all(node, place), fits(place)
+                if pools and (of_use or found is None):
+                    found = Pooling(place, tensor, nodes[::-1])
+                if pools and of_use:
+                    break
+                if not pools and (of_use or node.kind not in _CHAIN):
+                    raise _unfit(f"{node.path!r} reads the positions of {place.path!r}, and it is no global pooling")
+            elif node.kind not in _CHAIN:
+                raise _not_affine(places, node)
+        except NotAnalyzeableModelError as why:
+            problem = why
+            break
         nodes.append(node)
-        tensor = active[0]
+        tensor = read
+    if found is None:
+        raise problem or _unfit("there is no pooling before it")
+    return found
+
+
+def _step_back(places, tensor):
+    """The node that makes a tensor, the one tensor that it reads, and the `Place` of that."""
+    node = places.graph.producer(tensor)
+    if node is None:
+        raise _unfit("there is no pooling before it")
+    active = [node.inputs[i] for i in node.active_inputs]
+    if len(active) != 1:
+        raise _unfit(f"{node.path!r} joins several branches")
+    place = places.at(_path_of(places.graph, active[0]), active[0])
+    if place is None:
+        raise _unfit(f"the rows that {node.path!r} reads are not known to be samples")
+    return node, active[0], place
+
+
+def _not_affine(places, node):
+    (made,) = node.outputs
+    if len(made.shape) > 2 and not _behind_pooling(places, made):  # such as (batch, 1, 1, channels)
+        return _unfit(f"the maps before the output have a single position, {made.shape}: give larger inputs")
+    return _unfit(f"{node.path!r} ({node.operation or node.kind}) stands before the output and is not affine")
+
+
+def _behind_pooling(places, tensor):
+    """Whether it is by global pooling that a tensor has a single position."""
+    while True:
+        try:
+            node, tensor, place = _step_back(places, tensor)
+        except NotAnalyzeableModelError:
+            return False
+        if any(d != 1 for d in place.positions):
+            return _pools_all(node, place)
 
 
 def _unfit(reason):
@@ -72,19 +116,12 @@ def _path_of(graph, tensor):
     return min(paths, key=len) if paths else (node.path if node else "input")
 
 
-def _axes(place):
-    rank = len(place.tensor.shape)
-    return tuple(range(2, rank)) if place.channels_first else tuple(range(1, rank - 1))
-
-
-def _has_positions(place):
-    return any(place.tensor.shape[axis] != 1 for axis in _axes(place))
-
-
 def _pools_all(node, place):
     """Whether a node takes the mean, or the maximum, over all positions: tried on drawn numbers."""
-    shape, axes = place.tensor.shape, _axes(place)
-    channels = shape[1 if place.channels_first else -1]
+    shape, rank = place.tensor.shape, len(place.tensor.shape)
+    order = place.order or tuple(range(rank))
+    axes = tuple(order.index(axis) for axis in (range(2, rank) if place.channels_first else range(1, rank - 1)))
+    channels = shape[order.index(1 if place.channels_first else rank - 1)]
     if len(node.inputs) != 1 or [d for d in node.outputs[0].shape[1:] if d != 1] != [d for d in [channels] if d != 1]:
         return False
     x = np.random.default_rng(0).normal(size=(2, *(d or 4 for d in shape[1:]))).astype("float32")
@@ -98,7 +135,8 @@ class Cam(GradientMap):
     """Class activation mapping (Zhou et al. 2016): channels weighted by the class's weights in the last layer.
 
     With average pooling, the mean of the map (as it is, without ReLU and resizing) plus the bias is the logit. The
-    paper has no ReLU, so `relu` is False by default.
+    paper has no ReLU, so `relu` is False by default. Where frames are pooled one by one, as within TimeDistributed, their
+    weights are multiplied with their number, so that this holds for the mean over all frames.
 
     Raises:
         NotAnalyzeableModelError: The model does not end in global pooling and affine layers.
@@ -113,7 +151,9 @@ class Cam(GradientMap):
         self._poolings = {}
 
     def _find(self, number):
-        pooling = self._poolings[number] = find_pooling(self.opened.graph, self._explained(number))
+        pooling = self._poolings[number] = find_pooling(
+            self.opened.graph, self._explained(number), self._given_tokens(), self._fits
+        )
         if self.layer is not None and super()._find(number).tensor is not pooling.place.tensor:
             raise ValueError(
                 f"`layer` must be the one that global pooling reads, {pooling.place.path!r}; the weights of the last layer "
@@ -124,11 +164,11 @@ class Cam(GradientMap):
     def _stops(self, number):
         return [self.place(number).tensor, self._poolings[number].pooled]
 
-    def _map(self, number, values, signals, batch):
+    def _map(self, number, values, signals, samples):
         tensor, pooled = self._stops(number)
-        a = self._aligned(values[tensor], number, batch)
-        w = signals[pooled]  # the class's weights, since all behind the pooling is affine
-        return weighted(a, ops.reshape(w, (batch, *[1] * (len(a.shape) - 2), a.shape[-1])))
+        a = self._aligned(values[tensor], number)
+        w = signals[pooled] * (a.shape[0] // samples)  # the class's weights, since all behind the pooling is affine
+        return weighted(a, ops.reshape(w, (-1, *[1] * (len(a.shape) - 2), a.shape[-1])))
 
 
 class ClassUnits(NamedTuple):

@@ -9,6 +9,7 @@ from innspect.analyzers.cam.base import LayerMap, weighted
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.interpreter import Interpreter
+from innspect.inputs.layout import by_samples
 from innspect.inputs.references import even_chunks
 from innspect.inputs.targets import repeated, values_of
 from innspect.inputs.upsampling import resized
@@ -17,7 +18,7 @@ from innspect.inputs.upsampling import resized
 class ChannelScores(LayerMap):
     """Base of the methods that run the network once for every channel of the layer.
 
-    Channels and samples share batches of at most `batch_size`.
+    Channels and samples share batches of at most `batch_size`. Within TimeDistributed a channel is that of all frames.
     """
 
     def probe(self, way, number, xs, handed, a, channels):
@@ -28,7 +29,7 @@ class ChannelScores(LayerMap):
             number: Of the output.
             xs: The inputs.
             handed: Values of the tail's inputs.
-            a: The layer's activations, channels last.
+            a: The layer's activations, (rows, *positions, channels).
             channels: Their numbers, (channels,).
         """
         raise NotImplementedError
@@ -62,7 +63,7 @@ class ChannelScores(LayerMap):
 
         def start(xs, values):
             handed = program.stem(xs)
-            a = self._aligned(handed[program.tail.inputs.index(place.tensor)], request.output, xs[0].shape[0])
+            a = self._aligned(handed[program.tail.inputs.index(place.tensor)], request.output)
             (y,) = run(handed)
             weights = [t.weights(v, y) for t, v in zip(request.targets, values, strict=True)]
             targets = ops.stack([values_of(t, w, y)[0] for t, w in zip(request.targets, weights, strict=True)])
@@ -79,8 +80,9 @@ class ChannelScores(LayerMap):
 
     def _maps(self, way, a, weights, number, input_shapes):
         def shown(a, weights):
-            w = ops.reshape(ops.transpose(weights), (a.shape[0], *[1] * (len(a.shape) - 2), a.shape[-1]))
-            return self._shown(weighted(a, w), number, input_shapes)
+            w = ops.repeat(ops.transpose(weights), a.shape[0] // weights.shape[1], axis=0)
+            w = ops.reshape(w, (a.shape[0], *[1] * (len(a.shape) - 2), a.shape[-1]))
+            return self._shown(weighted(a, w), number, weights.shape[1], input_shapes)
 
         weights = [ops.convert_to_tensor(w.astype("float32")) for w in weights]
         return np.stack([backend.to_numpy(way(("map", number), shown, a, ops.cast(w, a.dtype))) for w in weights])
@@ -102,17 +104,11 @@ class ScoreCam(ChannelScores):
     paper = "Wang et al. 2020"
 
     def probe(self, way, number, xs, handed, a, channels):
-        covered, size = self._covered(number, len(a.shape) - 2, [x.shape for x in xs])
+        place, shapes = self.place(number), [x.shape for x in xs]
+        covered, size = self._covered(place, shapes)
         if size is None:
-            raise NotAnalyzeableModelError(
-                f"'score_cam' lays the maps of the layer {self.place(number).path!r} over the input, but no input of it has "
-                f"as many spatial axes. Received: maps of shape {tuple(a.shape[1:-1])} and inputs of shapes "
-                f"{[tuple(x.shape) for x in xs]}"
-            )
-        if not self.opened.moves(self.opened.graph.inputs[covered]):
-            raise ValueError(
-                "'score_cam' multiplies the input with maps, so it needs an input of numbers. Received: ids or a mask"
-            )
+            raise self._nothing_to_mask(place, shapes)
+        a = by_samples(a, place, xs[0].shape[0])
         axes = tuple(range(1, len(a.shape) - 1))
         masks = resized(ops.take(a, channels, axis=-1), size, self.resize)
         low = ops.min(masks, axis=axes, keepdims=True)
@@ -126,6 +122,22 @@ class ScoreCam(ChannelScores):
         inputs = [masked if i == covered else repeated(other, count) for i, other in enumerate(xs)]
         return Interpreter.of(self.opened.graph, self._explained(number))(inputs)[0]
 
+    def _may_be_covered(self, i):
+        return self.opened.moves(self.opened.graph.inputs[i])
+
+    def _nothing_to_mask(self, place, shapes):
+        if not any(map(self._may_be_covered, place.inputs)):
+            return NotAnalyzeableModelError(
+                f"'score_cam' multiplies an input with maps, so it needs an input of numbers, and all that the layer "
+                f"{place.path!r} depends on are ids or masks. 'ablation_cam' masks no input."
+            )
+        return NotAnalyzeableModelError(
+            f"'score_cam' multiplies an input of numbers with the maps of the layer {place.path!r}, but no such input that the "
+            "layer depends on has as many spatial axes. Name a layer that has as many, or use 'ablation_cam', which masks no "
+            f"input. Received: maps of shape {(*place.frames, *place.positions)} and inputs of shapes "
+            f"{[tuple(shapes[i]) for i in place.inputs]}"
+        )
+
     def channel_weights(self, scores, targets):
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
@@ -138,15 +150,16 @@ class AblationCam(ChannelScores):
     paper = "Desai and Ramaswamy 2020"
 
     def probe(self, way, number, xs, handed, a, channels):
-        program, place = way.program, self.place(number)
-        count = channels.shape[0]
+        program, place, count = way.program, self.place(number), channels.shape[0]
         kept = 1 - ops.one_hot(channels, a.shape[-1], dtype=a.dtype)  # (channels probed, channels)
-        ablated = a[None] * ops.reshape(kept, (count, *[1] * (len(a.shape) - 1), a.shape[-1]))
-        ablated = ops.reshape(ablated, (count * a.shape[0], *a.shape[1:]))
-        ablated = ops.moveaxis(ablated, -1, 1) if place.channels_first else ablated
-        inputs = [
-            ablated if t is place.tensor else repeated(v, count) for t, v in zip(program.tail.inputs, handed, strict=True)
-        ]
+
+        def ablated(v):  # all tokens, the class token too
+            shape, axis = [count, *[1] * len(v.shape)], 1 if place.channels_first else len(v.shape) - 1
+            shape[1 + (axis if place.order is None else place.order.index(axis))] = a.shape[-1]
+            return ops.reshape(v[None] * ops.reshape(kept, shape), (-1, *v.shape[1:]))
+
+        tail = zip(program.tail.inputs, handed, strict=True)
+        inputs = [ablated(v) if t is place.tensor else repeated(v, count) for t, v in tail]
         return _run_tail(program)(inputs)[0]
 
     def channel_weights(self, scores, targets):

@@ -117,7 +117,7 @@ def test_a_model_of_several_arguments_whose_shapes_are_not_known():
 def test_a_softmax_of_native_code_cannot_be_stripped_and_says_what_to_do(method):
     x = keras.Input((4,))
     h = L.Dense(3, name="dense")(x)
-    model = shake(keras.Model(x, L.Lambda(native("softmax"), output_shape=(3,), name="hidden")(h)))
+    model = shake(keras.Model(x, L.Lambda(lambda t: native("softmax")(2 * t), output_shape=(3,), name="hidden")(h)))
     with pytest.raises(innspect.NotAnalyzeableModelError, match=r"'hidden' at the end .*`keras.ops.softmax`.*head=\"output\""):
         innspect.create_analyzer(method, model)
     kept = innspect.create_analyzer("gradient", model, head="output").explain(array(2, 4), 1)

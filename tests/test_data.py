@@ -291,6 +291,6 @@ def test_model_wo_softmax_needs_a_softmax():
     with pytest.raises(innspect.NotAnalyzeableModelError, match="ends in no softmax or sigmoid"):
         innspect.model_wo_softmax(model)
     x = keras.Input((4,))
-    hidden = shake(keras.Model(x, L.Lambda(native("softmax"), output_shape=(4,))(x)))
+    hidden = shake(keras.Model(x, L.Lambda(lambda t: native("softmax")(2 * t), output_shape=(4,))(x)))
     with pytest.raises(innspect.NotAnalyzeableModelException, match="ends in no softmax or sigmoid"):
         innspect.model_wo_softmax(hidden)

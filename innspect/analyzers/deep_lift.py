@@ -51,6 +51,7 @@ class DeepLift(ReverseAnalyzer):
     `explain(...).delta` is what is missing from summation to delta. `signals` at layers are multipliers.
     """
 
+    moves_inputs = True
     family = "difference to a reference"
     paper = "Shrikumar et al. 2017"
     zero_vectors = True

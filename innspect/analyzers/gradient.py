@@ -74,6 +74,7 @@ class InputTimesGradient(GradientRules):
     Equals LRP-0 on networks of affine layers, ReLU and max pooling.
     """
 
+    moves_inputs = True
     paper = "Shrikumar et al. 2016"
     embedding = "inner"
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from innspect.graph.ir import Graph, Node, Rewritten, is_float
+from innspect.graph.ir import Graph, Node, Rewritten, Tensor, is_float
 
 
 def activated(graph: Graph, settle: Callable[[Node], Node]) -> Rewritten:
@@ -42,3 +42,13 @@ def narrowed(graph: Graph, settle: Callable[[Node], Node]) -> Rewritten:
             dead.add(node)
     nodes = [(n.but(kind="constant") if n in dead and n.kind != "constant" else n).among(active) for n in graph.nodes]
     return Rewritten(replace(graph, nodes=tuple(map(settle, nodes)), active=frozenset(active)))
+
+
+def sends_nothing(graph: Graph, tensor: Tensor) -> str:
+    """What is to be said of a tensor from which no signal reaches an input, and of the steps at which it ends."""
+    found = [n for n in graph.ancestors([tensor]) if n.kind == "constant" and any(t in graph.active for t in n.inputs)]
+    ends = " It ends at " + ", ".join(f"{n.path!r} ({n.operation})" for n in found[:3]) + "." if found else ""
+    return (
+        " does not depend differentiably on any of the model's inputs, so there is nothing that could be sent back to "
+        f"them.{ends}"
+    )

@@ -33,6 +33,7 @@ class Averaging(Analyzer):
         inner: The analyzer that is averaged.
     """
 
+    moves_inputs = True
     family = "averaged gradient"
 
     def __init__(self, model, *, of="gradient", name=None, neuron_selection_mode=None, disable_model_checks=False, **arguments):

@@ -26,7 +26,7 @@ from innspect.analyzers.base.migration import Migrated
 from innspect.analyzers.base.question import Question, ask
 from innspect.analyzers.base.request import Batch, Request, Result
 from innspect.graph.ir import Tensor
-from innspect.graph.opened.opened_model import OpenedModel, open_model
+from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
 from innspect.inputs import targets
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.predictor import Network, Predictor
@@ -60,6 +60,7 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         NotAnalyzeableModelError: The model has a layer that the method has no rule for.
     """
 
+    moves_inputs: bool = False  # whether it multiplies with what an input holds, or moves it, which ids do not allow
     one_graph: bool = False  # whether `explain_batch` is a single graph of tensors, so that it can be exported
 
     def __init__(
@@ -77,7 +78,10 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         self.opened = self._open(model)
 
     def _open(self, model: keras.Layer | OpenedModel) -> OpenedModel:
-        return open_model(model)
+        opened = open_model(model)
+        if self.moves_inputs:
+            check_no_mixture(opened, self.name)
+        return opened
 
     def ready(self) -> None:
         """Called once the constructors have run: raise where the method does not apply to the model."""

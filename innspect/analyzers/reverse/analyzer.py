@@ -13,6 +13,7 @@ from innspect.analyzers.reverse.passes import Pass, Passage, Runs, tensors_at
 from innspect.analyzers.reverse.plan import Plan
 from innspect.checks import OneOf
 from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.activity import sends_nothing
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import Graph, Node, Rewritten, Tensor, is_float
 from innspect.graph.opened.opened_model import OpenedModel
@@ -152,11 +153,8 @@ class ReverseAnalyzer(Analyzer):
                 'explain the probabilities with head="output".'
             )
         if explained not in plan.graph.active:
-            raise NotAnalyzeableModelError(
-                f"The output {self.opened.output_names[number]!r} of the model {self.model.name!r} does not depend "
-                "differentiably on any of its inputs, so there is nothing that could be sent back to them."
-                + self._where_it_ends(explained)
-            )
+            name = f"The output {self.opened.output_names[number]!r} of the model {self.model.name!r}"
+            raise NotAnalyzeableModelError(name + sends_nothing(self.opened.graph, explained))
         nodes = plan.graph.ancestors([explained])
         rules: dict[Node, Rule] = {}
         for node in nodes:
@@ -167,12 +165,6 @@ class ReverseAnalyzer(Analyzer):
                 raise NotAnalyzeableModelError(self._no_rule(node))
             rules[node] = rule or Proportional()
         return rules
-
-    def _where_it_ends(self, explained: Tensor) -> str:
-        """A sentence about the first steps that have no gradient."""
-        graph = self.opened.graph  # as the model is written
-        found = [n for n in graph.ancestors([explained]) if n.kind == "constant" and any(t in graph.active for t in n.inputs)]
-        return " It ends at " + ", ".join(f"{n.path!r} ({n.operation})" for n in found[:3]) + "." if found else ""
 
     def _no_rule(self, node: Node) -> str:
         if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):

@@ -222,8 +222,14 @@ class OpenedModel:
         return frozenset(t for t in self.graph.inputs if not self.takes_ids(t) and _sends_back(self.graph, t))
 
     def takes_ids(self, tensor: Tensor) -> bool:
-        """Whether an input holds the ids of an embedding."""
-        return tensor in self._ids
+        """Whether an input holds the ids of an embedding, and nothing else."""
+        return tensor in self._ids and not is_float(tensor.dtype)
+
+    @functools.cached_property
+    def mixed(self) -> list[str]:
+        """The names of inputs that hold ids of an embedding beside numbers."""
+        pairs = zip(self.names, self.graph.inputs, strict=True)
+        return [name for name, t in pairs if t in self._ids and is_float(t.dtype)]
 
     @functools.cached_property
     def _ids(self) -> frozenset[Tensor]:
@@ -241,6 +247,16 @@ def _sends_back(graph: Graph, tensor: Tensor) -> bool:
         if node.kind != "constant" and any(node.inputs[p] in reached for p in node.active_inputs):
             reached.update(t for t in node.outputs if t in graph.active)
     return any(t in reached for t in graph.outputs)
+
+
+def check_no_mixture(opened: OpenedModel, method: str) -> None:
+    """Raise where an input holds ids beside numbers, for a method that moves what an input holds."""
+    if opened.mixed:
+        raise NotAnalyzeableModelError(
+            f"The input {opened.mixed[0]!r} of the model {opened.model.name!r} holds ids of an embedding beside numbers, and "
+            f"{method!r} multiplies with what an input holds, or moves it, which ids do not allow. Give the ids an input of "
+            "their own, as a list of two; or use 'gradient', 'lrp.epsilon' or 'occlusion'."
+        )
 
 
 def check_model(model: Any) -> None:

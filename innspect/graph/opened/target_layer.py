@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import keras
 
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
+from innspect.graph.activity import sends_nothing
 from innspect.graph.channels import channels_first_at
+from innspect.graph.heads import behind_moves
 from innspect.graph.ir import Graph, Node, Tensor, is_float
 from innspect.graph.opened.grids import Tokens, grids, heard
 from innspect.graph.opened.rows import frames_of
@@ -81,9 +83,13 @@ def find_layer(
         ValueError: The layer has no spatial axes, is called several times, or has no influence on the output; or it has no
             such tokens.
     """
+    if explained not in graph.active:
+        raise NotAnalyzeableModelError("The explained output" + sends_nothing(graph, explained))
     found = Places(graph, tokens)
     if layer is None:
-        return _last(found, explained, {explained, output}, fits or _as_an_input(graph))
+        logits = behind_moves(graph, explained)[1] if explained is not output else []
+        excluded = {explained, output, *(step.inputs[0] for step in logits)}
+        return _last(found, explained, excluded, fits or _as_an_input(graph))
     return _named(found, explained, layer)
 
 

@@ -80,6 +80,8 @@ LOOKS_UP: bool = getattr(_active, "LOOKS_UP", True)  # integers in a table of Te
 ID_DTYPE: str = getattr(_active, "ID_DTYPE", "int64")
 # A recurrent layer gives its initial state before the first step that a mask leaves; elsewhere 0.
 GIVES_INITIAL_STATE: bool = getattr(_active, "GIVES_INITIAL_STATE", False)
+LOSES_SHAPES = hasattr(_active, "with_shape")  # a tensor in a compiled function may not know its shape
+with_shape: Callable[[BackendTensor, Any], BackendTensor] = getattr(_active, "with_shape", lambda tensor, shape: tensor)
 EXPORTS: bool = getattr(_active, "EXPORTS", False)  # whether there is `innspect.backend.saved_model`
 
 

@@ -47,6 +47,15 @@ def after(tensor, others):
         return tf.identity(tensor)
 
 
+def with_shape(tensor, shape):
+    """The tensor, where it does not know its own shape with what is known of it: operations on booleans lose it."""
+    if not isinstance(tensor, tf.Tensor) or tensor.shape.is_fully_defined():
+        return tensor
+    known = tf.identity(tensor)
+    known.set_shape(shape)
+    return known
+
+
 def snapshot(tensor):
     return np.asarray(tf.convert_to_tensor(tensor))  # no copy: TensorFlow makes one when it has to write to that memory
 

@@ -1,6 +1,6 @@
 """Which tensors a signal flows through: what depends differentiably on the model's inputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from innspect.graph.ir import Graph, Node, Rewritten, Tensor, is_float
@@ -42,6 +42,28 @@ def narrowed(graph: Graph, settle: Callable[[Node], Node]) -> Rewritten:
             dead.add(node)
     nodes = [(n.but(kind="constant") if n in dead and n.kind != "constant" else n).among(active) for n in graph.nodes]
     return Rewritten(replace(graph, nodes=tuple(map(settle, nodes)), active=frozenset(active)))
+
+
+def every_way(graph: Graph, tensors: Iterable[Tensor], ends: Callable[[Node, Tensor], bool | None]) -> bool:
+    """Whether all that is made of some tensors ends well.
+
+    Args:
+        graph: The graph.
+        tensors: Where the ways begin.
+        ends: A function from a node that reads, and the tensor that it reads, to whether the way ends well there; None where
+            it goes on with what the node makes. A way that ends at no node does not end well.
+    """
+    left = list(tensors)
+    seen = set(left)
+    while left:
+        tensor = left.pop()
+        found = [(node, ends(node, tensor)) for node, _ in graph.readers(tensor)]
+        if not found or any(well is False for _, well in found):
+            return False
+        made = [t for node, well in found if well is None for t in node.outputs if t not in seen]
+        seen.update(made)
+        left += made
+    return True
 
 
 def sends_nothing(graph: Graph, tensor: Tensor) -> str:

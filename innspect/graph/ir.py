@@ -26,6 +26,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, overload
 
 import keras
 
+from innspect import backend
 from innspect.types import BackendTensor, Shape, Tensors
 
 P = ParamSpec("P")
@@ -76,6 +77,11 @@ def _as_declared(y: BackendTensor, dtype: str) -> BackendTensor:
         return y
     given = keras.backend.standardize_dtype(y.dtype)
     return keras.ops.cast(y, dtype) if _BITS.get(given, 64) < _BITS[dtype] else y
+
+
+def _known_shape(shape: Shape, rows: int | None) -> Shape:
+    """A tensor's shape where as many samples as `rows` are computed."""
+    return (rows, *shape[1:]) if shape[:1] == (None,) else shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +150,11 @@ class Node:
         """Compute the outputs, a list, from the values of `inputs`."""
         args, kwargs = self.bind(values)
         outputs = [y for y in keras.tree.flatten(self.function(*args, **kwargs)) if y is not None]
-        return [_as_declared(y, t.dtype) for y, t in zip(outputs, self.outputs, strict=True)]
+        made = [_as_declared(y, t.dtype) for y, t in zip(outputs, self.outputs, strict=True)]
+        if not backend.LOSES_SHAPES:
+            return made
+        rows = next((v.shape[0] for v, t in zip(values, self.inputs, strict=True) if t.shape[:1] == (None,)), None)
+        return [backend.with_shape(y, _known_shape(t.shape, rows)) for y, t in zip(made, self.outputs, strict=True)]
 
     def among(self, active: Collection[Tensor]) -> "Node":
         """The node as it is where the tensors of `active` are those that a signal flows through."""

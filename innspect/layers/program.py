@@ -80,7 +80,7 @@ class Program:
         self.graph = replace(graph, nodes=tuple(graph.ancestors([output])))
         self._rules, self._nonnegative = rules, nonnegative
         self._keep = frozenset({output, *keep})
-        self._supported: dict[Tensor, bool] = {} if seed_support else {output: False}
+        self._supported = self._with_support(seed_support)
         self.steps = tuple(self._plan())
         self._walk = Interpreter(self.steps, self.inputs, [output])
         self._box = next((s.rule for s in self.steps if isinstance(s, ReverseLayer) and s.rule.needs_bounds), None)
@@ -139,21 +139,20 @@ class Program:
             return None
         relu = readers[0][0]
         plain = isinstance(relu.view, Rectifier) and relu.view.max_value is None
-        return relu if plain and type(self._rules.get(relu)) is Pass and self._has_support(relu.outputs[0]) else None
+        return relu if plain and type(self._rules.get(relu)) is Pass and relu.outputs[0] in self._supported else None
 
-    def _has_support(self, tensor: Tensor) -> bool:
-        """Whether the signal at `tensor` is 0 wherever its value is."""
-        if tensor not in self._supported:
-            self._supported[tensor] = all(
-                self._reader_supports(node) for node, _ in self.graph.readers(tensor) if node.kind != "constant"
-            )
-        return self._supported[tensor]
-
-    def _reader_supports(self, node: Node) -> bool:
-        support = self._rules[node].support
-        if isinstance(node.view, Rectifier) and type(self._rules[node]) is Pass:
-            support = "output"
-        return support == "input" or (support == "output" and all(self._has_support(t) for t in node.outputs))
+    def _with_support(self, seeded: bool) -> set[Tensor]:
+        """The tensors at which the signal is 0 wherever the value is."""
+        lacking: set[Tensor] = set() if seeded else {self.output}
+        for node in reversed(self.graph.nodes):
+            if node.kind == "constant":
+                continue
+            support = self._rules[node].support
+            if isinstance(node.view, Rectifier) and type(self._rules[node]) is Pass:
+                support = "output"
+            if support is None or (support == "output" and any(t in lacking for t in node.outputs)):
+                lacking.update(node.inputs)
+        return {t for node in self.graph.nodes for t in node.outputs} - lacking
 
     def computes(self, tensor: Tensor) -> bool:
         """Whether the explained tensor depends on `tensor`, or is it."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from innspect import backend
+from innspect.graph.activity import every_way
 from innspect.graph.ir import Graph, Node, Tensor
 from innspect.graph.views.activations import Extremum, Rectifier
 from innspect.graph.views.diagonal import Diagonal
@@ -69,10 +70,14 @@ def _norms_after(graph: Graph, node: Node) -> list[Node]:
 
 def _is_gated(graph: Graph, tensor: Tensor) -> bool:
     """Whether a ReLU follows, perhaps behind normalization, max pooling or a change of shape."""
-    readers = [reader for reader, _ in graph.readers(tensor) if reader.kind != "constant"]
-    return bool(readers) and all(
-        isinstance(r.view, Rectifier) or (_keeps_gate(r) and all(_is_gated(graph, t) for t in r.outputs)) for r in readers
-    )
+
+    def gates(reader: Node, tensor: Tensor) -> bool | None:
+        if isinstance(reader.view, Rectifier) or reader.kind == "constant":
+            return True
+        return None if _keeps_gate(reader) else False
+
+    read = any(reader.kind != "constant" for reader, _ in graph.readers(tensor))
+    return read and every_way(graph, [tensor], gates)
 
 
 def _keeps_gate(node: Node) -> bool:

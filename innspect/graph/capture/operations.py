@@ -59,7 +59,7 @@ def describe(operation, args, kwargs):
         kind = "reindex" if "int" in dtype else "pass" if is_float(dtype) else "constant"
         function = lambda x, *_, **__: ops.cast(x, widen(dtype))  # noqa: E731
     elif name in ("Reshape", "BroadcastTo"):
-        function = _reshaping(operation)
+        function = _reshaping(operation, args)
     elif name in ("Maximum", "Minimum"):
         function = backend.maximum if name == "Maximum" else backend.minimum
     elif name == "Mean":
@@ -130,11 +130,18 @@ def _is_zero(leaf):
     return isinstance(leaf, int | float) and leaf == 0
 
 
-def _reshaping(operation):
+def _keeps_samples(target, x):
+    """Whether the one length that is not known is that of the samples, which x has too."""
+    return target.index(None) == 0 and None not in target[1:] and len(x.shape) == len(target) and x.shape[0] is None
+
+
+def _reshaping(operation, args):
     """A reshape whose target was written down before the batch size was known: None stands for it."""
     target = tuple(target_shape(operation))
     if None not in target:
         return operation.call
+    if type(operation).__name__ == "BroadcastTo" and not _keeps_samples(target, args[0]):
+        raise ValueError(f"it broadcasts to {target}, with lengths that are not known beforehand")
     if sum(d in (None, -1) for d in target[target[0] is None :]) > 1:
         raise ValueError(f"it reshapes to {target}, with more than one length that is not known beforehand")
     reshape = ops.reshape if type(operation).__name__ == "Reshape" else ops.broadcast_to

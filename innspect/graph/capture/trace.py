@@ -7,15 +7,17 @@ import keras
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture import operations
+from innspect.graph.capture.closures import closed_over
 from innspect.graph.capture.dynamic_shapes import known_lengths, with_lengths
 from innspect.graph.capture.interception import CannotOpen
-from innspect.graph.capture.layer_calls import Bound, Call, call_arguments, called, has_symbols
+from innspect.graph.capture.layer_calls import Bound, Call, call_arguments, has_symbols
+from innspect.graph.capture.leaves import emit_leaf
 from innspect.graph.capture.recognition import Tried
+from innspect.graph.capture.refusals import build, called_in_training, check_layer
 from innspect.graph.capture.registry import find_lowering, find_opening
 from innspect.graph.capture.stand_ins import reading, stands_for
-from innspect.graph.capture.training import differs_in_training
 from innspect.graph.heads import behind_moves, is_head
-from innspect.graph.ir import Node, Ref, Tensor, is_float, widen, widened
+from innspect.graph.ir import Node, Ref, Tensor, widen, widened
 from innspect.graph.passes.softmax import written_softmax
 from innspect.graph.views.activations import Unopened
 
@@ -31,7 +33,7 @@ class Trace:
         self._tensors: dict[int, tuple[keras.KerasTensor, Tensor]] = {}  # id of a symbolic tensor -> (that tensor, ours)
         self._producers: dict[Tensor, Node] = {}
         self._stack: list[str] = []
-        self._used: set[str] = set()
+        self._used: dict[str, int] = {}  # a path -> how often it was wanted
         self.training = False  # whether a layer around this one was called with `training=True`
         self.asking = False  # whether a layer is asked for its outputs' shapes, which a backend may find with placeholders
 
@@ -77,7 +79,7 @@ class Trace:
         )
 
     # ------------------------------------------------------------------ nodes
-    def emit(self, kind, function, *args, spec=None, name="", layer=None, view=None, operation="", **kwargs):
+    def emit(self, kind, function, *args, spec=None, name="", layer=None, view=None, operation="", reads=(), **kwargs):
         """Record a node and return its symbolic outputs, of which `spec` gives the shapes and dtypes.
 
         Without `spec` there is one output, shaped like the first argument.
@@ -89,16 +91,17 @@ class Trace:
         for symbol, ours in zip(keras.tree.flatten(symbols), outputs, strict=True):
             self._tensors[id(symbol)] = (symbol, ours)
         path = self._unique("/".join([*self._stack, *([name] if name else [])]) or "output")
-        node = Node(path, kind, function, args, kwargs, outputs, layer, view, operation)
+        node = Node(path, kind, function, args, kwargs, outputs, layer, view, operation, reads=reads)
         self.nodes.append(node)
         self._producers.update(dict.fromkeys(outputs, node))
         return symbols
 
     def _unique(self, path):
-        candidate, n = path, 1
-        while candidate in self._used:
-            candidate, n = f"{path}[{n}]", n + 1
-        self._used.add(candidate)
+        n = self._used.get(path, 0)
+        while (candidate := f"{path}[{n}]" if n else path) in self._used and n:
+            n += 1
+        self._used[path] = n + 1
+        self._used.setdefault(candidate, 1)
         return candidate
 
     def activate(self, function, x, layer):
@@ -111,11 +114,11 @@ class Trace:
         """An activation that does not run on symbolic tensors, as what it is seen to compute."""
         tried = Tried(function, x.shape, self.tensor(x).dtype)
         if tried.known is not None:
-            return self._recognised(tried.known, function, x)
+            return self.recognised(tried.known, function, x)
         kind, name = "pass" if tried.elementwise else "opaque", _name_of(function)
         return self.emit(kind, function, x, name=name, view=None if tried.smooth else Unopened(), operation=name)
 
-    def _recognised(self, known, function, x):
+    def recognised(self, known, function, x):
         """The operation that a function is known to compute, computed by the function."""
         y = known(x)
         node = self.nodes[-1].but(function=lambda x, *_, **__: widened(function(x)))
@@ -129,7 +132,7 @@ class Trace:
             len(self.nodes),
             {p: list(c) for p, c in self.paths.items()},
             dict(self.layers),
-            set(self._used),
+            dict(self._used),
             dict(self.unopened),
         )
         stack = list(self._stack)
@@ -152,6 +155,7 @@ class Trace:
         opened = opening(self, operation, *args, **kwargs) if opening is not None else None
         if opened is not None:
             return opened
+        reads = closed_over(operation, args, kwargs)
         kind, function, view = operations.describe(operation, args, kwargs)
         spec, more = operation.compute_output_spec, {}
         with_shape = with_lengths(operation, args)
@@ -160,19 +164,14 @@ class Trace:
         outputs = operations.as_computed(operation, spec(*args, **kwargs), (args, kwargs))
         kwargs = kwargs | more
         name = type(operation).__name__
-        return self.emit(
-            kind, function, *args, spec=outputs, name=operations.node_name(name), view=view, operation=name, **kwargs
-        )
+        name, more = operations.node_name(name), {"operation": name, "reads": reads}
+        return self.emit(kind, function, *args, spec=outputs, name=name, view=view, **more, **kwargs)
 
     def call(self, layer, args, kwargs):
         """A layer on symbolic tensors (or, inside an opened layer, on anything)."""
         layer = stands_for(layer)
-        if not layer.built and type(layer).build is not keras.Layer.build:  # else it has no weights of its own
-            raise NotAnalyzeableModelError(
-                f"The layer {'/'.join([*self._stack, layer.name])!r} is not built, so it has no weights to explain. "
-                "Call the model once on data, or `model.build(input_shape)`, before creating an analyzer."
-            )
         path = _layer_path([*self._stack, layer.name])
+        build(layer, path, args, kwargs)
         calls = len(self.paths.setdefault(path, []))
         self._stack.append(f"{layer.name}[{calls}]" if calls else layer.name)
         self.layers.setdefault(path, layer)
@@ -180,7 +179,7 @@ class Trace:
         try:
             call = Call(self, layer, args, kwargs)
             self.training = call.training
-            self._check(layer, path)
+            check_layer(layer, path, call.training)
             lowering = find_lowering(layer)
             if not has_symbols((args, kwargs)):  # such as an embedding of fixed positions
                 outputs = self._leaf(layer, call, None, "constant")
@@ -195,17 +194,6 @@ class Trace:
         symbols = [y for y in keras.tree.flatten(outputs) if isinstance(y, keras.KerasTensor)]
         self.paths[path].append([self.tensor(y) for y in symbols])
         return outputs
-
-    def _check(self, layer, path):
-        """Raise where a layer computes what no method can explain."""
-        if getattr(layer, "quantization_mode", None):
-            raise NotAnalyzeableModelError(
-                f"The layer {path!r} (a {type(layer).__name__}) is quantized ({layer.quantization_mode!r}): it rounds what it "
-                "is given and its kernel to integers, which has no gradient and no rule. Explain the model as it was before "
-                "`quantize`."
-            )
-        if self.training and differs_in_training(layer):
-            raise _in_training(layer, path)
 
     def opened(self, layer, call):
         """What the layer's own `call` does, at need with stand-ins for variables and unknown lengths; else a leaf."""
@@ -239,51 +227,13 @@ class Trace:
         path = "/".join(self._stack) or "output"
         if error is not None:
             self.unopened[path] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        asking, self.asking = self.asking, True
-        try:
-            spec = layer.compute_output_spec(*call.args, **call.kwargs)
-        except Exception as reason:
-            raise NotAnalyzeableModelError(
-                f"The layer {path!r} (of type {type(layer).__name__}) can neither be opened into Keras operations "
-                f"({self.unopened.get(path)}) nor run on a symbolic tensor. Give it a `compute_output_spec` method. "
-                f"Received: {reason}"
-            ) from reason
-        finally:
-            self.asking = asking
         if self.training and error is not None and call.kwargs.get("training"):
-            raise _in_training(layer, path) from error
-        if error is not None and kind == "opaque":
-            known = self._known(layer, call, spec)
-            if known is not None:
-                return self._recognised(known, called(layer), call.first)
-            view = Unopened()
-        return self.emit(
-            kind, called(layer), *call.args, spec=spec, layer=layer, view=view, operation=type(layer).__name__, **call.kwargs
-        )
-
-    def _known(self, layer, call, spec):
-        """The function of Keras that a layer without weights computes, or None."""
-        x, single = call.first, isinstance(spec, keras.KerasTensor) and isinstance(call.first, keras.KerasTensor)
-        others = [leaf for leaf in keras.tree.flatten((call.args, call.kwargs)) if has_symbols(leaf)]
-        if not single or len(others) > 1 or layer.variables or x.shape != spec.shape or not is_float(x.dtype):
-            return None
-        asking, self.asking = self.asking, True  # so that the layer is called itself, on numbers
-        try:
-            return Tried(called(layer), x.shape, self.tensor(x).dtype).known
-        finally:
-            self.asking = asking
+            raise called_in_training(layer, path) from error
+        return emit_leaf(self, layer, call, path, error, kind, view)
 
 
 def _value(variable, dtype):
     return keras.ops.cast(keras.ops.convert_to_tensor(variable), dtype)
-
-
-def _in_training(layer, path):
-    return NotAnalyzeableModelError(
-        f"The layer {path!r} (a {type(layer).__name__}) is called with `training=True`, also in inference: what it computes is "
-        "drawn anew at each call, or depends on the other samples of the batch, so there is no one function to explain. Hand "
-        "on the `training` that `call` is given (`training=training`), and explain the model's inference."
-    )
 
 
 def _layer_path(names):

@@ -11,7 +11,7 @@ Values do not change. A frozen node is a constant behind a stop_gradient, and wh
 from dataclasses import replace
 
 from innspect import backend
-from innspect.graph.activity import narrowed
+from innspect.graph.activity import every_way, narrowed
 from innspect.graph.heads import is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph, Ref, Rewritten
@@ -71,14 +71,13 @@ def _divides_what_it_adds(graph, node):
     def divides(reader, tensor):
         if reader.operation in _QUOTIENTS and len(reader.active_inputs) == 2:
             return reader.args[1].tensor is tensor and reader.args[0].tensor in parts
-        passes = reader.kind in ("reindex", "sum", "winner", "pass") and len(reader.active_inputs) == 1
-        return passes and every(reader.outputs[0])
+        return None if _hands_on(reader) else False
 
-    def every(tensor):
-        readers = graph.readers(tensor)
-        return bool(readers) and all(divides(reader, tensor) for reader, _ in readers)
+    return every_way(graph, node.outputs[:1], divides)
 
-    return every(node.outputs[0])
+
+def _hands_on(reader):
+    return reader.kind in ("pass", "reindex", "sum", "winner") and len(reader.active_inputs) == 1
 
 
 def _of_an_average(graph, node):
@@ -91,17 +90,14 @@ def _of_an_average(graph, node):
 
 
 def _only_scales(graph, node):
-    readers = [(reader, t) for t in node.outputs for reader, _ in graph.readers(t)]
-    return bool(readers) and all(_scales(graph, reader, tensor) for reader, tensor in readers)
+    def scales(reader, tensor):
+        if reader.kind == "product":
+            return True
+        if reader.operation in _QUOTIENTS and len(reader.active_inputs) == 2:
+            return isinstance(reader.args[1], Ref) and reader.args[1].tensor is tensor
+        return None if _hands_on(reader) else False
 
-
-def _scales(graph, reader, tensor):
-    if reader.kind == "product":
-        return True
-    if reader.operation in _QUOTIENTS and len(reader.active_inputs) == 2:
-        return isinstance(reader.args[1], Ref) and reader.args[1].tensor is tensor
-    passes = reader.kind in ("pass", "reindex", "sum", "winner") and len(reader.active_inputs) == 1
-    return passes and _only_scales(graph, reader)
+    return every_way(graph, node.outputs, scales)
 
 
 # ---------------------------------------------------------------------- normalization layers and operations

@@ -25,7 +25,9 @@ _RENUMBERS = frozenset("Add Subtract Multiply FloorDivide Mod Clip Minimum Maxim
 def ids_as_integers(graph: Graph) -> Rewritten:
     """The graph with inputs that hold nothing but ids, and all that leads from there to embeddings, as integers."""
     ways = _ways(graph)
-    moved = {t: Tensor(t.shape, _ID) for t in graph.inputs if is_float(t.dtype) and _only_ids(graph, t, ways)}
+    held, looked_up = _held_otherwise(graph, ways), {node.inputs[-1] for node in graph.nodes if node.kind == "embedding"}
+    found = looked_up.union(*(node.inputs[:1] for node in ways)) - held
+    moved = {t: Tensor(t.shape, _ID) for t in graph.inputs if is_float(t.dtype) and t in found}
     nodes = []
     for node in graph.nodes:
         whole = all(t in moved or not is_float(t.dtype) for t in node.inputs)
@@ -71,16 +73,15 @@ def _is_whole(constant: Any) -> bool:
     return numbers.dtype.kind in "fiu" and bool((numbers == np.round(numbers)).all())
 
 
-def _only_ids(graph: Graph, tensor: Tensor, ways: set[Node]) -> bool:
-    """Whether all that reads a tensor, or what is made of it, are embeddings, and constants such as masks."""
-    readers = [node for node, _ in graph.readers(tensor) if node.kind != "constant" or node in ways]
-    looks_up = any(node.kind == "embedding" for node in readers)
-    followed = [node for node in readers if node.kind != "embedding"]
-    if tensor in graph.outputs or not readers:
-        return False
-    return all(node in ways and all(_only_ids(graph, t, ways) for t in node.outputs) for node in followed) or (
-        looks_up and not followed
-    )
+def _held_otherwise(graph: Graph, ways: set[Node]) -> set[Tensor]:
+    """The tensors that are not only ids: they, or what is made of them, are read by what is no embedding and no constant."""
+    held = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if node in ways:
+            held.update(node.inputs[:1] if any(t in held for t in node.outputs) else ())
+        elif node.kind not in ("constant", "embedding"):
+            held.update(node.inputs)
+    return held
 
 
 def _reading(node: Node, moved: dict[Tensor, Tensor]) -> Node:
@@ -116,25 +117,28 @@ def _of_integers(function: Callable[..., Any], dtype: str) -> Callable[..., Any]
 
 def keep_numbers(graph: Graph) -> Rewritten:
     """The graph with bins constant where what they are made of is also used as a number."""
+    numbers = _used_as_numbers(graph)
 
     def is_kept(node: Node) -> bool:
-        return node.operation == "Discretization" and any(_used_as_a_number(graph, t) for t in node.inputs)
+        return node.operation == "Discretization" and any(_source(graph, t) in numbers for t in node.inputs)
 
     return Rewritten(replace(graph, nodes=tuple(n.but(kind="constant") if is_kept(n) else n for n in graph.nodes)))
 
 
-def _used_as_a_number(graph: Graph, tensor: Tensor) -> bool:
+def _source(graph: Graph, tensor: Tensor) -> Tensor:
+    """The tensor that one is moved or mapped from, element by element."""
     while (node := graph.producer(tensor)) is not None and len(node.inputs) == 1 and node.kind in ("pass", "reindex"):
         tensor = node.inputs[0]
+    return tensor
 
-    def ends(reader: Node) -> bool:
-        return reader.kind not in ("pass", "reindex") or not graph.readers(reader.outputs[0])
 
-    def used(tensor: Tensor) -> bool:
-        return any(
-            not isinstance(reader.view, Lookup) and (ends(reader) or any(map(used, reader.outputs)))
-            for reader, _ in graph.readers(tensor)
-            if reader.kind not in ("constant", "embedding")
-        )
-
-    return used(tensor)
+def _used_as_numbers(graph: Graph) -> set[Tensor]:
+    """The tensors that are read as numbers, perhaps moved or mapped: not only to be looked up."""
+    used: set[Tensor] = set()
+    for node in reversed(graph.nodes):
+        if isinstance(node.view, Lookup) or node.kind in ("constant", "embedding"):
+            continue
+        passing = node.kind in ("pass", "reindex") and graph.readers(node.outputs[0])
+        if not passing or any(t in used for t in node.outputs):
+            used.update(node.inputs)
+    return used

@@ -54,20 +54,27 @@ class _Search:
 
     def _quotient(self, node):
         """Numerator and denominator of a / b or a * (1 / b), where both depend on the inputs."""
+        if node.kind not in ("product", "quotient"):
+            return None
+        inverses = [m for t in node.inputs if (m := self.producer(t)) is not None and self._inverts(m)]
+        if node.kind == "product" and not inverses:
+            return None
         tensors = [t for t in node.inputs if self._varies(t)]
         if len(tensors) != 2:
             return None
-        if node.operation in _QUOTIENTS:
+        if node.kind == "quotient":
             return tensors
-        if node.kind == "product":
+        if inverses:
             for numerator, factor in (tensors, tensors[::-1]):
                 inverse = self.producer(factor)
-                if inverse is None:
-                    continue
-                divides = inverse.operation in _QUOTIENTS and not isinstance(inverse.args[0], Ref)
-                if inverse.operation == "Reciprocal" or divides:
+                if inverse in inverses:
                     return numerator, inverse.inputs[0]
         return None
+
+    @staticmethod
+    def _inverts(node):
+        divides = node.operation in _QUOTIENTS and not isinstance(node.args[0], Ref)
+        return node.operation == "Reciprocal" or divides
 
     def _normalized_logarithm(self, tensor):
         """The x of log_softmax(x), or of x - logsumexp(x)."""
@@ -103,30 +110,34 @@ class _Search:
 
     def _varies(self, tensor):
         """Whether a tensor depends differentiably on the model's inputs, as far as operations tell."""
-        node = self.producer(tensor)
-        while node is not None and node.kind != "constant" and len(node.inputs) == 1:
-            node = self.producer(node.inputs[0])
-        return node is None or (node.kind != "constant" and any(self._varies(t) for t in node.inputs))
+        left, seen = [tensor], {tensor}
+        while left:
+            node = self.producer(left.pop())
+            if node is None:
+                return True
+            if node.kind != "constant":
+                left += [t for t in node.inputs if t not in seen]
+                seen.update(node.inputs)
+        return False
 
     def between(self, node, x):
         """The steps from x to `node`, in order, and the other tensors that they are given."""
         steps: dict[Node, None] = {}
         given: dict[Tensor, None] = {}
-
-        def visit(tensor):
-            if tensor is x:
-                return
+        left = [(node.outputs[0], False)]
+        while left:
+            tensor, made = left.pop()
             step = self.producer(tensor)
+            if made:
+                steps[step] = None
+                continue
             fixed = step is not None and step.kind == "constant"
+            if tensor is x or step in steps:
+                continue
             if step is None or (fixed and not any(t is x for t in step.inputs) and not self._leads(step, x)):
                 given[tensor] = None
-                return
-            if step not in steps:
-                for t in step.inputs:
-                    visit(t)
-                steps[step] = None
-
-        visit(node.outputs[0])
+            else:
+                left += [(tensor, True), *((t, False) for t in reversed(step.inputs))]
         return list(steps), list(given)
 
     def _leads(self, step, x):

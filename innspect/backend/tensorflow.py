@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -132,3 +133,16 @@ def accelerated():
     """Whether tensors live on a device that is not the CPU."""
     with tf.init_scope():  # a tensor of a graph that is being made has no device yet
         return "CPU" not in tf.constant(0.0).device
+
+
+_DECORATED = ("_eager_mode_decorator", "_graph_mode_decorator")  # what a function is handed to when it is called
+
+
+def custom_gradients(answer):
+    """Where these names, which are not documented, are missing, a layer with such a function is called as a whole."""
+    owner = sys.modules[tf.custom_gradient.__module__]
+
+    def stand_in(original):
+        return lambda f, args, kwargs: answer(lambda: original(f, args, kwargs), tf.custom_gradient(f), args, kwargs)
+
+    return [(owner, name, stand_in(getattr(owner, name))) for name in _DECORATED if hasattr(owner, name)]

@@ -116,3 +116,12 @@ def inference():
 def accelerated():
     """Whether tensors live on a device that is not the CPU."""
     return keras.ops.zeros(()).device.type != "cpu"
+
+
+def custom_gradients(answer):
+    owner = torch.autograd.Function.__mro__[1]  # whose `apply` is asked also by one that was taken off its class before
+
+    def apply(cls, *args, **kwargs):
+        return answer(lambda: super(owner, cls).apply(*args, **kwargs), cls.apply, args, kwargs)
+
+    return [(owner, "apply", classmethod(apply))]

@@ -44,6 +44,7 @@ class Trace:
         self._stack: list[str] = []
         self._used: set[str] = set()
         self.asking = False  # whether a layer is asked for its outputs' shapes, which a backend may find with placeholders
+        self.activating = False  # whether an activation function runs, which has one output element for each of its input
 
     # ------------------------------------------------------------------ tensors
     def input(self, shape, dtype):
@@ -73,7 +74,7 @@ class Trace:
         )
 
     # ------------------------------------------------------------------ nodes
-    def emit(self, kind, function, *args, spec=None, name="", layer=None, view=None, operation="", **kwargs):
+    def emit(self, kind, function, *args, spec=None, name="", layer=None, view=None, operation="", reads=(), **kwargs):
         """Record a node and return its symbolic outputs, of which `spec` gives the shapes and dtypes.
 
         Without `spec` there is one output, shaped like the first argument.
@@ -85,7 +86,7 @@ class Trace:
         for symbol, ours in zip(keras.tree.flatten(symbols), outputs, strict=True):
             self._tensors[id(symbol)] = (symbol, ours)
         path = self._unique("/".join([*self._stack, *([name] if name else [])]) or "output")
-        node = Node(path, kind, function, args, kwargs, outputs, layer, view, operation)
+        node = Node(path, kind, function, args, kwargs, outputs, layer, view, operation, reads=reads)
         self.nodes.append(node)
         self._producers.update(dict.fromkeys(outputs, node))
         return symbols
@@ -101,10 +102,14 @@ class Trace:
         """Apply an activation function as nodes of its own."""
         if function is None or function is keras.activations.linear:
             return x
-        return self.attempt(
-            lambda: function(x),
-            lambda: self.emit("pass", function, x, name=_name_of(function), operation=_name_of(function)),
-        )
+        self.activating = True
+        try:
+            return self.attempt(
+                lambda: function(x),
+                lambda: self.emit("pass", function, x, name=_name_of(function), operation=_name_of(function)),
+            )
+        finally:
+            self.activating = False
 
     def attempt(self, run, otherwise):
         """`run()`, or where it fails `otherwise()`, with nothing of the failed attempt left."""

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import Result, few_at_once
 from innspect.analyzers.gradient import carries_ids
@@ -137,7 +138,7 @@ class DeepLift(ReverseAnalyzer):
             pairs = self._pairs([ops.repeat(x, count, axis=0) for x in xs], references)
             passage = way.forward(pairs, request, [ops.repeat(v, count, axis=0) for v in values])
             if self.normalize_logits:
-                passage.weights = [w - ops.mean(w, axis=-1, keepdims=True) for w in passage.weights]
+                passage.weights = [w - backend.mean(w, axis=-1, keepdims=True) for w in passage.weights]
 
             def back(weights):
                 maps = self.attributed(passage, weights)
@@ -178,7 +179,7 @@ class DeepLift(ReverseAnalyzer):
 
     def _contribution(self, tensor, multiplier, pair):
         if not is_float(pair.x.dtype) or (self.opened.takes_ids(tensor) and multiplier is not None):
-            return ops.zeros(pair.x.shape, "float32") if multiplier is None else multiplier
+            return ops.zeros(pair.x.shape, self.opened.dtype) if multiplier is None else multiplier
         if multiplier is None:
             return ops.zeros_like(pair.x)
         return multiplier * pair.change

@@ -156,4 +156,5 @@ class Random(_Simple):
 
     def _maps(self, arrays):
         random = np.random.default_rng(self.seed)
-        return [random.normal(0, self.stddev, a.shape).astype("float32" if a.dtype.kind in "iub" else a.dtype) for a in arrays]
+        dtypes = (self.opened.dtype if a.dtype.kind in "iub" else a.dtype for a in arrays)
+        return [random.normal(0, self.stddev, a.shape).astype(d) for a, d in zip(arrays, dtypes, strict=True)]

@@ -65,6 +65,9 @@ maximum = getattr(_active, "maximum", keras.ops.maximum)
 # TensorFlow's keeps the slope in float32.
 leaky_relu = getattr(_active, "leaky_relu", keras.ops.leaky_relu)
 divide_no_nan = getattr(_active, "divide_no_nan", keras.ops.divide_no_nan)
+# Name of a Keras operation -> the same of float64, given the operation's attributes, where the framework's own has constants
+# in float32.
+PRECISE: dict[str, Callable[..., BackendTensor]] = getattr(_active, "PRECISE", {})
 # Torch's copies a channels-last input twice.
 conv = getattr(_active, "conv", keras.ops.conv)
 # The module of gradients of kernels where the framework's own are slow, which are JAX's on a CPU; else None.

@@ -89,6 +89,14 @@ def leaky_relu(x, slope):
     return tf.nn.leaky_relu(x, slope) if x.dtype == tf.float32 else tf.where(x > 0, x, x * slope)
 
 
+def _gelu(x, approximate):
+    if approximate:
+        return x * tf.sigmoid(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+    return 0.5 * x * (1 + tf.math.erf(x / np.sqrt(2)))
+
+
+PRECISE = {"LeakyRelu": lambda x, negative_slope: leaky_relu(x, negative_slope), "Gelu": _gelu}
+
 SCANNED = 8  # unrolled, since a loop's body runs a fifth slower than the same operations outside
 
 

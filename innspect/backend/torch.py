@@ -21,6 +21,9 @@ def minimum(a, b):
     return torch.minimum(*_tensors(a, b))
 
 
+PRECISE = {"HardSigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1)}
+
+
 def _tensors(a, b):
     """Both as tensors; a number takes the dtype of the other."""
     dtype = next(x.dtype for x in (a, b) if is_tensor(x))

@@ -4,7 +4,9 @@ Each is checked when this module is imported. Without the check a name that a re
 an error at the place, but go unnoticed: `getattr` gives a default, two subclasses compare as equal, an operation stays whole.
 """
 
+import contextlib
 import inspect
+import sys
 import threading
 
 import keras
@@ -61,6 +63,8 @@ OF_OPERATIONS = {
     "OneHot": (lambda x: ops.one_hot(x, 3), ("axis", "sparse")),
     "Resize": (lambda x: ops.image.resize(x, (2, 2)), ("interpolation",)),
     "ReLU": (lambda x: keras.activations.relu(x, negative_slope=0.1), ("negative_slope", "threshold", "max_value")),
+    "LeakyRelu": (lambda x: ops.leaky_relu(x, 0.1), ("negative_slope",)),
+    "Gelu": (lambda x: ops.gelu(x), ("approximate",)),
     "Glu": (lambda x: ops.glu(x, axis=1), ("axis",)),
     "TopK": (lambda x: ops.top_k(x, 2), ("k", "sorted")),
     "Sort": (lambda x: ops.sort(x), ("axis",)),
@@ -180,9 +184,51 @@ def target_shape(operation):
     return operation.newshape if type(operation).__name__ == "Reshape" else operation.shape
 
 
+def settings_of(operation):
+    """The attributes of an operation that are read off it, by name."""
+    _, names = OF_OPERATIONS.get(type(operation).__name__, (None, ()))
+    return {name: getattr(operation, name) for name in names}
+
+
 def caps_logits(operation):
     """Whether a `DotProductAttention` caps its scores."""
     return bool(operation.attn_logits_soft_cap)
+
+
+# ---------------------------------------------------------------------- promotion of dtypes
+_PROMOTION, _TABLE = vars(sys.modules[keras.backend.result_type.__module__]), "BIT64_TO_BIT32_DTYPE"
+_here, _lock = threading.local(), threading.Lock()
+_keeping = 0
+
+
+class _Narrowing(dict):
+    """The table by which Keras narrows dtypes of 64 bits; threads that keep float64 find it unnarrowed."""
+
+    def get(self, dtype, default=None):
+        return dtype if dtype == "float64" and getattr(_here, "keeps", False) else super().get(dtype, default)
+
+
+@contextlib.contextmanager
+def keeping_float64(wanted=True):
+    """Let Keras promote to float64 what holds a float64, in this thread, or narrow it as it does, if that is not wanted."""
+    before = getattr(_here, "keeps", False)
+    _tell(wanted)
+    _here.keeps = wanted
+    try:
+        yield
+    finally:
+        _here.keeps = before
+        _tell(-wanted)
+
+
+def _tell(change):
+    """Put the table that asks in the place of Keras' own while any thread keeps float64."""
+    global _keeping
+    with _lock:
+        _keeping += change
+        table = _PROMOTION[_TABLE]
+        if bool(_keeping) != isinstance(table, _Narrowing):
+            _PROMOTION[_TABLE] = _Narrowing(table) if _keeping else dict(table)
 
 
 # ---------------------------------------------------------------------- the check
@@ -210,6 +256,8 @@ def check():
     global _backend_of_layers
     for owner, names in OF_CLASSES.items():
         require(owner, *names)
+    if _TABLE not in _PROMOTION:
+        raise _lacking(_TABLE)
     x, layer, on_data = keras.KerasTensor((4, 2, 3)), _Example(), L.Rescaling(1.0)
     layer.supports_masking = True
     require(layer(x, x), *OF_MASKED_TENSORS)

@@ -100,7 +100,7 @@ class References:
             self._check_still(array, i)
             return None
         shape, samples = x.shape[1:], len(x)
-        array = array.astype(x.dtype if is_float(x.dtype) else "float32")
+        array = array.astype(x.dtype if is_float(x.dtype) else self._opened.dtype)
         if array.ndim <= len(shape) and _broadcasts(array.shape, shape):
             return np.broadcast_to(array, (1, 1, *shape))
         lead = array.shape[: array.ndim - len(shape)]

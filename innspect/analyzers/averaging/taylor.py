@@ -164,8 +164,8 @@ class SimpleTaylor(OnPath):
         return ops.reshape(step, (-1, *[1] * (len(slope.shape) - 1)))
 
     def _bounded(self, point):
-        low = point if self.low is None else ops.maximum(point, ops.cast(ops.convert_to_tensor(self.low), point.dtype))
-        return low if self.high is None else ops.minimum(low, ops.cast(ops.convert_to_tensor(self.high), point.dtype))
+        low = point if self.low is None else backend.maximum(point, ops.cast(ops.convert_to_tensor(self.low), point.dtype))
+        return low if self.high is None else backend.minimum(low, ops.cast(ops.convert_to_tensor(self.high), point.dtype))
 
     def _is_root(self, points, value):
         return ops.absolute(value) <= _TOLERANCE * ops.maximum(1.0, ops.absolute(points.targets))

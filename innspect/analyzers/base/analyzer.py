@@ -269,9 +269,9 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
     def _empty(self, request: Request, settings: dict[str, Any]) -> Explanation:
         shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
         lead = (len(request.targets),) if request.several else ()
-        arrays = [np.zeros((*lead, *s), "float32") for s in shapes]
-        restored = self._restore(request.inputs, arrays)
-        return Explanation(restored, np.zeros((0,), "float32"), np.zeros((*lead, 0), "float32"), settings=settings)
+        dtype = "float32" if self.opened is None else self.opened.dtype
+        restored = self._restore(request.inputs, [np.zeros((*lead, *s), dtype) for s in shapes])
+        return Explanation(restored, np.zeros((0,), dtype), np.zeros((*lead, 0), dtype), settings=settings)
 
     def _attribution_shapes(self, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return shapes

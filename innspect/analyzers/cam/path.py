@@ -207,6 +207,6 @@ class RsiGradCam(LayerMap):
             if self.selection == "positive":
                 chosen = ops.logical_and(ops.logical_and(a > 0, total > 0), a > a_start)
                 total = ops.where(chosen, total, ops.zeros_like(total))
-            return self._shown(weighted(a, ops.mean(total, axis=spatial_axes(a), keepdims=True)), number, input_shapes)
+            return self._shown(weighted(a, backend.mean(total, axis=spatial_axes(a), keepdims=True)), number, input_shapes)
 
         return way(("map", number), finish, a, total, a_start)

@@ -265,7 +265,7 @@ class ReverseAnalyzer(Analyzer):
         """Ids as integers, also those given as fractions or strings; all else, such as pixels, in floating point."""
         if self.opened.takes_ids(tensor):
             return ops.cast(x, "int32") if is_float(x.dtype) else x
-        return x if is_float(x.dtype) else ops.cast(x, "float32")
+        return x if is_float(x.dtype) else ops.cast(x, self.opened.dtype)
 
 
 def sums(tensor: BackendTensor) -> BackendTensor:

@@ -5,6 +5,7 @@ their own `call`. A lowering gets the trace, the layer and the call's arguments,
 """
 
 import keras
+import numpy as np
 from keras import layers as L
 from keras import ops
 
@@ -154,8 +155,22 @@ def _kept_whole(kind):
 
 
 _RANDOM = [getattr(L, name) for name in dir(L) if name.startswith("Random")]
-lowers(L.PReLU, L.Rescaling, L.Normalization, *_RANDOM)(_kept_whole("pass"))
+lowers(L.PReLU, L.Normalization, *_RANDOM)(_kept_whole("pass"))
 lowers(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization, L.UnitNormalization)(_kept_whole("normalization"))
+
+
+@lowers(L.Rescaling)
+def _rescaling(trace, layer, x, **_):
+    """The layer itself has its constants in float32 on TensorFlow, whatever it computes in."""
+    if layer.compute_dtype != "float64" or np.ndim(layer.scale) or np.ndim(layer.offset):
+        return trace.leaf(layer, x, kind="pass")
+    spec = keras.KerasTensor(x.shape, dtype="float64")
+    scale, offset = float(layer.scale), float(layer.offset)
+
+    def rescale(x):
+        return ops.cast(x, "float64") * scale + offset
+
+    return trace.emit("pass", rescale, x, spec=spec, layer=layer, operation="Rescaling")
 
 
 @lowers(L.Resizing)

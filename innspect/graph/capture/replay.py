@@ -29,6 +29,7 @@ from innspect.graph.capture.stand_ins import reading
 from innspect.graph.heads import without_head
 from innspect.graph.ir import Graph, Node, Ref, Tensor, widen
 from innspect.graph.passes.softmax import written_softmax
+from innspect.graph.precision import precise
 
 
 class Trace:
@@ -254,7 +255,7 @@ def replay(model: keras.Layer, input_specs: Any) -> tuple[Graph, dict[str, str],
     def run():
         try:
             keras.config.set_dtype_policy(policy)
-            with untouched(model), intercepting(trace):
+            with untouched(model), precise(model, input_specs), intercepting(trace):
                 symbols = keras.tree.map_structure(lambda s: trace.input(s.shape, s.dtype), input_specs)
                 result["inputs"] = keras.tree.flatten(symbols)
                 result["outputs"] = _open_model(trace, model, symbols)

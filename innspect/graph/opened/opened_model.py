@@ -28,6 +28,7 @@ from innspect.graph.opened.description import describe
 from innspect.graph.opened.verification import compare
 from innspect.graph.passes.ids import keep_numbers
 from innspect.graph.passes.softmax import put_together
+from innspect.graph.precision import in_float64
 from innspect.types import Array
 
 # model -> a weak reference to its opened form
@@ -113,6 +114,11 @@ class OpenedModel:
 
     def variables(self) -> list[keras.Variable]:
         return self.graph.variables()
+
+    @functools.cached_property
+    def dtype(self) -> str:
+        """The dtype of maps, which integers that are numbers, such as pixels, are computed in."""
+        return "float64" if in_float64((*self.graph.inputs, *self.graph.outputs)) else "float32"
 
     def number(self, output: int | str) -> int:
         """The number of an output given by number or name.

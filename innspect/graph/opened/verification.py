@@ -22,6 +22,7 @@ from innspect.graph.heads import is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
 from innspect.graph.keras_internals import layers_of
+from innspect.graph.precision import precise
 
 # How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
@@ -53,7 +54,7 @@ def compare(opened, inputs):
             return theirs, _run_graph(opened.graph, tensors, opened.graph.outputs)
 
     suspects = _may_hide_softmax(opened.graph)
-    with backend.inference():
+    with backend.inference(), precise(opened.model, tensors):
         arguments = backend.variable_values(variables), tensors
         if not suspects and backend.equal_by_construction(both, *arguments):
             _compared[opened.model] = described, None

@@ -54,6 +54,8 @@ OF_OPERATIONS = {
     "OneHot": {"axis", "sparse"},
     "Resize": {"interpolation"},
     "ReLU": {"negative_slope", "threshold", "max_value"},
+    "LeakyRelu": {"negative_slope"},
+    "Gelu": {"approximate"},
     "Glu": {"axis"},
     "TopK": {"k", "sorted"},
     "Sort": {"axis"},

@@ -143,14 +143,12 @@ def accelerated():
         return "CPU" not in tf.constant(0.0).device
 
 
-_DECORATED = ("_eager_mode_decorator", "_graph_mode_decorator")  # what a function is handed to when it is called
-
-
 def custom_gradients(answer):
-    """Where these names, which are not documented, are missing, a layer with such a function is called as a whole."""
+    """Where TensorFlow hands a decorated function on elsewhere, the layer with it is called as a whole."""
     owner = sys.modules[tf.custom_gradient.__module__]
+    names = [name for name in vars(owner) if name.endswith("mode_decorator")]  # for eager mode and for graphs
 
     def stand_in(original):
         return lambda f, args, kwargs: answer(lambda: original(f, args, kwargs), tf.custom_gradient(f), args, kwargs)
 
-    return [(owner, name, stand_in(getattr(owner, name))) for name in _DECORATED if hasattr(owner, name)]
+    return [(owner, name, stand_in(getattr(owner, name))) for name in names]

@@ -110,7 +110,11 @@ class DeepLift(ReverseAnalyzer):
 
     # ------------------------------------------------------------------ running
     def begin(self, request):
-        return References(self.reference_inputs, request.inputs, self.opened)
+        return self.compared_with(request)
+
+    def compared_with(self, request):
+        references = References(self.reference_inputs, request.inputs, self.opened)
+        return self.filled_references(references, request.output)
 
     @few_at_once
     def explain_batch(self, batch):
@@ -208,8 +212,9 @@ class DeepShap(DeepLift):
         super().__init__(model, **arguments)
         self.background = background
 
-    def begin(self, request):
-        return Background(self.background, request.inputs, self.opened, name="background")
+    def compared_with(self, request):
+        background = Background(self.background, request.inputs, self.opened, name="background")
+        return self.filled_references(background, request.output)
 
     @classmethod
     def needed(cls, x, **fixed):

@@ -122,8 +122,12 @@ class _Simple(GradientRules):
     def attributed(self, passage, weights):
         return {"attributions": [weights]}  # in whose place the maps come: only outputs and targets are wanted
 
-    def _warn_of_overflow(self, explanation, axis):
-        """What is not finite in the input is nobody's overflow."""
+    def filled(self, inputs, number):
+        """The inputs as they are, which is all that these methods show."""
+        return inputs
+
+    def warn(self, request, explanation):
+        """No map of these is computed from what the model says."""
 
     def _maps(self, arrays):
         raise NotImplementedError

@@ -77,7 +77,11 @@ class OnPath(Averaging):
         return PathGradient(self.opened, **arguments) if self.of == "gradient" else super().make_inner(arguments)
 
     def begin(self, request):
-        return References(self.reference_inputs, request.inputs, self.opened)
+        return self.compared_with(request)
+
+    def compared_with(self, request):
+        references = References(self.reference_inputs, request.inputs, self.opened)
+        return self.filled_references(references, request.output)
 
     def place(self, xs, moves, count):
         t, given = moves["t"], iter(moves["references"])

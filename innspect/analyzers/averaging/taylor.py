@@ -70,11 +70,11 @@ class SimpleTaylor(OnPath):
         if self.root == "newton" and self.runner.embeddings:
             raise ValueError("Newton's steps cannot move ids of an embedding; use root='origin' or 'segment'.")
 
-    def begin(self, request):
+    def compared_with(self, request):
         references = References(0 if self.root == "origin" else self.reference_inputs, request.inputs, self.opened)
         if len(references) > 1:
             raise ValueError(f"`reference_inputs` must be one reference for a segment. Received: {len(references)}")
-        return references
+        return self.filled_references(references, request.output)
 
     def place(self, xs, moves, count):
         return moves["points"] if "points" in moves else super().place(xs, moves, count)

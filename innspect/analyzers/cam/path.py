@@ -106,17 +106,20 @@ class RsiGradCam(LayerMap):
             raise ValueError(
                 f"{self.name!r} sums signals over a path, so there is no one signal at a layer. Received: at={list(request.at)}"
             )
-        return self._walk(request.inputs)
-
-    def _walk(self, inputs):
+        inputs = request.inputs
         if self.path is not None:
             return _Given(self.path, inputs.restore(inputs.arrays), inputs, self.opened)
-        references = References(self.reference_inputs, inputs, self.opened)
+        return _Straight(self.steps, self.compared_with(request), inputs)
+
+    def compared_with(self, request):
+        if self.path is not None:
+            return None
+        references = References(self.reference_inputs, request.inputs, self.opened)
         if len(references) > 1:
             raise ValueError(
                 f"'{self.name}' walks from one reference, or from one for each sample. Received: {len(references)} references"
             )
-        return _Straight(self.steps, references, inputs)
+        return self.filled_references(references, request.output)
 
     # ------------------------------------------------------------------ walking
     def explain_batch(self, batch):

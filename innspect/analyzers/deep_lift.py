@@ -21,6 +21,7 @@ from innspect.graph.views.ids import Lookup
 from innspect.inputs.batches import on_device
 from innspect.inputs.references import Background, References, even_chunks
 from innspect.layers import deep_lift as rules
+from innspect.layers import guarded
 from innspect.layers.reveal_cancel import RevealCancel, SplitAffine, SplitSum
 from innspect.layers.rule_table import Made, When, anything, kind, relevance_rule
 from innspect.layers.weightless import Reindex
@@ -186,6 +187,7 @@ class DeepLift(ReverseAnalyzer):
             return ops.zeros(pair.x.shape, self.opened.dtype) if multiplier is None else multiplier
         if multiplier is None:
             return ops.zeros_like(pair.x)
+        pair = rules.Pair(guarded.numbers(pair.x), guarded.numbers(pair.x0)) if self.guards else pair
         return multiplier * pair.change
 
 

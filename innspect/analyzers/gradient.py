@@ -126,8 +126,9 @@ class _Simple(GradientRules):
         """The inputs as they are, which is all that these methods show."""
         return inputs
 
-    def warn(self, request, explanation):
-        """No map of these is computed from what the model says."""
+    def sound(self, request, explanation):
+        """The explanation as it is: no map of these is computed from what the model says."""
+        return explanation
 
     def _maps(self, arrays):
         raise NotImplementedError

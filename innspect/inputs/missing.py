@@ -23,6 +23,7 @@ from innspect.inputs.predictor import Network, Predictor
 from innspect.types import Array
 
 _KEEPING = ("pass", "reindex", "sum", "winner", "product", "opaque")  # kinds of steps that may change some elements only
+_BOUNDS = (1e1, 1e2, 1e4)  # where functions that saturate, such as tanh, say what they say of infinities
 _AT_ONCE = 32  # samples that the model is asked about
 
 
@@ -75,7 +76,8 @@ def _looker(predictor: Predictor, number: int, inputs: Inputs) -> Callable[[list
         tensors = [predictor.explained(number), *(t for steps in behind for t in steps)]
         run: Any = Interpreter.of(predictor.opened.graph, *tensors)
     else:
-        evaluate, behind = predictor.evaluator(number, inputs), [[] for _ in inputs.arrays]
+        evaluate = predictor.evaluator(number, inputs)
+        behind = [[] for _ in inputs.arrays]
         run = lambda xs: [evaluate(xs)[0]]  # noqa: E731
 
     def look(arrays: list[Array]) -> tuple[Array, list[list[Array]]]:
@@ -100,9 +102,16 @@ def _steps_behind(graph: Graph, tensor: Tensor) -> list[Tensor]:
 
 
 def _guesses(arrays: list[Array], behind: list[list[Array]]) -> list[list[Array]]:
-    """Arrays with other numbers in their gaps: what the last of the steps behind, or the first, puts there; then 0."""
-    orders = [behind, [steps[::-1] for steps in behind], [[] for _ in behind]]
-    return [[_put(a, steps) for a, steps in zip(arrays, order, strict=True)] for order in orders]
+    """Arrays with other numbers in their gaps: what the last of the steps behind, or the first, puts there; 0; and bounds."""
+    orders: list[list[list[Array]]] = [behind, [steps[::-1] for steps in behind], [[] for _ in behind]]
+    guesses = [[_put(a, steps) for a, steps in zip(arrays, order, strict=True)] for order in orders]
+    infinite = any(np.isinf(a).any() for a in arrays if a.dtype.kind == "f")
+    return [*guesses, *([_bounded(a, bound) for a in arrays] for bound in _BOUNDS if infinite)]
+
+
+def _bounded(array: Array, bound: float) -> Array:
+    """An array with its infinities at a bound and 0 for NaN."""
+    return np.nan_to_num(array, posinf=bound, neginf=-bound) if array.dtype.kind == "f" else array
 
 
 def _put(array: Array, steps: list[Array]) -> Array:

@@ -12,6 +12,7 @@ from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.gradient import GradientAnalyzer
 from innspect.checks import Integer, OneOf
 from innspect.inputs.references import References, even_chunks
+from innspect.layers import guarded
 from innspect.layers.base import Rule
 from innspect.layers.rule_table import kind
 
@@ -106,7 +107,10 @@ class OnPath(Averaging):
 
     def differences(self, points, references):
         """Input minus reference for every input; None for what does not move."""
-        return [None if r is None else x - r for x, r in zip(points.xs, references, strict=True)]
+        return [None if r is None else self.difference(x, r) for x, r in zip(points.xs, references, strict=True)]
+
+    def difference(self, x, reference):
+        return guarded.numbers(x) - guarded.numbers(reference) if self.guards else x - reference
 
 
 @register_analyzer("integrated_gradients")

@@ -138,7 +138,7 @@ class SimpleTaylor(OnPath):
                 attributions.append(mean * (1 - t))
             else:
                 roots.append((1 - t) * reference + t * x)
-                attributions.append(mean * (1 - t) * (x - reference))
+                attributions.append(mean * (1 - t) * self.difference(x, reference))
         return self._result(points, attributions, maps, roots, values[..., 0])
 
     def _by_newton(self, points, references):
@@ -157,7 +157,7 @@ class SimpleTaylor(OnPath):
                 for p, s, held in zip(places, slopes, self._held, strict=True)
             ]
         moved = zip(slopes, points.xs, places, self._held, strict=True)
-        attributions = [s if held else s * (x - p) for s, x, p, held in moved]
+        attributions = [s if held else s * self.difference(x, p) for s, x, p, held in moved]
         return self._result(points, attributions, maps, places, value)
 
     def _along(self, step, slope):

@@ -242,8 +242,7 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
         """The `Explanation` of what was found for each batch."""
         if not parts:
             return self._empty(request, settings)
-        explanation = assembled(request, parts, settings)
-        self.warn(request, explanation)
+        explanation = self.sound(request, assembled(request, parts, settings))
         return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions))
 
     def _empty(self, request: Request, settings: dict[str, Any]) -> Explanation:

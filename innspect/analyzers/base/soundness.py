@@ -7,10 +7,13 @@ its output is not finite, or that at a reference, a warning tells the numbers of
 import functools
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
 
+from innspect.analyzers.base.assembly import assembled
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.request import Request
@@ -49,18 +52,34 @@ class Sound(Facts):
         """The references of a method that has some."""
         return None
 
-    def warn(self, request: Request, explanation: Explanation) -> None:
-        """Name the samples whose maps are not finite, or whose output is not, and say why.
+    def guarded(self) -> Any:
+        """An analyzer like this one for samples whose maps are not finite though their output is, see `Guarded`; or None."""
+        return None
+
+    def explain_again(self, request: Request) -> Explanation:
+        """What `guarded` finds for a request, with a flat list of attributions."""
+        return assembled(request, self.guarded()._parts(request, 0), {})
+
+    def sound(self, request: Request, explanation: Explanation) -> Explanation:
+        """The explanation with finite maps wherever there are some; else a warning names the samples, and says why.
 
         Args:
             request: The `Request`.
             explanation: With a flat list of attributions.
         """
         axis = 1 if request.several else 0
-        fine, known = finite(explanation.attributions, axis), finite([explanation.targets], axis)
-        known &= fine | finite(keras.tree.flatten(explanation.outputs), 0)
+        fine = _finite(explanation.attributions, axis)
+        known = _finite([explanation.targets], axis) & (fine | _finite(keras.tree.flatten(explanation.outputs), 0))
         lost = np.flatnonzero(known & ~fine)
         apart = self._not_finite_at_references(request, lost) if len(lost) else lost
+        lost = np.setdiff1d(lost, apart)
+        if len(lost) and self.guarded() is not None:
+            inputs = request.inputs.holding(a[lost] for a in request.inputs.arrays)
+            targets = tuple(replace(t, values=None if t.values is None else t.values[lost]) for t in request.targets)
+            again = self.explain_again(replace(request, inputs=inputs, targets=targets, advance=lambda count: None))
+            explanation = explanation.with_samples(lost, again)
+            lost = lost[~_finite(again.attributions, axis)]
+        dtype = explanation.attributions[0].dtype
         self._tell(
             np.flatnonzero(~known),
             len(fine),
@@ -74,12 +93,13 @@ class Sound(Facts):
             "that the model has an output for, such as the mean of the data.",
         )
         self._tell(
-            np.setdiff1d(lost, apart),
+            lost,
             len(fine),
-            f"signals grew beyond what {explanation.attributions[0].dtype} can hold, so the maps are not finite,{{}}. Rules "
+            f"signals grew beyond what {dtype} can hold, so the maps are not finite,{{}}. Rules "
             "that divide by sums which may be near zero do so in deep networks: a larger `epsilon`, keeping the bias, or "
             "another rule bounds them; float64 holds more.",
         )
+        return explanation
 
     def _tell(self, samples: Array, count: int, text: str) -> None:
         if len(samples):
@@ -94,11 +114,11 @@ class Sound(Facts):
             return samples[:0]
         sound = np.ones(len(samples), bool)
         for inputs in references.as_inputs(samples):
-            sound &= finite([says(inputs, self._asked, request.output)], 0)
+            sound &= _finite([says(inputs, self._asked, request.output)], 0)
         return samples[~sound]
 
 
-def finite(arrays: Iterable[Array], axis: int) -> Array:
+def _finite(arrays: Iterable[Array], axis: int) -> Array:
     """Whether all that arrays hold for each sample, along `axis`, is finite: (samples,)."""
     flat = [np.isfinite(np.moveaxis(a, axis, 0)).reshape(a.shape[axis], -1).all(axis=1) for a in arrays]
     return np.logical_and.reduce(flat)

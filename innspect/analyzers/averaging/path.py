@@ -187,7 +187,7 @@ class IntegratedGradients(OnPath):
             total = maps if total is None else _added(total, maps)
             if nodes[numbers[0]] == 0:
                 start = values[..., 0]
-        with_delta = points.request.explained and self.complete
+        with_delta = self.complete and (points.request.explained or start is not None)
         if start is None and with_delta:
             start = points.look(self.moves(points, references, np.zeros(1)))
         attributions = []

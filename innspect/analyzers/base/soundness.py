@@ -70,9 +70,9 @@ class Sound(Facts):
         axis = 1 if request.several else 0
         fine = _finite(explanation.attributions, axis)
         known = _finite([explanation.targets], axis) & (fine | _finite(keras.tree.flatten(explanation.outputs), 0))
-        lost = np.flatnonzero(known & ~fine)
-        apart = self._not_finite_at_references(request, lost) if len(lost) else lost
-        lost = np.setdiff1d(lost, apart)
+        complete = fine if explanation.delta is None else fine & _finite([explanation.delta], axis)
+        apart = self._not_finite_at_references(request, np.flatnonzero(known & ~complete))
+        lost = np.setdiff1d(np.flatnonzero(known & ~fine), apart)
         if len(lost) and self.guarded() is not None:
             inputs = request.inputs.holding(a[lost] for a in request.inputs.arrays)
             targets = tuple(replace(t, values=None if t.values is None else t.values[lost]) for t in request.targets)
@@ -109,7 +109,7 @@ class Sound(Facts):
 
     def _not_finite_at_references(self, request: Request, samples: Array) -> Array:
         """Those of some samples of whose references the model says nothing finite."""
-        references = self.compared_with(request)
+        references = self.compared_with(request) if len(samples) else None
         if references is None:
             return samples[:0]
         sound = np.ones(len(samples), bool)

@@ -105,7 +105,7 @@ class Sound(Facts):
         if len(samples):
             listed = ", ".join(map(str, samples[:10])) + (", ..." if len(samples) > 10 else "")
             where = f" for {len(samples)} of {count} samples (number {listed})"
-            warnings.warn(f"{self.name!r}: {text.format(where)}", stacklevel=7)
+            warnings.warn(f"{self.name!r}: {text.format(where)}", stacklevel=6)
 
     def _not_finite_at_references(self, request: Request, samples: Array) -> Array:
         """Those of some samples of whose references the model says nothing finite."""

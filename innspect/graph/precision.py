@@ -33,5 +33,9 @@ def precise(model: keras.Layer, inputs: Any) -> AbstractContextManager[None]:
 class PreciseCompiler(Compiler):
     """A `Compiler` whose functions compute in float64 where the variables or the first of their arguments are that."""
 
+    def __init__(self, variables: list[keras.Variable]):
+        super().__init__(variables)
+        self._precise = in_float64(variables)
+
     def within(self, arguments: Any) -> AbstractContextManager[None]:
-        return keeping_float64(in_float64([*self._variables, *keras.tree.flatten(arguments[:1])]))
+        return keeping_float64(self._precise or in_float64(keras.tree.flatten(arguments[:1])))

@@ -1,6 +1,7 @@
 """What innspect raises on purpose, and what it says."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -13,6 +14,16 @@ class PlainKeyError(KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+def said(error: BaseException) -> str:
+    """What an error says, in one line: Keras wraps the reason in what it was doing."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).strip()
+    if text.startswith("Could not automatically infer the output shape"):
+        text = text.partition("Error encountered:")[2].strip()
+    if text.startswith("Exception encountered when calling"):
+        text = text.partition("\n")[2].partition("Arguments received by")[0].strip()
+    return " ".join(text.split()) or type(error).__name__
 
 
 def suggest(word: object, known: Iterable[str]) -> str:

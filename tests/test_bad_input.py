@@ -191,6 +191,7 @@ METHODS = ["gradient", "guided_backprop", "lrp.epsilon", "lrp.alpha_2_beta_1", "
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.filterwarnings("ignore:.*own output is not finite")
 def test_nan_and_infinity_stay_with_their_sample(model, method, value, eager):
     analyzer = innspect.create_analyzer(method, model)
     x, broken = X.copy(), X.copy()

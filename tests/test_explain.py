@@ -237,10 +237,13 @@ def test_signals_that_grow_beyond_their_dtype_are_named():
         layer.kernel.assign(np.full(layer.kernel.shape, 1e20))
     inputs = np.array([[1e-30, 1e-30], [np.nan, 1.0]], "float32")  # who gives NaN gets NaN
     analyzer = innspect.create_analyzer("gradient", model)
-    with pytest.warns(UserWarning, match=r"'gradient': signals grew beyond .* 1 of 2 samples \(number 0\)"):
-        analyzer.analyze(inputs, 0)
-    with pytest.warns(UserWarning, match=r"1 of 2 samples \(number 0\)"):
-        analyzer.analyze(inputs, neurons=[0, 1])
+    for selection in ({"neuron_selection": 0}, {"neurons": [0, 1]}):
+        with pytest.warns(UserWarning, match="finite") as told:
+            analyzer.analyze(inputs, **selection)
+        own, grown = (str(warning.message) for warning in told if warning.category is UserWarning)
+        assert own.startswith("'gradient': the model's own output is not finite for 1 of 2 samples (number 1)")
+        assert grown.startswith("'gradient': signals grew beyond what float32")
+        assert "1 of 2 samples (number 0)" in grown
     assert support(model, inputs[:1], ["gradient"]) == {
         "gradient": "signals grew beyond what float32 can hold, so the maps are not finite"
     }

@@ -64,6 +64,8 @@ OF_OPERATIONS = {
     "BatchNorm": {"axis", "epsilon"},
     "Softmax": {"axis"},
     "LogSoftmax": {"axis"},
+    "LeakyRelu": {"negative_slope"},
+    "Gelu": {"approximate"},
     "Glu": {"axis"},
     "TopK": {"k", "sorted"},
     "Sort": {"axis"},

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import Result, few_at_once
 from innspect.analyzers.gradient import carries_ids
@@ -20,6 +21,7 @@ from innspect.graph.views.ids import Lookup
 from innspect.inputs.batches import on_device
 from innspect.inputs.references import Background, References, even_chunks
 from innspect.layers import deep_lift as rules
+from innspect.layers import guarded
 from innspect.layers.reveal_cancel import RevealCancel, SplitAffine, SplitSum
 from innspect.layers.rule_table import Made, When, anything, kind, relevance_rule
 from innspect.layers.weightless import Reindex
@@ -110,7 +112,11 @@ class DeepLift(ReverseAnalyzer):
 
     # ------------------------------------------------------------------ running
     def begin(self, request):
-        return References(self.reference_inputs, request.inputs, self.opened)
+        return self.compared_with(request)
+
+    def compared_with(self, request):
+        references = References(self.reference_inputs, request.inputs, self.opened)
+        return self.filled_references(references, request.output)
 
     @few_at_once
     def explain_batch(self, batch):
@@ -138,7 +144,7 @@ class DeepLift(ReverseAnalyzer):
             pairs = self._pairs([ops.repeat(x, count, axis=0) for x in xs], references)
             passage = way.forward(pairs, request, [ops.repeat(v, count, axis=0) for v in values])
             if self.normalize_logits:
-                passage.weights = [w - ops.mean(w, axis=-1, keepdims=True) for w in passage.weights]
+                passage.weights = [w - backend.mean(w, axis=-1, keepdims=True) for w in passage.weights]
 
             def back(weights):
                 maps = self.attributed(passage, weights)
@@ -179,9 +185,10 @@ class DeepLift(ReverseAnalyzer):
 
     def _contribution(self, tensor, multiplier, pair):
         if not is_float(pair.x.dtype) or (self.opened.takes_ids(tensor) and multiplier is not None):
-            return ops.zeros(pair.x.shape, "float32") if multiplier is None else multiplier
+            return ops.zeros(pair.x.shape, self.opened.dtype) if multiplier is None else multiplier
         if multiplier is None:
             return ops.zeros_like(pair.x)
+        pair = rules.Pair(guarded.numbers(pair.x), guarded.numbers(pair.x0)) if self.guards else pair
         return multiplier * pair.change
 
 
@@ -208,8 +215,9 @@ class DeepShap(DeepLift):
         super().__init__(model, **arguments)
         self.background = background
 
-    def begin(self, request):
-        return Background(self.background, request.inputs, self.opened, name="background")
+    def compared_with(self, request):
+        background = Background(self.background, request.inputs, self.opened, name="background")
+        return self.filled_references(background, request.output)
 
     @classmethod
     def needed(cls, x, **fixed):

@@ -123,8 +123,13 @@ class _Simple(GradientRules):
     def attributed(self, passage, weights):
         return {"attributions": [weights]}  # in whose place the maps come: only outputs and targets are wanted
 
-    def _warn_of_overflow(self, explanation, axis):
-        """What is not finite in the input is nobody's overflow."""
+    def filled(self, inputs, number):
+        """The inputs as they are, which is all that these methods show."""
+        return inputs
+
+    def sound(self, request, explanation):
+        """The explanation as it is: no map of these is computed from what the model says."""
+        return explanation
 
     def _maps(self, arrays):
         raise NotImplementedError
@@ -157,4 +162,5 @@ class Random(_Simple):
 
     def _maps(self, arrays):
         random = np.random.default_rng(self.seed)
-        return [random.normal(0, self.stddev, a.shape).astype("float32" if a.dtype.kind in "iub" else a.dtype) for a in arrays]
+        dtypes = (self.opened.dtype if a.dtype.kind in "iub" else a.dtype for a in arrays)
+        return [random.normal(0, self.stddev, a.shape).astype(d) for a, d in zip(arrays, dtypes, strict=True)]

@@ -12,6 +12,9 @@ Requirements of the design:
   `rectifier(z)` is a function of the signal at a ReLU of z: max(signal, 0), whatever z is;
   `variable_values(variables)` is what a compiled function must be handed to see the live weights;
   `scan(function, items)` maps over the first axis, one item at a time, of `SCANNED` items at most;
+  `custom_gradients(answer)` lists where functions with a gradient of their own pass when they are called: (owner, name of
+  its attribute, what to put there), which then gives `answer(original, function, args, kwargs)`, of what the framework
+  would do and of the function itself;
   `recur(step, carry, items, reverse)` hands a carry along the first axis (`keras.ops.scan`, whose TensorFlow version
   wants outputs shaped like the carry).
 """
@@ -44,6 +47,7 @@ SCANNED: int | None = getattr(_active, "SCANNED", None)  # None: any number, sin
 recur = _active.recur
 variable_values = _active.variable_values
 inference = _active.inference
+custom_gradients = _active.custom_gradients
 is_tensor: Callable[[Any], bool] = _active.is_tensor
 accelerated: Callable[[], bool] = _active.accelerated
 # Elsewhere programs run in order, or the compiler orders them for little memory.
@@ -61,6 +65,9 @@ maximum = getattr(_active, "maximum", keras.ops.maximum)
 # TensorFlow's keeps the slope in float32.
 leaky_relu = getattr(_active, "leaky_relu", keras.ops.leaky_relu)
 divide_no_nan = getattr(_active, "divide_no_nan", keras.ops.divide_no_nan)
+# Name of a Keras operation -> the same of float64, given the operation's attributes, where the framework's own has constants
+# in float32.
+PRECISE: dict[str, Callable[..., BackendTensor]] = getattr(_active, "PRECISE", {})
 # Torch's copies a channels-last input twice.
 conv = getattr(_active, "conv", keras.ops.conv)
 # The module of gradients of kernels where the framework's own are slow, which are JAX's on a CPU; else None.

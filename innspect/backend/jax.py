@@ -84,3 +84,12 @@ def accelerated():
 
 def kernel_gradients():
     return None if accelerated() else jax_kernels
+
+
+def custom_gradients(answer):
+    original = jax.custom_vjp.__call__  # which `jax.custom_gradient` comes to, too
+
+    def call(function, *args, **kwargs):
+        return answer(lambda: original(function, *args, **kwargs), function, args, kwargs)
+
+    return [(jax.custom_vjp, "__call__", call)]

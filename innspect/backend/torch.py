@@ -21,6 +21,9 @@ def minimum(a, b):
     return torch.minimum(*_tensors(a, b))
 
 
+PRECISE = {"HardSigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1)}
+
+
 def _tensors(a, b):
     """Both as tensors; a number takes the dtype of the other."""
     dtype = next(x.dtype for x in (a, b) if is_tensor(x))
@@ -116,3 +119,12 @@ def inference():
 def accelerated():
     """Whether tensors live on a device that is not the CPU."""
     return keras.ops.zeros(()).device.type != "cpu"
+
+
+def custom_gradients(answer):
+    owner = torch.autograd.Function.__mro__[1]  # whose `apply` is asked also by one that was taken off its class before
+
+    def apply(cls, *args, **kwargs):
+        return answer(lambda: super(owner, cls).apply(*args, **kwargs), cls.apply, args, kwargs)
+
+    return [(owner, "apply", classmethod(apply))]

@@ -78,6 +78,8 @@ OF_OPERATIONS = {
     "BatchNorm": (lambda x: ops.batch_normalization(x, ops.zeros(3), ops.ones(3), axis=-1), ("axis", "epsilon")),
     "Softmax": (lambda x: ops.softmax(x, axis=1), ("axis",)),
     "LogSoftmax": (lambda x: ops.log_softmax(x, axis=1), ("axis",)),
+    "LeakyRelu": (lambda x: ops.leaky_relu(x, 0.1), ("negative_slope",)),
+    "Gelu": (lambda x: ops.gelu(x), ("approximate",)),
     "Glu": (lambda x: ops.glu(x, axis=1), ("axis",)),
     "TopK": (lambda x: ops.top_k(x, 2), ("k", "sorted")),
     "Sort": (lambda x: ops.sort(x), ("axis",)),
@@ -121,10 +123,10 @@ def require(owner, *names, of=None):
     of = of or getattr(owner, "__name__", type(owner).__name__)
     for name in names:
         if not hasattr(owner, name):
-            raise _lacking(f"{of}.{name}")
+            raise lacking(f"{of}.{name}")
 
 
-def _lacking(name):
+def lacking(name):
     return ImportError(
         f"innspect uses {name}, which is no documented name of Keras, and which Keras {keras.__version__} does not have. "
         f"Install a release that it holds on: Keras {', '.join(HOLDS)}."
@@ -202,6 +204,12 @@ def target_shape(operation):
     return operation.newshape if type(operation).__name__ == "Reshape" else operation.shape
 
 
+def settings_of(operation):
+    """The attributes of an operation that are read off it, by name."""
+    _, names = OF_OPERATIONS.get(type(operation).__name__, (None, ()))
+    return {name: getattr(operation, name) for name in names}
+
+
 def caps_logits(operation):
     """Whether a `DotProductAttention` caps its scores."""
     return bool(operation.attn_logits_soft_cap)
@@ -239,15 +247,15 @@ def check():
     require(on_data, *OF_DATA_LAYERS)
     _backend_of_layers = type(on_data.backend)
     if shapes_by_argument(layer) is None:
-        raise _lacking("'shapes_dict' in Layer.get_build_config()")
+        raise lacking("'shapes_dict' in Layer.get_build_config()")
     for owner, method, name in WRITTEN_BY:
         require(owner, method)
         if name not in inspect.unwrap(getattr(owner, method)).__code__.co_names:
-            raise _lacking(f"{owner.__name__}.{name}")
+            raise lacking(f"{owner.__name__}.{name}")
     for kind, (call, attributes) in OF_OPERATIONS.items():
         made = {type(operation).__name__: operation for operation in keras.Function(x, call(x)).operations}
         if kind not in made:
-            raise _lacking(f"the operation {kind}")
+            raise lacking(f"the operation {kind}")
         require(made[kind], *attributes)
 
 

@@ -114,14 +114,14 @@ class RandomMasks:
         self.extent = tuple(-(-n // grid) for n in size)  # rounded up, so that a shifted crop stays inside
         self._grids = random.random((number, *[grid] * len(size)), "float32") < probability
         self._shifts = np.stack([random.integers(0, cell, number) for cell in self.extent], axis=1)
-        self._matrices = [interpolation(grid, (grid + 1) * cell).astype("float32") for cell in self.extent]
+        self._matrices = [interpolation(grid, (grid + 1) * cell) for cell in self.extent]
 
     def __len__(self) -> int:
         return len(self._grids)
 
     def take(self, numbers: Array) -> Array:
         """Masks (masks, *size), from 0 where the input is hidden to 1 where it is kept."""
-        masks = self._grids[numbers].astype("float32")
+        masks = self._grids[numbers].astype("float64")
         for axis, (n, matrix) in enumerate(zip(self._size, self._matrices, strict=True)):
             rows = self._shifts[numbers, axis][:, None] + np.arange(n)
             moved = np.moveaxis(masks, axis + 1, -1)
@@ -135,8 +135,9 @@ class GivenMasks:
     """Masks that the user gave."""
 
     def __init__(self, masks: Any, size: tuple[int, ...]):
-        self._masks = np.asarray(masks, "float32")
-        self._masks = self._masks.reshape(taken(self._masks.shape, (None, *size)) or self._masks.shape)
+        given = np.asarray(masks)
+        given = given if given.dtype == "float64" else given.astype("float32")
+        self._masks = given.reshape(taken(given.shape, (None, *size)) or given.shape)
         if self._masks.shape[1:] != tuple(size) or not len(self._masks):
             raise ValueError(
                 f"`masks` must hold masks of the input's spatial axes, {('masks', *size)}. Received: shape {self._masks.shape}"

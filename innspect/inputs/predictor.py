@@ -12,7 +12,6 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.backend.compiling import Compiler
 from innspect.checks import OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.layer_calls import predict
@@ -20,8 +19,10 @@ from innspect.graph.channels import reads_channels_first
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Tensor
+from innspect.graph.keras_promotion import keeping_float64
 from innspect.graph.opened.opened_model import OpenedModel, model_of, open_model
 from innspect.graph.opened.target_layer import Place, find_layer
+from innspect.graph.precision import PreciseCompiler, in_float64
 from innspect.inputs.batches import Inputs, as_numbers
 from innspect.inputs.layout import by_samples, with_positions
 from innspect.inputs.targets import Selection, values_of
@@ -41,6 +42,10 @@ class Predictor(Protocol):
     @property
     def model(self) -> Any:
         """What the user gave."""
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that integers among the inputs are hidden in."""
 
     def inputs(self, x: Nest) -> Inputs:
         """The checked inputs."""
@@ -105,12 +110,16 @@ class Network:
     def __init__(self, model: Any, head: str):
         self.opened, self._head = open_model(model), head
         self.opened.verify()
-        self.call = Compiler(self.opened.variables())
+        self.call = PreciseCompiler(self.opened.variables())
 
     @property
     def model(self) -> keras.Layer:
         """The user's model."""
         return self.opened.model
+
+    @property
+    def dtype(self) -> str:
+        return self.opened.dtype
 
     def inputs(self, x: Nest) -> Inputs:
         inputs = Inputs(x, self.opened)
@@ -182,7 +191,7 @@ class Samples(Inputs):
 class PlainFunction:
     """Any function from a batch of inputs to a batch of outputs."""
 
-    opened = None
+    opened, dtype = None, "float32"
 
     def __init__(self, model: Any, function: Callable[[Nest], Nest]):
         self.model, self._function = model, function
@@ -212,12 +221,13 @@ class PlainFunction:
         raise ValueError(f"`layer` needs a Keras model, whose layers can be seen. Received: layer={layer!r} for a function")
 
     def call(self, key: Hashable, function: Callable[..., Nest], *arguments: Nest) -> Nest:
-        with backend.inference():
+        with backend.inference(), keeping_float64(in_float64(keras.tree.flatten(arguments[:1]))):
             return function(*arguments)
 
     def evaluator(self, number: int, inputs: Inputs, place: Place | None = None) -> Evaluate:
         def evaluate(xs: Tensors) -> tuple[BackendTensor, BackendTensor | None]:
-            y = as_numbers(_chosen(self._function(inputs.pack([as_numbers(x) for x in xs])), number))
+            with keeping_float64(False):  # what is in it is the user's
+                y = as_numbers(_chosen(self._function(inputs.pack([as_numbers(x) for x in xs])), number))
             if y.ndim == 0 or len(y) != xs[0].shape[0] or y.dtype.kind not in "fiub":
                 raise ValueError(
                     f"The function must return one row of numbers for each of the {xs[0].shape[0]} samples it is given. "

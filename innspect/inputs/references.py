@@ -1,6 +1,7 @@
 """Reference inputs, in every form users give them: what an input is compared with."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from innspect.graph.ir import is_float
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.graph.opened.taking import taken
 from innspect.inputs.batches import Inputs
+from innspect.inputs.missing import has_gaps
 from innspect.types import Array, Nest
 
 
@@ -51,6 +53,25 @@ class References:
     def take(self, number: int, rows: Array) -> list[Array | None]:
         """The arrays of one reference for some samples: (1 or rows, *shape) each, or None."""
         return [a if a is None or len(a) == 1 else a[rows] for a in self.sets[number]]
+
+    def as_inputs(self, rows: Array) -> Iterator[Inputs]:
+        """For each reference, inputs with it in the place of some samples."""
+        for number in range(len(self)):
+            taken = zip(self.take(number, rows), (x[rows] for x in self._inputs.arrays), strict=True)
+            yield self._inputs.holding(
+                x[rows] if a is None else np.broadcast_to(a, (len(rows), *a.shape[1:])) for a, x in taken
+            )
+
+    def through(self, fill: Callable[[Inputs], Inputs]) -> "References":
+        """The references with what a function of inputs makes of those that hold what is not finite."""
+        other, rows = copy.copy(self), np.arange(self._inputs.samples)
+        other.sets = [
+            [None if a is None else array for a, array in zip(one, fill(inputs).arrays, strict=True)]
+            if has_gaps([a for a in one if a is not None])
+            else one
+            for one, inputs in zip(self.sets, self.as_inputs(rows), strict=True)
+        ]
+        return other
 
     def _listed(self, given: Nest) -> list[Nest]:
         """A list of references, each of which covers all inputs."""
@@ -100,7 +121,7 @@ class References:
         if self.still[i]:
             self._check_still(array, i)
             return None
-        array = array.astype(x.dtype if is_float(x.dtype) else "float32")
+        array = array.astype(x.dtype if is_float(x.dtype) else self._opened.dtype)
         shape, samples = x.shape[1:], len(x)
         for other in self._inputs.shapes(i):
             stack = _as_stack(array, other, samples)

@@ -86,7 +86,7 @@ def bounded(low: ArrayLike | None, high: ArrayLike | None, epsilon: float = 0.0)
     """The z-box rule, its bounds checked."""
     if low is None or high is None:
         raise ValueError(f"`low` and `high` must both be given: the bounds of the model's input. Received: {low!r}, {high!r}")
-    lowest, highest = np.asarray(low, "float32"), np.asarray(high, "float32")
+    lowest, highest = np.asarray(low, "float64"), np.asarray(high, "float64")
     if np.any(lowest > highest):
         raise ValueError(f"`low` must not be above `high`. Received: low={lowest.tolist()}, high={highest.tolist()}")
     return R.Bounded(lowest, highest, epsilon)

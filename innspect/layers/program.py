@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from keras import ops
 
+from innspect import backend
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph, Node, Tensor, is_float
 from innspect.graph.views.activations import Rectifier
@@ -248,7 +249,7 @@ class Program:
         """The bounds of the model's inputs, for the z-box rule: tensor -> (lowest, highest)."""
         bounds: Bounds = {}
         for tensor, x in zip(self.inputs, values, strict=True):
-            dtype = x.dtype if is_float(x.dtype) else "float32"
+            dtype = x.dtype if is_float(x.dtype) else self.output.dtype
             low, high = (ops.broadcast_to(ops.convert_to_tensor(b, dtype), x.shape) for b in (box.low, box.high))
             bounds[tensor] = (low, high)
         return bounds
@@ -271,7 +272,7 @@ def _bounded(step: Segment | ReverseLayer, inputs: Tensors, bounds: Bounds) -> S
             for side in (0, 1)
         ]
         for tensor, low, high in zip(step.outputs, *ends, strict=True):
-            bounds[tensor] = (ops.minimum(low, high), ops.maximum(low, high))
+            bounds[tensor] = (backend.minimum(low, high), backend.maximum(low, high))
     return step
 
 

@@ -47,8 +47,12 @@ def _linear_vjp(layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Pullback
     positions = layer.node.active_inputs
     if all("float" in keras.backend.standardize_dtype(inputs[p].dtype) for p in positions):
         return layer.active_vjp(inputs)
-    floats = [ops.cast(x, "float32") if p in positions else x for p, x in enumerate(inputs)]
-    return layer(*inputs), vjp_at(layer, floats, positions)[1]
+
+    def pullback(signals: Tensors) -> Signals:
+        floats = [ops.cast(x, signals[0].dtype) if p in positions else x for p, x in enumerate(inputs)]
+        return vjp_at(layer, floats, positions)[1](signals)
+
+    return layer(*inputs), pullback
 
 
 class Proportional(Rule):

@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.backend.compiling import Compiler
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.opened.opened_model import OpenedModel
+from innspect.graph.precision import PreciseCompiler
 from innspect.patterns.rows import gives_rows
 from innspect.patterns.sums import Call, as_float, centre_of, gate_open
 from innspect.patterns.units import Unit, units_of
@@ -36,7 +36,7 @@ class Measurement:
         self._of = {node: (u, i) for u in self.units for i, node in enumerate(u.nodes)}
         nodes = opened.graph.ancestors([t for node in self._of for t in node.outputs])
         self._run = Interpreter(nodes, opened.graph.inputs, ())
-        self._call = Compiler(opened.variables())
+        self._call = PreciseCompiler(opened.variables())
 
     def centres(self, arrays: list[Array]) -> dict[str, dict[str, Array]]:
         """What to measure every layer from: path -> {"x", "y"}, means over one batch (0 for inputs with no offset)."""

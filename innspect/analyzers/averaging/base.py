@@ -120,6 +120,21 @@ class Averaging(Analyzer):
         """The averaged method at points, in one compiled call; None where it has no backward pass of the usual kind."""
         return Runner(self) if getattr(self.inner, "composable", False) else None
 
+    @property
+    def guards(self):
+        """Whether this is what `guarded` made."""
+        return getattr(self.inner, "guards", False)
+
+    def guarded(self):
+        return None if self.guards or self._guarded.inner is None else self._guarded
+
+    @functools.cached_property
+    def _guarded(self):
+        made = type(self)(self.opened, **self.get_config())
+        made.inner = self.inner.guarded()
+        vars(made).pop("runner", None)  # of the inner analyzer that was
+        return made
+
     # ------------------------------------------------------------------ what a method decides
     def place(self, xs, moves, count):
         """The points, inside the compiled call.
@@ -180,6 +195,8 @@ class Runner:
             def back(weights):
                 result = self.inner.attributed(passage, weights)
                 maps = {k: v for k, v in result.items() if k in ("attributions", "signals")}
+                if self.inner.guards:
+                    maps = keras.tree.map_structure(lambda t: _where_finite(passage.y, t), maps)
                 return keras.tree.map_structure(lambda t: self._reduced(t, ws, xs), maps)
 
             return found | {"maps": {"signals": {}, **passage.each(back)}}
@@ -231,3 +248,9 @@ class Points:
         self.outputs = found["outputs"]
         self.targets = found["values"][..., 0]
         self.values = found["settled"]
+
+
+def _where_finite(y, maps):
+    """Maps at points, NaN where the model says nothing finite: there a guarded method would hide it."""
+    finite = ops.all(ops.isfinite(ops.reshape(y, (y.shape[0], -1))), axis=1)
+    return ops.where(ops.reshape(finite, (-1, *[1] * (len(maps.shape) - 1))), maps, float("nan"))

@@ -12,6 +12,7 @@ from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.gradient import GradientAnalyzer
 from innspect.checks import Integer, OneOf
 from innspect.inputs.references import References, even_chunks
+from innspect.layers import guarded
 from innspect.layers.base import Rule
 from innspect.layers.rule_table import kind
 
@@ -77,7 +78,11 @@ class OnPath(Averaging):
         return PathGradient(self.opened, **arguments) if self.of == "gradient" else super().make_inner(arguments)
 
     def begin(self, request):
-        return References(self.reference_inputs, request.inputs, self.opened)
+        return self.compared_with(request)
+
+    def compared_with(self, request):
+        references = References(self.reference_inputs, request.inputs, self.opened)
+        return self.filled_references(references, request.output)
 
     def place(self, xs, moves, count):
         t, given = moves["t"], iter(moves["references"])
@@ -102,7 +107,10 @@ class OnPath(Averaging):
 
     def differences(self, points, references):
         """Input minus reference for every input; None for what does not move."""
-        return [None if r is None else x - r for x, r in zip(points.xs, references, strict=True)]
+        return [None if r is None else self.difference(x, r) for x, r in zip(points.xs, references, strict=True)]
+
+    def difference(self, x, reference):
+        return guarded.numbers(x) - guarded.numbers(reference) if self.guards else x - reference
 
 
 @register_analyzer("integrated_gradients")
@@ -179,7 +187,7 @@ class IntegratedGradients(OnPath):
             total = maps if total is None else _added(total, maps)
             if nodes[numbers[0]] == 0:
                 start = values[..., 0]
-        with_delta = points.request.explained and self.complete
+        with_delta = self.complete and (points.request.explained or start is not None)
         if start is None and with_delta:
             start = points.look(self.moves(points, references, np.zeros(1)))
         attributions = []

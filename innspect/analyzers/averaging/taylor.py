@@ -71,11 +71,11 @@ class SimpleTaylor(OnPath):
         if self.root == "newton" and self.runner.embeddings:
             raise ValueError("Newton's steps cannot move ids of an embedding; use root='origin' or 'segment'.")
 
-    def begin(self, request):
+    def compared_with(self, request):
         references = References(0 if self.root == "origin" else self.reference_inputs, request.inputs, self.opened)
         if len(references) > 1:
             raise ValueError(f"`reference_inputs` must be one reference for a segment. Received: {len(references)}")
-        return references
+        return self.filled_references(references, request.output)
 
     def place(self, xs, moves, count):
         return moves["points"] if "points" in moves else super().place(xs, moves, count)
@@ -141,7 +141,7 @@ class SimpleTaylor(OnPath):
                 attributions.append(mean * (1 - t))
             else:
                 roots.append((1 - t) * reference + t * x)
-                attributions.append(mean * (1 - t) * (x - reference))
+                attributions.append(mean * (1 - t) * self.difference(x, reference))
         return self._result(points, attributions, maps, roots, values[..., 0])
 
     def _by_newton(self, points, references):
@@ -160,15 +160,15 @@ class SimpleTaylor(OnPath):
                 for p, s, held in zip(places, slopes, self._held, strict=True)
             ]
         moved = zip(slopes, points.xs, places, self._held, strict=True)
-        attributions = [s if held else s * (x - p) for s, x, p, held in moved]
+        attributions = [s if held else s * self.difference(x, p) for s, x, p, held in moved]
         return self._result(points, attributions, maps, places, value)
 
     def _along(self, step, slope):
         return ops.reshape(step, (-1, *[1] * (len(slope.shape) - 1)))
 
     def _bounded(self, point):
-        low = point if self.low is None else ops.maximum(point, _bound(self.low, point))
-        return low if self.high is None else ops.minimum(low, _bound(self.high, point))
+        low = point if self.low is None else backend.maximum(point, _bound(self.low, point))
+        return low if self.high is None else backend.minimum(low, _bound(self.high, point))
 
     def _is_root(self, points, value):
         return ops.absolute(value) <= _TOLERANCE * ops.maximum(1.0, ops.absolute(points.targets))

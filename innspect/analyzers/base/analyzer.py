@@ -8,8 +8,6 @@ them when all constructors have run (`ready`), so their order does not matter.
 """
 
 import abc
-import functools
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,18 +16,17 @@ import keras
 
 from innspect import backend
 from innspect._version import __version__
-from innspect.analyzers.base.assembly import assembled, empty, overflown, plain, some
+from innspect.analyzers.base.assembly import assembled, empty, plain, some
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
-from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.migration import Migrated
 from innspect.analyzers.base.question import Question, ask
 from innspect.analyzers.base.request import Batch, Request, Result
+from innspect.analyzers.base.soundness import Sound
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
 from innspect.inputs import targets
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
-from innspect.inputs.predictor import Network, Predictor
 from innspect.nests import joined
 from innspect.types import Array, Nest, Neuron, Shape
 
@@ -44,7 +41,7 @@ class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
         return made
 
 
-class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
+class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
     """Base of all methods.
 
     Args:
@@ -85,11 +82,6 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
 
     def ready(self) -> None:
         """Called once the constructors have run: raise where the method does not apply to the model."""
-
-    @functools.cached_property
-    def predictor(self) -> Predictor:
-        """The model as a function of its inputs, for methods that ask it about other inputs."""
-        return Network(self.opened, "output")
 
     # ------------------------------------------------------------------ for users
     def analyze(
@@ -200,7 +192,8 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         neurons: Sequence[Neuron] | None,
         at: tuple[str, ...] | None,
     ) -> Explanation:
-        inputs, number = self._inputs(x), self._output_number(output)
+        number = self._output_number(output)
+        inputs = self.filled(self._inputs(x), number)
         self.check(inputs)
         request = Request(
             inputs,
@@ -258,25 +251,11 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         """The `Explanation` of what was found for each batch."""
         axis = 1 if request.several else 0
         if parts:
-            explanation = assembled(request, parts, settings)
-            self._warn_of_overflow(explanation, axis)
+            explanation = self.sound(request, assembled(request, parts, settings))
         else:
             shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
-            explanation = empty(request, shapes, settings)
+            explanation = empty(request, shapes, settings, "float32" if self.opened is None else self.opened.dtype)
         return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions, axis + 1))
-
-    def _warn_of_overflow(self, explanation: Explanation, axis: int) -> None:
-        """Name the samples whose output is finite but whose maps are not."""
-        sound, lost = overflown(explanation, axis)
-        if len(lost):
-            listed = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-            dtype = explanation.attributions[0].dtype
-            warnings.warn(
-                f"{self.name!r}: signals grew beyond what {dtype} can hold, so the maps are not finite, for "
-                f"{len(lost)} of {sound} samples (number {listed}). Rules that divide by sums which may be near zero do "
-                "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more.",
-                stacklevel=5,
-            )
 
     def _attribution_shapes(self, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return shapes

@@ -8,7 +8,7 @@ import numpy as np
 
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.request import Request, Result
-from innspect.types import Array, Nest
+from innspect.types import Nest
 
 
 def assembled(request: Request, parts: Iterable[Result], settings: dict[str, Any]) -> Explanation:
@@ -39,11 +39,11 @@ def _explanation(part: Result, request: Request, settings: dict[str, Any]) -> Ex
     )
 
 
-def empty(request: Request, shapes: list[tuple[int, ...]], settings: dict[str, Any]) -> Explanation:
+def empty(request: Request, shapes: list[tuple[int, ...]], settings: dict[str, Any], dtype: str) -> Explanation:
     """As `assembled`, of no samples: maps of some shapes, (0, ...)."""
     lead = (len(request.targets),) if request.several else ()
-    maps = [np.zeros((*lead, *shape), "float32") for shape in shapes]
-    return Explanation(maps, np.zeros((0,), "float32"), np.zeros((*lead, 0), "float32"), settings=settings)
+    maps = [np.zeros((*lead, *shape), dtype) for shape in shapes]
+    return Explanation(maps, np.zeros((0,), dtype), np.zeros((*lead, 0), dtype), settings=settings)
 
 
 def some(parts: Iterable[Any]) -> list[Any]:
@@ -52,23 +52,6 @@ def some(parts: Iterable[Any]) -> list[Any]:
     if not found:
         raise ValueError("`x` yielded no batches. Received: an empty stream")
     return found
-
-
-def overflown(explanation: Explanation, axis: int) -> tuple[int, Array]:
-    """The number of samples, and which of them have a finite output and maps that are not finite.
-
-    Args:
-        explanation: With a flat list of attributions.
-        axis: Of the samples in these.
-    """
-    fine, sound = _finite(explanation.attributions, axis), _finite(keras.tree.flatten(explanation.outputs), 0)
-    return len(sound), np.flatnonzero(sound & ~fine)
-
-
-def _finite(arrays: Iterable[Array], axis: int) -> Array:
-    """Whether all that arrays hold for each sample, along `axis`, is finite: (samples,)."""
-    flat = [np.isfinite(np.moveaxis(a, axis, 0)).reshape(a.shape[axis], -1).all(axis=1) for a in arrays]
-    return np.logical_and.reduce(flat)
 
 
 def plain(value: Any) -> Any:

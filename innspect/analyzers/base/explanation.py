@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from innspect.files import replacing
@@ -79,6 +80,21 @@ class Explanation:
             return None if found[0] is None else joined(found, 0 if name == "outputs" else axis)
 
         return cls(**{name: whole(name) for name in _PARTS}, settings=parts[0].settings)
+
+    def with_samples(self, samples: Array, other: "Explanation") -> "Explanation":
+        """The explanation with that of some samples, by number, taken from another."""
+        axis = self.targets.ndim - 1
+
+        def placed(name: str) -> Any:
+            def put(mine: Array, theirs: Array) -> Array:
+                whole = np.array(mine)
+                whole[samples if name == "outputs" or not axis else (slice(None), samples)] = theirs
+                return whole
+
+            mine = getattr(self, name)
+            return None if mine is None else keras.tree.map_structure(put, mine, getattr(other, name))
+
+        return replace(self, **{name: placed(name) for name in _PARTS})
 
     def __repr__(self) -> str:
         shape = getattr(self.attributions, "shape", None)

@@ -7,6 +7,7 @@ gradient runs only from the output back to the layer.
 
 from keras import ops
 
+from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import GradientRules
 from innspect.checks import Integer, OneOf
@@ -198,7 +199,7 @@ class GradCam(GradientMap):
     sign = 1
 
     def formula(self, a, g):
-        return weighted(a, self.sign * ops.mean(g, axis=spatial_axes(a), keepdims=True))
+        return weighted(a, self.sign * backend.mean(g, axis=spatial_axes(a), keepdims=True))
 
 
 @register_analyzer("grad_cam.counterfactual")

@@ -109,17 +109,20 @@ class RsiGradCam(LayerMap):
             raise ValueError(
                 f"{self.name!r} sums signals over a path, so there is no one signal at a layer. Received: at={list(request.at)}"
             )
-        return self._walk(request.inputs)
-
-    def _walk(self, inputs):
+        inputs = request.inputs
         if self.path is not None:
             return _Given(self.path, inputs.restore(inputs.arrays), inputs, self.opened)
-        references = References(self.reference_inputs, inputs, self.opened)
+        return _Straight(self.steps, self.compared_with(request), inputs)
+
+    def compared_with(self, request):
+        if self.path is not None:
+            return None
+        references = References(self.reference_inputs, request.inputs, self.opened)
         if len(references) > 1:
             raise ValueError(
                 f"'{self.name}' walks from one reference, or from one for each sample. Received: {len(references)} references"
             )
-        return _Straight(self.steps, references, inputs)
+        return self.filled_references(references, request.output)
 
     def _fits(self, place):
         return super()._fits(place) and (self.path is not None or any(map(self._moves, place.inputs)))
@@ -218,7 +221,7 @@ class RsiGradCam(LayerMap):
             if self.selection == "positive":
                 chosen = ops.logical_and(ops.logical_and(a > 0, total > 0), a > a_start)
                 total = ops.where(chosen, total, ops.zeros_like(total))
-            maps = weighted(a, ops.mean(total, axis=spatial_axes(a), keepdims=True))
+            maps = weighted(a, backend.mean(total, axis=spatial_axes(a), keepdims=True))
             return self._shown(maps, number, targets.shape[0], input_shapes)
 
         return way(("map", number), finish, a, total, a_start, targets)

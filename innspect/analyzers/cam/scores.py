@@ -84,7 +84,7 @@ class ChannelScores(LayerMap):
             w = ops.reshape(w, (a.shape[0], *[1] * (len(a.shape) - 2), a.shape[-1]))
             return self._shown(weighted(a, w), number, weights.shape[1], input_shapes)
 
-        weights = [ops.convert_to_tensor(w.astype("float32")) for w in weights]
+        weights = [ops.convert_to_tensor(w) for w in weights]
         return np.stack([backend.to_numpy(way(("map", number), shown, a, ops.cast(w, a.dtype))) for w in weights])
 
 

@@ -125,7 +125,8 @@ class Perturbation(Analyzer):
 
     def explain_batch(self, batch):
         seen, several, plans = Seen(self.predictor, batch), batch.request.several, batch.request.context
-        maps = [self.map(plan, self._sights(seen, i, plan), seen.targets).astype("float32") for i, plan in enumerate(plans)]
+        dtype = seen.targets.dtype
+        maps = [self.map(plan, self._sights(seen, i, plan), seen.targets).astype(dtype) for i, plan in enumerate(plans)]
         maps = [m[..., 0] if x.ndim == 1 else m for m, x in zip(maps, batch.request.inputs.arrays, strict=True)]
         return {
             "attributions": maps if several else [m[0] for m in maps],
@@ -152,6 +153,7 @@ class Perturbation(Analyzer):
         filling = fill(self._value_of(i, inputs), x, axes, plan.extent)
         for numbers, counts in even_chunks(len(plan), batch.room):
             masks, real = plan.take(numbers), int(counts.sum())
+            masks = masks if masks.dtype == bool else masks.astype(x.dtype)
             found = seen.through(i, x, axes.spread(masks), filling, self.hide)
             yield masks[:real], {k: v[..., :real, :] for k, v in found.items()}
             batch.request.advance(real * len(np.unique(batch.rows)))
@@ -228,7 +230,7 @@ def _through(evaluate, targets, i, hide):
         hidden = ops.reshape(hide(x[None], masks, filling[None]), (-1, *xs[i].shape[1:]))
         y, activations = evaluate([hidden if n == i else repeated(other, count) for n, other in enumerate(xs)])
         seen = {"scores": ops.stack([values_of(s, weights[n], y) for n, s in enumerate(targets)])}
-        means = ops.mean(ops.reshape(y, (y.shape[0], -1, y.shape[-1] if len(y.shape) > 1 else 1)), axis=1)
+        means = backend.mean(ops.reshape(y, (y.shape[0], -1, y.shape[-1] if len(y.shape) > 1 else 1)), axis=1)
         seen["classes"] = ops.reshape(ops.argmax(means, axis=-1), (count, -1))
         if activations is not None:
             summed = totals(activations)

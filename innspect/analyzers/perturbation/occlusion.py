@@ -84,7 +84,8 @@ class Occlusion(Perturbation):
         Returns:
             A `Sweep`.
         """
-        inputs, number = self._inputs(x), self._output_number(output)
+        number = self._output_number(output)
+        inputs = self.filled(self._inputs(x), number)
         if len(inputs.arrays) > 1:
             raise ValueError(f"`sweep` is for models of one input. Received: {len(inputs.arrays)} inputs")
         if not inputs.samples:

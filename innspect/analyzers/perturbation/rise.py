@@ -54,7 +54,7 @@ class Rise(Perturbation):
             raise ValueError(
                 f"'{self.name}' multiplies inputs with masks, so they must be numbers. Received: ids; take 'occlusion'"
             )
-        return x if x.dtype.kind == "f" else x.astype("float32")
+        return x if x.dtype.kind == "f" else x.astype(self.predictor.dtype)
 
     @staticmethod
     def hide(x, mask, filling):

@@ -3,6 +3,8 @@
 import functools
 import warnings
 
+import numpy as np
+
 from innspect.analyzers.relevance.conservation import Conserving
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.channels import channels_first
@@ -96,7 +98,8 @@ class RelevanceAnalyzer(Conserving):
         if box is None:
             return
         for x in inputs.arrays:
-            if x.size and x.dtype.kind == "f" and ((x < box.low).any() or (x > box.high).any()):
+            low, high = (np.asarray(bound, x.dtype) for bound in (box.low, box.high))
+            if x.size and x.dtype.kind == "f" and ((x < low).any() or (x > high).any()):
                 warnings.warn(
                     f"{self.name!r}: some inputs are outside the bounds `low` and `high`, where the z-box rule may give "
                     f"relevance of the wrong sign. Received: values from {x.min():.4g} to {x.max():.4g}",

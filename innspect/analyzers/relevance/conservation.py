@@ -80,7 +80,8 @@ class Conserving(ReverseAnalyzer):
         Returns:
             A `ConservationTable`; printing it shows means over the samples.
         """
-        inputs, number = self._inputs(x), self._output_number(output)
+        number = self._output_number(output)
+        inputs = self.filled(self._inputs(x), number)
         if not inputs.samples:
             raise ValueError("`x` must hold at least one sample. Received: none")
         chosen = self._selections(neuron_selection, None, number, inputs)

@@ -18,6 +18,7 @@ from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import Graph, Node, Rewritten, Tensor, is_float
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.layers.base import Rule
+from innspect.layers.guarded import Guarded, numbers
 from innspect.layers.program import Program, per_sample
 from innspect.layers.rule_table import Made, Row, Rows, RuleTable, anything, rows_for
 from innspect.layers.weightless import Proportional
@@ -70,6 +71,7 @@ class ReverseAnalyzer(Analyzer):
         self.head, self.start = head or self.default_head, start or self.default_start
         self.rules = rules
         self._passes: dict[Hashable, Pass] = {}
+        self.guards = False  # whether this is what `guarded` made
 
     def ready(self) -> None:
         """Raise, for the first output's reason, where the method can explain none of the model's outputs."""
@@ -203,14 +205,25 @@ class ReverseAnalyzer(Analyzer):
 
     def make_program(self, number: int, stops: list[Tensor], plan: Plan) -> Runs:
         """The program of an output, with signals at some tensors."""
+        rules = self.rules_for(number, plan)
         return self.program(
             plan.graph,
             self._explained(number),
-            self.rules_for(number, plan),
+            {node: Guarded(rule) for node, rule in rules.items()} if self.guards else rules,
             nonnegative=plan.nonnegative,
             keep=stops,
             seed_support=self.start == "value",
         )
+
+    def guarded(self) -> "ReverseAnalyzer | None":
+        return None if self.guards else self._guarded
+
+    @functools.cached_property
+    def _guarded(self) -> "ReverseAnalyzer":
+        made = type(self)(self.opened, **self.get_config())
+        made.set_state(self.state())
+        made.guards = True
+        return made
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -267,7 +280,8 @@ class ReverseAnalyzer(Analyzer):
         """Ids as integers, also those given as fractions or strings; all else, such as pixels, in floating point."""
         if self.opened.takes_ids(tensor):
             return ops.cast(x, "int32") if is_float(x.dtype) else x
-        return x if is_float(x.dtype) else ops.cast(x, "float32")
+        x = x if is_float(x.dtype) else ops.cast(x, self.opened.dtype)
+        return numbers(x) if self.guards else x
 
 
 def sums(tensor: BackendTensor) -> BackendTensor:

@@ -8,10 +8,10 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.request import Bare, Batch, Result
-from innspect.backend.compiling import Compiler
 from innspect.errors import PlainKeyError, suggest
 from innspect.graph.ir import Tensor, is_float
 from innspect.graph.opened.opened_model import OpenedModel
+from innspect.graph.precision import PreciseCompiler
 from innspect.inputs.targets import explained_value
 from innspect.layers.program import Entry, Step
 from innspect.types import BackendTensor, Nest, Tensors
@@ -70,7 +70,7 @@ class Pass:
         head: Callable[[BackendTensor], BackendTensor] | None = None,
         layers: Mapping[str, list[Tensor]] | None = None,
     ):
-        self.program, self._compiler = program, Compiler(variables)
+        self.program, self._compiler = program, PreciseCompiler(variables)
         self._head, self.layers = head or (lambda y: y), layers or {}
         for path, tensors in self.layers.items():
             if any(not program.computes(t) for t in tensors):
@@ -166,7 +166,7 @@ class Passage:
 
     def at_inputs(self, signals: dict[Tensor, BackendTensor]) -> Tensors:
         """The signal at each input, zeros where none arrived."""
-        return [_arrived(signals, t, x) for t, x in zip(self._way.program.inputs, self.xs, strict=True)]
+        return [_arrived(signals, t, x, self.y.dtype) for t, x in zip(self._way.program.inputs, self.xs, strict=True)]
 
     def at_layers(self, signals: dict[Tensor, BackendTensor]) -> dict[str, Nest]:
         """The signal at each layer that was asked for, a list where it has several outputs."""
@@ -179,9 +179,9 @@ def _signals(passage: Passage, weights: BackendTensor) -> dict[str, Nest]:
     return {"inputs": passage.at_inputs(signals), "signals": passage.at_layers(signals)}
 
 
-def _arrived(signals: dict[Tensor, BackendTensor], tensor: Tensor, x: BackendTensor) -> BackendTensor:
+def _arrived(signals: dict[Tensor, BackendTensor], tensor: Tensor, x: BackendTensor, dtype: Any) -> BackendTensor:
     signal = signals.get(tensor)
-    return ops.zeros(x.shape, x.dtype if is_float(x.dtype) else "float32") if signal is None else signal
+    return ops.zeros(x.shape, x.dtype if is_float(x.dtype) else dtype) if signal is None else signal
 
 
 def tensors_at(opened: OpenedModel, path: str) -> list[Tensor]:

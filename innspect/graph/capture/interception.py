@@ -1,8 +1,9 @@
 """Answering for Keras: while a model is replayed, its layer calls and operations come to the replay, in this thread only.
 
 Keras has no hook for either, so `Layer.__call__`, `Operation.symbolic_call` and `Layer.add_loss` are replaced while at
-least one thread is listened to, and stand as they were afterwards. Other threads meet what they always met. This is the
-one place where anything of Keras is replaced.
+least one thread is listened to, and stand as they were afterwards; so are the places of the backend where functions pass
+that bring a gradient of their own, of which Keras knows nothing. Other threads meet what they always met. This is the one
+place where anything of Keras or its backend is replaced.
 """
 
 import contextlib
@@ -11,6 +12,8 @@ from typing import Any
 
 import keras
 
+from innspect import backend
+from innspect.graph.capture.custom_gradients import emit_call
 from innspect.graph.capture.dynamic_shapes import functions
 from innspect.graph.capture.layer_calls import has_symbols
 from innspect.graph.keras_internals import INTERCEPTED
@@ -38,6 +41,9 @@ class Listener:
 
     def add_loss(self, original, layer, loss):
         original(layer, loss)
+
+    def differentiate(self, original, function, args, kwargs):
+        return original()
 
 
 _KERAS = Listener()
@@ -75,6 +81,9 @@ def _patch():
                 lambda layer, loss: _listener().add_loss(add_loss, layer, loss),
             )
             _replace(stand_in_methods)
+            by_hand = backend.custom_gradients(lambda *call: _listener().differentiate(*call))
+            _originals["gradients"] = [(owner, name, vars(owner).get(name)) for owner, name, _ in by_hand]
+            _place(by_hand)
         _listening += 1
 
 
@@ -85,11 +94,21 @@ def _unpatch():
         if _listening == 0:
             _replace(_originals.pop("methods"))
             vars(keras.ops).update(_originals.pop("functions"))
+            _place(_originals.pop("gradients"))
 
 
 def _replace(methods):
     for (owner, name), method in zip(INTERCEPTED, methods, strict=True):
         setattr(owner, name, method)
+
+
+def _place(attributes):
+    """Give owners their own attributes of some names; None takes it away."""
+    for owner, name, value in attributes:
+        if value is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)
 
 
 class _NoReads(keras.StatelessScope):
@@ -115,6 +134,9 @@ class _Replay(Listener):
 
     def add_loss(self, original, layer, loss):
         pass
+
+    def differentiate(self, original, function, args, kwargs):
+        return emit_call(self.trace, function, args, kwargs) if has_symbols((args, kwargs)) else original()
 
 
 @contextlib.contextmanager

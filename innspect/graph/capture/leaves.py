@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from innspect.backend.compiling import read_only
-from innspect.errors import NotAnalyzeableModelError
+from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.capture.layer_calls import called, has_symbols
 from innspect.graph.capture.recognition import Tried
 from innspect.graph.ir import is_float
@@ -61,8 +61,8 @@ def _spec(trace, layer, call, path):
         except Exception as reason:
             raise NotAnalyzeableModelError(
                 f"The layer {path!r} (of type {type(layer).__name__}) can neither be opened into Keras operations "
-                f"({trace.unopened.get(path)}) nor run on a symbolic tensor ({_line(untold)}), nor on drawn numbers. Give it a "
-                f"`compute_output_spec` method. Received: {_line(reason)}"
+                f"({trace.unopened.get(path)}) nor run on a symbolic tensor ({said(untold)}), nor on drawn numbers. Give it a "
+                f"`compute_output_spec` method. Received: {said(reason)}"
             ) from reason
 
 
@@ -94,8 +94,3 @@ def _known(trace, layer, call, spec):
     if not single or len(others) > 1 or layer.variables or x.shape != spec.shape or not is_float(x.dtype):
         return None
     return Tried(called(layer), x.shape, trace.tensor(x).dtype).known
-
-
-def _line(error):
-    """The first line of an error."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

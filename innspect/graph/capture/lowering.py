@@ -171,7 +171,15 @@ lowers(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization, L.UnitNor
 
 @lowers(L.Rescaling)
 def _rescaling(trace, layer, x, **_):
-    return trace.leaf(layer, x, kind="sum", view=prepares(_number(layer.scale), _number(layer.offset), layer))
+    view = prepares(_number(layer.scale), _number(layer.offset), layer)
+    if layer.compute_dtype != "float64":
+        return trace.leaf(layer, x, kind="sum", view=view)
+
+    def rescale(x):  # the layer itself has its constants in float32 on TensorFlow
+        return ops.cast(x, "float64") * view.scale() + view.shift()
+
+    spec = keras.KerasTensor(x.shape, dtype="float64")
+    return trace.emit("sum", rescale, x, spec=spec, layer=layer, view=view, operation="Rescaling")
 
 
 @lowers(L.Normalization)

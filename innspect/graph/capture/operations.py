@@ -1,5 +1,6 @@
 """What kind of node a Keras operation is: the table behind models written with `keras.ops`."""
 
+import functools
 import re
 
 import keras
@@ -7,7 +8,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.graph.ir import Ref, is_float, widen
-from innspect.graph.keras_internals import target_shape
+from innspect.graph.keras_internals import settings_of, target_shape
 from innspect.graph.views.activations import Along, Extremum, Rectifier
 
 _KINDS = {
@@ -50,7 +51,9 @@ def describe(operation, args, kwargs):
     """The kind of an operation's node, the function that computes it, and the view that its rules need."""
     name = type(operation).__name__
     kind, function, view = _KIND_OF.get(name, "opaque"), operation.call, None
-    if name in ("Relu", "ReLU", "Relu6"):
+    if name in backend.PRECISE and args[0].dtype == "float64":
+        function = functools.partial(backend.PRECISE[name], **settings_of(operation))
+    elif name in ("Relu", "ReLU", "Relu6"):
         view = _rectifier(operation, name)
     elif name in ("Softmax", "LogSoftmax"):
         view = Along(operation.axis)

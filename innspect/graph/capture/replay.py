@@ -21,6 +21,7 @@ from innspect.graph.capture.interception import intercepting
 from innspect.graph.capture.layer_calls import untouched
 from innspect.graph.capture.trace import Trace
 from innspect.graph.ir import Graph
+from innspect.graph.precision import precise
 from innspect.nests import leaves
 
 
@@ -44,7 +45,7 @@ def replay(model: keras.Layer, input_specs: Any) -> tuple[Graph, dict[str, str],
     def run():
         try:
             keras.config.set_dtype_policy(policy)
-            with untouched(model), intercepting(trace):
+            with untouched(model), precise(model, input_specs), intercepting(trace):
                 symbols = keras.tree.map_structure(lambda s: trace.input(s.shape, s.dtype), input_specs)
                 result["inputs"] = keras.tree.flatten(symbols)
                 result["outputs"] = trace.open(model, symbols)

@@ -5,7 +5,7 @@ import re
 
 import keras
 
-from innspect.errors import NotAnalyzeableModelError
+from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.capture import operations
 from innspect.graph.capture.closures import closed_over
 from innspect.graph.capture.dynamic_shapes import known_lengths, with_lengths
@@ -34,6 +34,7 @@ class Trace:
         self._producers: dict[Tensor, Node] = {}
         self._stack: list[str] = []
         self._used: dict[str, int] = {}  # a path -> how often it was wanted
+        self.activating = False  # whether an activation function runs
         self.training = False  # whether a layer around this one was called with `training=True`
         self.asking = False  # whether a layer is asked for its outputs' shapes, which a backend may find with placeholders
 
@@ -108,7 +109,11 @@ class Trace:
         """Apply an activation function as nodes of its own."""
         if function is None or function is keras.activations.linear:
             return x
-        return self.attempt(lambda: function(x), lambda: self._tried(function, x))
+        self.activating = True
+        try:
+            return self.attempt(lambda: function(x), lambda: self._tried(function, x))
+        finally:
+            self.activating = False
 
     def _tried(self, function, x):
         """An activation that does not run on symbolic tensors, as what it is seen to compute."""
@@ -226,7 +231,7 @@ class Trace:
     def _leaf(self, layer, call, error, kind="opaque", view=None):
         path = "/".join(self._stack) or "output"
         if error is not None:
-            self.unopened[path] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            self.unopened[path] = said(error)
         if self.training and error is not None and call.kwargs.get("training"):
             raise called_in_training(layer, path) from error
         return emit_leaf(self, layer, call, path, error, kind, view)

@@ -37,6 +37,7 @@ from innspect.graph.passes.heads import heads_last
 from innspect.graph.passes.ids import ids_as_integers, keep_numbers
 from innspect.graph.passes.kernels import with_kernels
 from innspect.graph.passes.softmax import put_together
+from innspect.graph.precision import in_float64
 from innspect.nests import leaves
 from innspect.types import Array, Tensors
 
@@ -124,6 +125,11 @@ class OpenedModel:
 
     def variables(self) -> list[keras.Variable]:
         return self.graph.variables()
+
+    @functools.cached_property
+    def dtype(self) -> str:
+        """The dtype of maps, which integers that are numbers, such as pixels, are computed in."""
+        return "float64" if in_float64((*self.graph.inputs, *self.graph.outputs)) else "float32"
 
     def number(self, output: int | str) -> int:
         """The number of an output given by number or name.
@@ -223,13 +229,21 @@ class OpenedModel:
 
     def takes_ids(self, tensor: Tensor) -> bool:
         """Whether an input holds the ids of an embedding, and nothing else."""
-        return tensor in self._ids and not is_float(tensor.dtype)
+        return tensor in self._ids and tensor not in self._mixed
 
-    @functools.cached_property
+    @property
     def mixed(self) -> list[str]:
         """The names of inputs that hold ids of an embedding beside numbers."""
-        pairs = zip(self.names, self.graph.inputs, strict=True)
-        return [name for name, t in pairs if t in self._ids and is_float(t.dtype)]
+        return [name for name, t in zip(self.names, self.graph.inputs, strict=True) if t in self._mixed]
+
+    @functools.cached_property
+    def _mixed(self) -> frozenset[Tensor]:
+        held = set(self.graph.outputs)  # read as numbers, or what is made of them is
+        for node in reversed(self.graph.nodes):
+            of_ids = node.kind in ("reindex", "pass") and any(t in self._ids for t in node.outputs)
+            if node.kind not in ("constant", "embedding") and (not of_ids or any(t in held for t in node.outputs)):
+                held.update(node.inputs)
+        return frozenset(t for t in self.graph.inputs if t in self._ids and t in held)
 
     @functools.cached_property
     def _ids(self) -> frozenset[Tensor]:

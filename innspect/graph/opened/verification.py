@@ -21,6 +21,7 @@ from innspect.graph.heads import behind_moves, is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
 from innspect.graph.keras_internals import is_of_keras, layers_of
+from innspect.graph.precision import precise
 
 # How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
 _TOLERANCE = {"float16": 5e-2, "bfloat16": 2e-1}
@@ -59,7 +60,7 @@ def compare(opened, inputs, again=False):
         with read_only(variables, values):  # one of its own: the states that the model has moved are as before
             return theirs, _run_graph(opened.graph, tensors, wanted)
 
-    with backend.inference():
+    with backend.inference(), precise(opened.model, tensors):
         arguments = backend.variable_values(variables), tensors
         if not suspects and backend.equal_by_construction(both, *arguments):
             _compared[opened.model] = described, hidden

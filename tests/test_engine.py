@@ -330,9 +330,7 @@ def test_what_has_no_weights_need_not_be_built():
     data = array(2, 4)
     model = keras.Sequential([keras.Input((4,)), Holder(Halved())])
     np.testing.assert_allclose(innspect.create_analyzer("input_t_gradient", model).analyze(data, 1)[:, 1], data[:, 1] / 2)
-    with pytest.raises(
-        innspect.NotAnalyzeableModelError, match=r"'holder.*/dense' .a Dense. is not built.*Call the model once"
-    ):
+    with pytest.raises(innspect.NotAnalyzeableModelError, match=r"'holder.*/dense' .* is not built.*Call the model once"):
         innspect.create_analyzer("gradient", keras.Sequential([keras.Input((4,)), Holder(L.Dense(4, name="dense"))]))
 
 

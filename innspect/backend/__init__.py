@@ -12,9 +12,9 @@ Requirements of the design:
   `rectifier(z)` is a function of the signal at a ReLU of z: max(signal, 0), whatever z is;
   `variable_values(variables)` is what a compiled function must be handed to see the live weights;
   `scan(function, items)` maps over the first axis, one item at a time, of `SCANNED` items at most;
-  `custom_gradients(answer)` lists where functions with a gradient of their own pass when they are called: (owner, name of
-  its attribute, what to put there), which then gives `answer(original, function, args, kwargs)`, of what the framework
-  would do and of the function itself;
+  `custom_gradients(answer)` lists where functions with a gradient of their own, and graphs of the framework, pass when they
+  are called: (owner, name of its attribute, what to put there), which then gives `answer(original, function, args, kwargs)`,
+  of what the framework would do and of the function itself, with a name for it as a fifth argument perhaps;
   `recur(step, carry, items, reverse)` hands a carry along the first axis (`keras.ops.scan`, whose TensorFlow version
   wants outputs shaped like the carry).
 """

@@ -160,4 +160,23 @@ def custom_gradients(answer):
     def stand_in(original):
         return lambda f, args, kwargs: answer(lambda: original(f, args, kwargs), tf.custom_gradient(f), args, kwargs)
 
-    return [(owner, name, stand_in(getattr(owner, name))) for name in names]
+    decorators = [(owner, name, stand_in(getattr(owner, name))) for name in names]
+    return decorators + [(cls, "__call__", _asking(cls.__call__, answer)) for cls in _functions()]
+
+
+def _asking(original, answer):
+    """The `__call__` of functions of TensorFlow, which hang for ever once they have met what is no tensor."""
+
+    def call(function, *args, **kwargs):
+        return answer(lambda: original(function, *args, **kwargs), function, args, kwargs, "tf_function")
+
+    return call
+
+
+@functools.cache
+def _functions():
+    """The classes of functions that are graphs: those that are traced for what they are given, and those of one signature."""
+    with tf.init_scope():
+        function = tf.function(lambda: tf.zeros(()), autograph=False)
+        made = [function, function.get_concrete_function()]
+    return [next(cls for cls in type(f).__mro__ if "__call__" in vars(cls)) for f in made]

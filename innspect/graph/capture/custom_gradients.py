@@ -9,7 +9,7 @@ import keras
 from innspect.graph.capture.recognition import Tried
 
 
-def emit_call(trace, function, args, kwargs):
+def emit_call(trace, function, args, kwargs, name="custom_gradient"):
     """The symbolic outputs of a function with a gradient of its own."""
     call, nodes = _Call(function), len(trace.nodes)
     asking, trace.asking = trace.asking, True
@@ -20,8 +20,8 @@ def emit_call(trace, function, args, kwargs):
     if len(trace.nodes) > nodes:
         raise ValueError("it has a gradient of its own with respect to some tensors, and reads others")
     kind = "pass" if trace.activating and _is_elementwise(trace, function, args, kwargs) else "opaque"
-    reads, name = tuple(call.read.values()), "custom_gradient"
-    return trace.emit(kind, function, *args, spec=spec, name=name, operation="CustomGradient", reads=reads, **kwargs)
+    reads, operation = tuple(call.read.values()), name.title().replace("_", "")
+    return trace.emit(kind, function, *args, spec=spec, name=name, operation=operation, reads=reads, **kwargs)
 
 
 def _is_elementwise(trace, function, args, kwargs):

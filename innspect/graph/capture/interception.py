@@ -42,7 +42,7 @@ class Listener:
     def add_loss(self, original, layer, loss):
         original(layer, loss)
 
-    def differentiate(self, original, function, args, kwargs):
+    def differentiate(self, original, function, args, kwargs, *name):
         return original()
 
 
@@ -135,8 +135,8 @@ class _Replay(Listener):
     def add_loss(self, original, layer, loss):
         pass
 
-    def differentiate(self, original, function, args, kwargs):
-        return emit_call(self.trace, function, args, kwargs) if has_symbols((args, kwargs)) else original()
+    def differentiate(self, original, function, args, kwargs, *name):
+        return emit_call(self.trace, function, args, kwargs, *name) if has_symbols((args, kwargs)) else original()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.checks import OneOf
-from innspect.errors import NotAnalyzeableModelError
+from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.capture.layer_calls import predict
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.heads import without_head
@@ -91,7 +91,7 @@ def black_box(model: Any, head: str | None = None) -> Predictor:
             if head == "logit":
                 raise
             plain = model_of(model)
-            return PlainFunction(plain, lambda x: predict(plain, x))
+            return PlainFunction(plain, lambda x: _answer(plain, x))
     if not callable(model):
         raise TypeError(
             "`model` must be a built Keras model, or a function from a batch of inputs to a batch of outputs, such as the "
@@ -100,6 +100,13 @@ def black_box(model: Any, head: str | None = None) -> Predictor:
     if head == "logit":
         raise ValueError("head='logit' needs a Keras model, whose softmax can be seen. Received: a function")
     return PlainFunction(model, model)
+
+
+def _answer(model: keras.Layer, x: Nest) -> Nest:
+    try:
+        return predict(model, x)
+    except Exception as error:
+        raise NotAnalyzeableModelError(f"The model {model.name!r} does not run on these inputs: {said(error)}") from error
 
 
 class Network:

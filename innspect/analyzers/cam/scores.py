@@ -159,7 +159,8 @@ class AblationCam(ChannelScores):
             return ops.reshape(v[None] * ops.reshape(kept, shape), (-1, *v.shape[1:]))
 
         tail = zip(program.tail.inputs, handed, strict=True)
-        inputs = [ablated(v) if t is place.tensor else repeated(v, count) for t, v in tail]
+        of_rows = {t for t in program.tail.inputs if t.shape[:1] == (None,)}  # not weights, which have none
+        inputs = [ablated(v) if t is place.tensor else repeated(v, count) if t in of_rows else v for t, v in tail]
         return _run_tail(program)(inputs)[0]
 
     def channel_weights(self, scores, targets):

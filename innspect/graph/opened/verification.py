@@ -15,7 +15,7 @@ import numpy as np
 
 from innspect import backend
 from innspect.backend.compiling import read_only
-from innspect.errors import NotAnalyzeableModelError
+from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.capture.interception import recording
 from innspect.graph.heads import behind_moves, is_head
 from innspect.graph.interpreter import Interpreter
@@ -56,7 +56,7 @@ def compare(opened, inputs, again=False):
 
     def both(values, tensors):
         with read_only(variables, values):
-            theirs = opened.answer(tensors)
+            theirs = _answer(opened, tensors)
         with read_only(variables, values):  # one of its own: the states that the model has moved are as before
             return theirs, _run_graph(opened.graph, tensors, wanted)
 
@@ -80,6 +80,19 @@ def compare(opened, inputs, again=False):
     hidden |= {number: node.path for (number, node), y in seen if _are_probabilities(y)}
     _compared[opened.model] = described, hidden
     return hidden
+
+
+def _answer(opened, tensors):
+    """The model's own outputs."""
+    try:
+        return opened.answer(tensors)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
+        raise NotAnalyzeableModelError(
+            f"The model {opened.model.name!r} does not run on one sample, of shape {shapes}: {said(error)}. Every sample is "
+            "explained by itself; a model whose samples depend on each other is explained by a function from a sample to its "
+            "output, with 'occlusion' or 'rise'."
+        ) from error
 
 
 def computes_with_keras(model):

@@ -7,6 +7,7 @@ from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.cam.base import LayerMap, weighted
 from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.capture.dynamic_shapes import counts_rows
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.interpreter import Interpreter
 from innspect.inputs.layout import by_samples
@@ -159,8 +160,15 @@ class AblationCam(ChannelScores):
             return ops.reshape(v[None] * ops.reshape(kept, shape), (-1, *v.shape[1:]))
 
         tail = zip(program.tail.inputs, handed, strict=True)
-        of_rows = {t for t in program.tail.inputs if t.shape[:1] == (None,)}  # not weights, which have none
-        inputs = [ablated(v) if t is place.tensor else repeated(v, count) if t in of_rows else v for t, v in tail]
+
+        def handed_on(t, v):
+            if t is place.tensor:
+                return ablated(v)
+            if counts_rows(self.plan.graph.producer(t)):
+                return v * count
+            return repeated(v, count) if t.shape[:1] == (None,) else v  # weights have no rows
+
+        inputs = [handed_on(t, v) for t, v in tail]
         return _run_tail(program)(inputs)[0]
 
     def channel_weights(self, scores, targets):

@@ -95,7 +95,16 @@ def _constant(trace, x):
 
 
 def _axis_of(trace, x, axis):
-    return _length(trace, lambda x: keras.ops.shape(x)[axis], x)
+    return _length(trace, _axis_length, x, axis)
+
+
+def _axis_length(x, axis):
+    return keras.ops.shape(x)[axis]
+
+
+def counts_rows(node):
+    """Whether a node tells how many rows, such as samples, a tensor has."""
+    return node is not None and node.function is _axis_length and node.args[1] == 0
 
 
 def _has_lengths(structure):
@@ -195,4 +204,4 @@ def _with(operation, name, value):
     return made
 
 
-__all__ = ["Length", "functions", "known_lengths", "with_lengths"]
+__all__ = ["Length", "counts_rows", "functions", "known_lengths", "with_lengths"]

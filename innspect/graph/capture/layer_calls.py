@@ -8,6 +8,7 @@ import keras
 
 from innspect import backend
 from innspect.backend.compiling import read_only
+from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.ir import is_float, widen, widened
 from innspect.graph.keras_internals import casts_inputs, layers_of, losses_of, mask_of, set_mask, shapes_by_argument
 
@@ -93,8 +94,16 @@ def called(layer):
     """A function that calls the user's layer on values and leaves no trace in it."""
 
     def call(*args, **kwargs):
-        with untouched(layer):
-            return keras.tree.map_structure(widened, layer(*args, **kwargs))
+        try:
+            with untouched(layer):
+                return keras.tree.map_structure(widened, layer(*args, **kwargs))
+        except ValueError as error:  # such as Keras raises, of what a layer cannot be given; a lack of memory is none
+            if isinstance(error, NotAnalyzeableModelError):
+                raise
+            raise NotAnalyzeableModelError(
+                f"The layer {layer.name!r} (a {type(layer).__name__}), which is called as a whole, does not run on what it is "
+                f"given: {said(error)}"
+            ) from error
 
     return call
 

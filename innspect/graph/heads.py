@@ -34,6 +34,16 @@ def behind_moves(graph: Produced, tensor: Tensor) -> tuple[Node | None, list[Nod
     return node, steps[::-1]
 
 
+def moved_head(graph: Produced, tensor: Tensor) -> tuple[Node, list[Node]] | None:
+    """The head that a tensor comes from, and the steps since, of which there are some; or None."""
+    node, steps = behind_moves(graph, tensor)
+    if not is_head(node) or not steps:
+        return None
+    # The logarithm of a sigmoid is a function of its own, and no head.
+    own = node.operation == "Sigmoid" and any(step.operation == "Log" for step in steps)
+    return None if own else (node, steps)
+
+
 def _only_moves(graph: Produced, node: Node) -> bool:
     """Whether a node moves its first input, or is one of the functions that leave probabilities what they are."""
     others = [graph.producer(t) for t in node.inputs[1:]]

@@ -17,10 +17,11 @@ from innspect import backend
 from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.capture.interception import recording
-from innspect.graph.heads import behind_moves, is_head
+from innspect.graph.heads import behind_moves, is_head, moved_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
 from innspect.graph.keras_internals import is_of_keras, layers_of
+from innspect.graph.passes.heads import only_rearranges
 from innspect.graph.precision import precise
 
 # How far graph and model may differ, relative to the largest output: rounding, and for half precision its own error.
@@ -171,8 +172,8 @@ def _may_hide_softmax(graph):
 
 def _out_of_reach(graph):
     """Number of an output -> path of its head, where that is moved so that it cannot be told what it is of the moved logits."""
-    behind = {i: behind_moves(graph, t)[0] for i, t in enumerate(graph.outputs) if not is_head(graph.producer(t))}
-    return {number: node.path for number, node in behind.items() if is_head(node)}
+    behind = ((number, moved_head(graph, t)) for number, t in enumerate(graph.outputs) if not is_head(graph.producer(t)))
+    return {number: found[0].path for number, found in behind if found is not None and all(map(only_rearranges, found[1]))}
 
 
 def _are_probabilities(y):

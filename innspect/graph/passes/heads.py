@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.graph.heads import behind_moves, is_head
+from innspect.graph.heads import moved_head
 from innspect.graph.ir import Graph, Node, Ref, Rewritten, Tensor
 from innspect.graph.views.activations import Along
 from innspect.types import BackendTensor, Shape
@@ -35,13 +35,12 @@ def heads_last(graph: Graph) -> Rewritten:
     """The graph with every head that is followed by moves behind them, where it can be told what it is there."""
     nodes, moved = list(graph.nodes), {}
     for output in graph.outputs:
-        head, steps = behind_moves(graph, output)
-        if steps and is_head(head) and len(head.inputs) == 1 and output not in graph.inputs:
-            found = _behind(head, steps)
-            if found is not None:
-                made, stand_ins = found
-                nodes = [n for n in nodes if output not in n.outputs] + made
-                moved.update(stand_ins)
+        behind = moved_head(graph, output)
+        found = None if behind is None else _behind(*behind)
+        if found is not None:
+            made, stand_ins = found
+            nodes = [n for n in nodes if output not in n.outputs] + made
+            moved.update(stand_ins)
     if not moved:
         return Rewritten(graph)
     paths = {p: tuple(tuple(moved.get(t, t) for t in call) for call in calls) for p, calls in graph.paths.items()}
@@ -51,8 +50,8 @@ def heads_last(graph: Graph) -> Rewritten:
 
 def _behind(head: Node, steps: list[Node]) -> tuple[list[Node], dict[Tensor, Tensor]] | None:
     """The moves of the logits and the head behind them; and what of these stands for what of the moves of probabilities."""
-    if head.operation == "Sigmoid" and any(step.operation == "Log" for step in steps):
-        return None  # a function of its own, which is no head
+    if len(head.inputs) > 1:
+        return None
     logits, values = head.inputs[0], _Values(head)
     made: list[Node] = []
     stand_ins = {head.outputs[0]: logits}
@@ -107,6 +106,11 @@ class _Values:
         head, self._axis = self._head, None
         self._head = lambda z: step(head(back(z)))[0]
         return True
+
+
+def only_rearranges(step: Node) -> bool:
+    """Whether a step keeps every number, in another shape or order, or as another dtype."""
+    return step.kind != "reindex" or step.operation in _RESHAPES | _PERMUTES
 
 
 def _kept(step: Node, shape: Shape, axis: int) -> int | None:

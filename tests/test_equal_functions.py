@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 import pytest
+from groups import ONE_OF_EACH
 from rewritings import Drawn, Others, first
 
 import innspect
@@ -18,9 +19,8 @@ pytestmark = [
 MANY = int(os.environ.get("INNSPECT_REWRITINGS", "30"))  # how many networks are drawn
 # Not those that look at feature maps, which another form may have in another layer; nor the baselines.
 WITHOUT = {"input", "random", "cam", "score_cam", "ablation_cam", "rise", "pattern.net", "pattern.attribution"}
-METHODS = [
-    name for name in innspect.list_analyzers() if name not in WITHOUT and "cam" not in name and not name.startswith("test.")
-]
+EVERY = innspect.list_analyzers() if keras.backend.backend() == "torch" else [*ONE_OF_EACH, "lrp.z_plus", "lrp.epsilon"]
+METHODS = [name for name in EVERY if name not in WITHOUT and "cam" not in name and not name.startswith("test.")]
 SAMPLING = {"smoothgrad": 4, "smoothgrad.squared": 4, "vargrad": 4}
 
 
@@ -48,6 +48,7 @@ def differing(name, plain, other, x):
     return ""
 
 
+@pytest.mark.sweep(keep=["0", "4", "11"], on="jax tensorflow")
 @pytest.mark.parametrize("seed", range(MANY))
 def test_another_way_to_write_a_network_changes_no_map(seed):
     drawn, others = Drawn(seed), Others(seed)

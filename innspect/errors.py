@@ -23,7 +23,7 @@ def said(error: BaseException) -> str:
         text = text.partition("Error encountered:")[2].strip()
     if text.startswith("Exception encountered when calling"):
         text = text.partition("\n")[2].partition("Arguments received by")[0].strip()
-    return " ".join(text.split()) or type(error).__name__
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def suggest(word: object, known: Iterable[str]) -> str:

@@ -1,13 +1,15 @@
 """Rules and reverse-mapping layers: the two nouns that every method is made of."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import keras
 from keras import ops
 
 from innspect import backend
-from innspect.errors import PlainKeyError, suggest
+from innspect.errors import NotAnalyzeableModelError, PlainKeyError, said, suggest
 from innspect.graph.ir import Node, Tensor
 from innspect.types import BackendTensor, Pullback, Signals, Tensors
 
@@ -167,15 +169,33 @@ def vjp_at(function: Callable[..., Tensors], inputs: Tensors, positions: Sequenc
             filled[position] = value
         return function(*filled)
 
-    outputs, pull = backend.vjp(at, [inputs[p] for p in positions])
+    with _telling(function):
+        outputs, pull = backend.vjp(at, [inputs[p] for p in positions])
 
     def pullback(signals: Tensors) -> Signals:
         results: Signals = [None] * len(inputs)
-        for position, signal in zip(positions, pull(signals), strict=True):
+        with _telling(function):
+            arrived = pull(signals)
+        for position, signal in zip(positions, arrived, strict=True):
             results[position] = signal
         return results
 
     return outputs, pullback
+
+
+@contextlib.contextmanager
+def _telling(function: Any) -> Iterator[None]:
+    """Let what a backend says where it has no gradient of a function be told with its name."""
+    try:
+        yield
+    except (ValueError, TypeError, NotImplementedError, LookupError) as error:
+        if isinstance(error, NotAnalyzeableModelError):
+            raise
+        name = repr(function.path) if hasattr(function, "path") else "the model"
+        raise NotAnalyzeableModelError(
+            f"{keras.backend.backend()} has no gradient of {name}: {said(error)}. Methods that only call a model, 'occlusion' "
+            "and 'rise', need none."
+        ) from error
 
 
 def stabilised(z: BackendTensor, epsilon: float | BackendTensor) -> BackendTensor:

@@ -6,10 +6,12 @@ live variable. Preprocessing layers compute with the functions of a backend, whi
 operations. The layer itself is not touched.
 """
 
+import inspect
 import types
 
 import keras
 
+from innspect.graph.capture.interception import CannotOpen
 from innspect.graph.ir import is_float
 from innspect.graph.keras_internals import is_backend
 
@@ -89,7 +91,10 @@ def _made(reader, layer):
                 return own
             if name in own:
                 return own[name]
-            value = getattr(layer, name)
+            try:
+                value = getattr(layer, name)
+            except CannotOpen:  # a property that computes with variables, such as a normalized kernel
+                return inspect.getattr_static(type(layer), name).fget(self)
             if isinstance(value, types.MethodType) and value.__self__ is layer:
                 return types.MethodType(value.__func__, self)
             return reader.read(value, layer)

@@ -4,8 +4,10 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from innspect.types import Path
+if TYPE_CHECKING:  # for it imports NumPy, which the command line does without until it works
+    from innspect.types import Path
 
 _OTHERS_FAULT = (MemoryError, PermissionError, BlockingIOError)  # no fault of what the file holds
 
@@ -17,7 +19,7 @@ class UnreadableFileError(ValueError):
     """
 
 
-def readable(path: Path) -> str:
+def readable(path: "Path") -> str:
     """The path as text, where a regular file stands: what else there is may never end, or never begin.
 
     Raises:
@@ -35,7 +37,7 @@ def readable(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def reading(path: Path, what: str = "") -> Iterator[None]:
+def reading(path: "Path", what: str = "") -> Iterator[None]:
     """Whatever is raised within, by whichever library, is an `UnreadableFileError` that names the file.
 
     A damaged file makes its readers fail in every way there is: in this block may only stand what reads it. `what` is what

@@ -16,9 +16,12 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from innspect.files.reading import kind_of
-from innspect.types import Path
+
+if TYPE_CHECKING:  # for it imports NumPy, which the command line does without until it works
+    from innspect.types import Path
 
 _PARTIAL = re.compile(r"\.innspect-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-(.*)", re.DOTALL)
 _LONG = 180  # bytes of a name; most file systems allow 255, of which the start of a partial file's takes some
@@ -29,7 +32,7 @@ _left: dict[str, int] = {}  # the folder written to last, and when it was change
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[str]:
+def replacing(path: "Path") -> Iterator[str]:
     """The name of an empty file beside `path` to write to, which takes its place once all went well.
 
     Its ending is that of `path`. Links are followed: what they point to is replaced. Where an error is raised within, the
@@ -49,7 +52,7 @@ def replacing(path: Path) -> Iterator[str]:
         os.replace(partial, target)
 
 
-def write(path: Path, content: str | bytes) -> None:
+def write(path: "Path", content: str | bytes) -> None:
     """Write bytes, or text in UTF-8, to a file, whole or not at all."""
     with replacing(path) as partial, open(partial, "wb") as file:
         # Names of files that are not UTF-8 are text that has no bytes in it: they are written as they are escaped in Python.
@@ -57,7 +60,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[str]:
+def replacing_folder(path: "Path") -> Iterator[str]:
     """The name of an empty folder to write to, which becomes `path`, new or empty, once all went well.
 
     Raises:
@@ -78,7 +81,7 @@ def replacing_folder(path: Path) -> Iterator[str]:
         os.rmdir(partial)
 
 
-def vacant_folder(path: Path) -> str:
+def vacant_folder(path: "Path") -> str:
     """Where a path leads to that is new or an empty folder, but for what a killed writer left in it, which is removed.
 
     Raises:
@@ -108,7 +111,7 @@ def scratch() -> Iterator[str]:
 
 
 # ------------------------------------------------------------------ what is replaced
-def _target(path: Path) -> str:
+def _target(path: "Path") -> str:
     """Where a path leads to, links followed: a regular file, or nothing yet."""
     path = os.fsdecode(path)
     try:

@@ -9,6 +9,7 @@ import time
 
 from innspect.files import replacing
 from innspect.progress import Progress
+from innspect.tables import printable
 
 _SEED = 7
 _EPOCHS = 20
@@ -85,8 +86,8 @@ def run(folder):
     for file, save in ((picture, functools.partial(figure.savefig, dpi=160)), (saved, model.save)):
         with replacing(file) as partial:
             save(partial)
-    print(f"\nDone in {time.monotonic() - started:.0f} s.\n\n  picture  {picture}\n  model    {saved}")
-    print(_NEXT.format(model=saved))
+    print(f"\nDone in {time.monotonic() - started:.0f} s.\n\n  picture  {printable(picture)}\n  model    {printable(saved)}")
+    print(_NEXT.format(model=printable(saved)))
     return {"accuracy": accuracy, "attributions": attributions, "picture": picture, "model": saved}
 
 

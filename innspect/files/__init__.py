@@ -5,7 +5,7 @@ error of a file that cannot be read, `archives` and `hdf5` look at what a file d
 """
 
 from innspect.files.reading import UnreadableFileError, readable, reading
-from innspect.files.writing import replacing, replacing_folder, scratch, vacant_folder, write
+from innspect.files.writing import replacing, replacing_folder, scratch, target_of, vacant_folder, write
 
 __all__ = [
     "UnreadableFileError",
@@ -14,6 +14,7 @@ __all__ = [
     "replacing",
     "replacing_folder",
     "scratch",
+    "target_of",
     "vacant_folder",
     "write",
 ]

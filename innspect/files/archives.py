@@ -53,7 +53,7 @@ def arrays_of(archive: zipfile.ZipFile) -> dict[str, Array]:
 
 def member_names(archive: zipfile.ZipFile) -> list[str]:
     """The names of an npz file's arrays."""
-    return [name.removesuffix(".npy") for name in archive.namelist()]
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
 def shape_of(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
@@ -84,7 +84,7 @@ def read_member(archive: zipfile.ZipFile, name: str, rows: int | None = None) ->
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> tuple[zipfile.ZipInfo, IO[bytes]]:
-    info = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.NameToInfo else name)
+    info = archive.getinfo(f"{name}.npy")
     return info, archive.open(info)
 
 

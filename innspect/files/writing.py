@@ -1,7 +1,7 @@
 """Writing: whole or not at all, with the rights that the file has, or that any new file has.
 
 What is being written stands beside its target under a name that says whose it is: `.innspect-<machine>-<process>-<number>-`
-and the target's name. A writer that is killed leaves it there, and the next one of that target takes it away.
+and the target's name. A writer that is killed leaves it there, and the next one in that folder takes it away.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from innspect.files.reading import kind_of
 if TYPE_CHECKING:  # for it imports NumPy, which the command line does without until it works
     from innspect.types import Path
 
-_PARTIAL = re.compile(r"\.innspect-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-(.*)", re.DOTALL)
+_PARTIAL = re.compile(r"\.innspect-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-.*", re.DOTALL)
 _LONG = 180  # bytes of a name; most file systems allow 255, of which the start of a partial file's takes some
 _ABANDONED = 86400  # seconds without a change: of a process that cannot be asked
 
@@ -41,7 +41,7 @@ def replacing(path: "Path") -> Iterator[str]:
     Raises:
         OSError: `path` is something other than a file, such as a device or a folder, or its folder is not there.
     """
-    target = _target(path)
+    target = target_of(path)
     with _beside(target) as partial:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the system takes what the umask forbids
         yield partial
@@ -89,7 +89,7 @@ def vacant_folder(path: "Path") -> str:
     """
     target = os.path.realpath(os.fsdecode(path))
     if os.path.isdir(target):
-        _clean(_within(target))
+        _clean(target)
     if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
         raise FileExistsError(f"`path` must be a new or an empty folder. Received: {os.fsdecode(path)!r}")
     return target
@@ -111,7 +111,7 @@ def scratch() -> Iterator[str]:
 
 
 # ------------------------------------------------------------------ what is replaced
-def _target(path: "Path") -> str:
+def target_of(path: "Path") -> str:
     """Where a path leads to, links followed: a regular file, or nothing yet."""
     path = os.fsdecode(path)
     try:
@@ -132,7 +132,7 @@ def _beside(target: str) -> Iterator[str]:
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{target!r} cannot be written: there is no folder {folder!r}")
-    _clean(target)
+    _clean(folder)
     start = f".innspect-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}-"
     partial = os.path.join(folder, start + _shown(target))
     _writing.add(partial)
@@ -149,9 +149,8 @@ def _beside(target: str) -> Iterator[str]:
             _left[folder] = changed
 
 
-def _clean(target: str) -> None:
-    """Remove what killed writers of a target left."""
-    folder, name = os.path.dirname(target), _shown(target)
+def _clean(folder: str) -> None:
+    """Remove what killed writers left in a folder."""
     try:
         if _left.get(folder) == os.stat(folder).st_mtime_ns:  # as this process left it
             return
@@ -161,7 +160,7 @@ def _clean(target: str) -> None:
     for entry in entries:
         found = _PARTIAL.fullmatch(entry)
         path = os.path.join(folder, entry)
-        if found and found[3] == name and _is_abandoned(path, found[1], int(found[2])):
+        if found and _is_abandoned(path, found[1], int(found[2])):
             _remove(path)
 
 

@@ -192,7 +192,7 @@ def read_image(path, shape):
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
             pixels = np.asarray(image, "float32")
     except Exception as error:  # which a damaged picture may raise of any kind
-        raise ValueError(f"{path!r} is no image that can be read: {error or type(error).__name__}") from error
+        raise ValueError(f"{os.fspath(path)!r} is no image that can be read: {error or type(error).__name__}") from error
     if len(shape) == 3:
         return pixels
     pixels = np.broadcast_to(pixels.reshape(*pixels.shape[:2], -1), (*pixels.shape[:2], channels))
@@ -205,15 +205,15 @@ def _of_8_bits(image, mode):
     Pillow's own conversion takes every value above 255 for white.
 
     Raises:
-        ValueError: Its values have no range that would be known: they are of 32 bits, or floats.
+        ValueError: Its values have no range that would be known: they are of 32 bits, floats, or have a sign.
     """
     if not image.mode.startswith(("I", "F")):
         return image.convert(mode)
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]  # of a TIFF, whose tags tell it
     if bits > 16 or not (image.mode.startswith("I;16") or image.format in ("PNG", "PPM")):
         raise ValueError(
-            f"its pixels are of 32 bits or floats, whose range is not known. Save it with 8 or 16 bits, or give an array. "
-            f"Received: mode {image.mode!r}"
+            "the range of its pixels is not known, which are of 32 bits, floats, or have a sign. Save it with 8 or 16 bits, or "
+            f"give an array. Received: mode {image.mode!r}"
         )
     from PIL import Image
 

@@ -478,3 +478,21 @@ def test_rights_and_scratch_folders_are_those_of_the_user(tmp_path, monkeypatch)
     assert not os.listdir(tmp_path)
     with replacing(tmp_path / "f") as partial:
         assert stat.S_ISREG(os.stat(partial).st_mode)
+
+
+@pytest.mark.once
+def test_a_saved_analyzer_holds_the_tables_of_its_model(tmp_path):
+    """Which Keras keeps in files of their own within its file. Models of strings run on TensorFlow only."""
+    words = keras.Input((3,), dtype="string")
+    ids = L.StringLookup(vocabulary=["ant", "bee", "cat"])(words)
+    net = shake(keras.Model(words, L.Dense(2)(L.Flatten()(L.Embedding(4, 2)(ids)))))
+    analyzer = innspect.create_analyzer("gradient", net)
+    analyzer.save(tmp_path / "a")
+    x = np.array([["bee", "cat", "dog"]])
+    np.testing.assert_array_equal(innspect.load_analyzer(tmp_path / "a").analyze(x), analyzer.analyze(x))
+
+
+def test_damaged_bytes_of_an_analyzer_say_so():
+    name, state = innspect.create_analyzer("gradient", model()).save()
+    with pytest.raises(UnreadableFileError, match="These bytes are no saved analyzer, or are damaged"):
+        innspect.Analyzer.load(name, state[:-100])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # for it imports NumPy, which the command line does without u
 
 _PARTIAL = re.compile(r"\.innspect-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}-.*", re.DOTALL)
 _LONG = 180  # bytes of a name; most file systems allow 255, of which the start of a partial file's takes some
-_ABANDONED = 86400  # seconds without a change: of a process that cannot be asked
+_ABANDONED = 86400  # seconds without a change, after which nobody is writing, whatever process has the number now
 
 _writing: set[str] = set()  # what this process is writing now
 _left: dict[str, int] = {}  # the folder written to last, and when it was changed: unchanged, it need not be searched
@@ -173,9 +173,8 @@ def _is_abandoned(path: str, machine: str, process: int) -> bool:
             os.kill(process, 0)
         except ProcessLookupError:
             return True
-        except (OSError, OverflowError):
-            return False
-        return False
+        except (OSError, OverflowError):  # another user's
+            pass
     try:
         return time.time() - os.lstat(path).st_mtime > _ABANDONED
     except OSError:

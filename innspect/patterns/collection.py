@@ -116,7 +116,12 @@ class Patterns(Mapping[str, Array]):
 
     @staticmethod
     def load(path: Path, model: keras.Layer | OpenedModel | None = None, *, strict: bool = True) -> "Patterns":
-        """Read a file: see `innspect.patterns.load`."""
+        """Read a file: see `innspect.patterns.load`.
+
+        Raises:
+            UnreadableFileError: It is damaged, holds no patterns, or is of a newer version.
+            ValueError: It was fitted on another model.
+        """
         return load(path, model, strict=strict)
 
     def of_model(self, layers: Mapping[str, LayerPatterns], model_name: str, fingerprints: Fingerprints | None) -> "Patterns":

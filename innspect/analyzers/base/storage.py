@@ -15,7 +15,6 @@ import numpy as np
 from innspect._version import __version__
 from innspect.analyzers.base.config import Configured
 from innspect.analyzers.base.registry import create_analyzer, find, names_of
-from innspect.errors import PlainKeyError
 from innspect.files import UnreadableFileError, replacing, scratch
 from innspect.files.archives import arrays_of, check_sizes, opened_archive
 from innspect.files.seals import seal_end
@@ -68,12 +67,21 @@ class Stored(Configured):
 
 
 def loaded(data: bytes, trusted_modules: Trusted = ()) -> "Analyzer":
-    """The analyzer of which `to_bytes` gave the data."""
+    """The analyzer of which `to_bytes` gave the data.
+
+    Raises:
+        UnreadableFileError: The data is damaged, no saved analyzer, or of a newer version of the format.
+    """
     with scratch() as folder:
         path = os.path.join(folder, "analyzer")
         with open(path, "wb") as file:
             file.write(data)
-        return load_analyzer(path, trusted_modules=trusted_modules)
+        try:
+            return load_analyzer(path, trusted_modules=trusted_modules)
+        except UnreadableFileError as error:
+            raise UnreadableFileError(
+                f"These bytes are no saved analyzer, or are damaged. Received: {error.__cause__}"
+            ) from error
 
 
 def unpickled(data: bytes) -> "Analyzer":
@@ -96,8 +104,7 @@ def save_analyzer(analyzer: Stored, path: Path) -> None:
         "analyzer": _encode(analyzer, arrays, "analyzer"),
     }
     with replacing(path) as partial, scratch() as work:
-        model_file = os.path.join(work, "model.keras")
-        analyzer.model.save(model_file)
+        model_file = _saved_model(analyzer.model, work)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         with zipfile.ZipFile(partial, "w") as archive:
@@ -105,6 +112,17 @@ def save_analyzer(analyzer: Stored, path: Path) -> None:
             archive.writestr("arrays.npz", buffer.getvalue())
             archive.write(model_file, "model.keras")
         seal_end(partial)
+
+
+def _saved_model(model: keras.Model, work: str) -> str:
+    """A `.keras` file of a model in a folder: put together here, for Keras would leave its own folders behind when killed."""
+    folder, path = os.path.join(work, "model"), os.path.join(work, "model.keras")
+    model.save(folder, zipped=False)
+    with zipfile.ZipFile(path, "w") as archive:
+        for above, _, names in os.walk(folder):
+            for file in (os.path.join(above, name) for name in sorted(names)):
+                archive.write(file, os.path.relpath(file, folder).replace(os.sep, "/"))
+    return path
 
 
 def load_analyzer(path: Path, *, custom_objects: Mapping[str, Any] | None = None, trusted_modules: Trusted = ()) -> "Analyzer":
@@ -227,7 +245,7 @@ def _find_class(place: str, trusted: Trusted) -> type[Rule]:
     module, _, name = place.rpartition(":")
     try:
         found = _within(module, name, trusted) if module and not module.startswith("innspect.") else named_rule(name)
-    except (PlainKeyError, KeyError) as error:
+    except (KeyError, TypeError, ImportError) as error:
         raise ValueError(f"A saved analyzer may only name rules that there are. Received: {place!r}") from error
     if not (isinstance(found, type) and issubclass(found, Rule)):
         raise ValueError(f"A saved analyzer may only name rules. Received: {place!r}")
@@ -236,7 +254,7 @@ def _find_class(place: str, trusted: Trusted) -> type[Rule]:
 
 def _within(module: str, name: str, trusted: Trusted) -> Any:
     """What a module has of a name. Nothing runs that a file asks for: no import, and no attribute that is computed."""
-    if module not in sys.modules:
+    if sys.modules.get(module) is None:
         if trusted is not None and not any(module == known or module.startswith(f"{known}.") for known in trusted):
             raise ValueError(
                 f"A saved analyzer names a rule of a module that is not imported. Import it first, if you trust it, or give "

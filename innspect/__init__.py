@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers.cam.pooled import class_specific_units
     from innspect.errors import NotAnalyzeableModelError
     from innspect.errors import NotAnalyzeableModelError as NotAnalyzeableModelException
+    from innspect.files import UnreadableFileError
     from innspect.graph.capture.registry import register_reverse_mapping
     from innspect.graph.opened.logits import model_wo_softmax
     from innspect.graph.opened.opened_model import open_model
@@ -21,6 +22,7 @@ _PUBLIC = {
     "Analyzer": "innspect.analyzers",
     "Explanation": "innspect.analyzers",
     "NotAnalyzeableModelError": "innspect.errors",
+    "UnreadableFileError": "innspect.files",
     "class_specific_units": "innspect.analyzers.cam.pooled",
     "create_analyzer": "innspect.analyzers",
     "list_analyzers": "innspect.analyzers",
@@ -37,6 +39,7 @@ __all__ = [  # the same names, where type checkers look for them
     "Explanation",
     "NotAnalyzeableModelError",
     "NotAnalyzeableModelException",
+    "UnreadableFileError",
     "__version__",
     "class_specific_units",
     "create_analyzer",

@@ -1,16 +1,21 @@
 """Keras callbacks: what innspect does while a model trains. Training stays equal to the bit."""
 
+import contextlib
 import io
 import os
+import warnings
 
 import keras
 import numpy as np
 
 from innspect.checks import Integer
+from innspect.files import write
 
 
 class PatternCheckpoint(keras.callbacks.Callback):
     """Fits patterns at the end of epochs and saves them next to the model's checkpoints.
+
+    Where a file cannot be written, as on a full disk, a warning says so, and the training goes on.
 
     Args:
         path: The HDF5 file; it may hold `{epoch}` and the names of logs, such as "{epoch:02d}-{val_loss:.2f}.h5".
@@ -46,7 +51,9 @@ class PatternCheckpoint(keras.callbacks.Callback):
         from innspect import patterns
 
         place = self.path.format(epoch=self._epoch, **self._logs)
-        patterns.fit(self.model, self.data, **self._arguments).save(place)
+        fitted = patterns.fit(self.model, self.data, **self._arguments)
+        with _going_on(f"The patterns of epoch {self._epoch}"):
+            fitted.save(place)
         self._saved = self._epoch
 
 
@@ -54,7 +61,8 @@ class ExplanationImages(keras.callbacks.Callback):
     """Explains a few inputs at the end of epochs and draws them: a row for each input, a column for each method.
 
     Pictures go to `log_dir/epoch_0001.png` and so on, and into an event file beside them, which TensorBoard shows under
-    "Images" with a slider over the epochs (TensorBoard need not be installed while training).
+    "Images" with a slider over the epochs (TensorBoard need not be installed while training). Where they cannot be written, as
+    on a full disk, a warning says so, and the training goes on.
 
     Args:
         data: The inputs: an array, samples first, or a stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch
@@ -119,9 +127,9 @@ class ExplanationImages(keras.callbacks.Callback):
 
     def _draw(self):
         png = _png(self._figure())
-        with open(os.path.join(self.log_dir, f"epoch_{self._epoch:04d}.png"), "wb") as file:
-            file.write(png)
-        self._writer.add("explanations", png, self._epoch)
+        with _going_on(f"The pictures of epoch {self._epoch}"):
+            write(os.path.join(self.log_dir, f"epoch_{self._epoch:04d}.png"), png)
+            self._writer.add("explanations", png, self._epoch)
         self._drawn = self._epoch
 
     def _figure(self):
@@ -142,6 +150,15 @@ class ExplanationImages(keras.callbacks.Callback):
         palettes = {label: palette_of(analyzer) for label, analyzer in self._analyzers.items()}
         look = {"palette": palettes, "captions": _captions(outputs), "captions_label": f"epoch {self._epoch}", **self._look}
         return grid(maps, **({"images": self.x} if is_image else {}), **look)
+
+
+@contextlib.contextmanager
+def _going_on(what):
+    """A file that cannot be written, such as on a full disk, is warned about: hours of training are worth more."""
+    try:
+        yield
+    except OSError as error:
+        warnings.warn(f"{what} could not be written; the training goes on. Received: {error}", stacklevel=2)
 
 
 def _named(method):

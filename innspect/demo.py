@@ -3,10 +3,13 @@
 digits -> train -> ten digits it has not seen, one of each class -> every method -> one picture
 """
 
+import functools
 import os
 import time
 
+from innspect.files import replacing
 from innspect.progress import Progress
+from innspect.tables import printable
 
 _SEED = 7
 _EPOCHS = 20
@@ -80,10 +83,11 @@ def run(folder):
     attributions, families = explain(model, x, train[0])
     figure = draw(x, labels, _predict(model, x), attributions, families)
     picture, saved = (os.path.join(folder, name) for name in ("explanations.png", "digits.keras"))
-    figure.savefig(picture, dpi=160)
-    model.save(saved)
-    print(f"\nDone in {time.monotonic() - started:.0f} s.\n\n  picture  {picture}\n  model    {saved}")
-    print(_NEXT.format(model=saved))
+    for file, save in ((picture, functools.partial(figure.savefig, dpi=160)), (saved, model.save)):
+        with replacing(file) as partial:
+            save(partial)
+    print(f"\nDone in {time.monotonic() - started:.0f} s.\n\n  picture  {printable(picture)}\n  model    {printable(saved)}")
+    print(_NEXT.format(model=printable(saved)))
     return {"accuracy": accuracy, "attributions": attributions, "picture": picture, "model": saved}
 
 

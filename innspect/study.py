@@ -21,6 +21,7 @@ from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.predictor import black_box
 from innspect.nests import joined
 from innspect.progress import Progress, Quiet
+from innspect.tables import printable
 from innspect.types import Array, Nest
 
 
@@ -183,7 +184,7 @@ def explain(
     """
     result, progress = Study(x, outputs, neurons), progress or Quiet()
     for label, analyzer in analyzers.items():
-        progress.say(label)
+        progress.say(printable(label))
         result.methods[label] = _run(analyzer, x, len(outputs), neurons, batch_size, output, progress)
         if books and hasattr(analyzer, "conservation"):
             first = None if neurons is None else neurons[0]

@@ -14,6 +14,7 @@ from models import array, shake
 
 import innspect
 from innspect import patterns as P
+from innspect.files.seals import seal_front
 
 
 def model(seed=1, units=4):
@@ -99,6 +100,7 @@ def test_a_bad_file_gives_a_clear_error(fitted, tmp_path, damage):
     else:
         with h5py.File(file, "a") as h5:
             h5.attrs.update({"version": 99} if damage == "newer" else {"format": "something"})
+        seal_front(file)
     expected = {"newer": "Update innspect", "other": "no patterns", "missing": "no file"}.get(damage, "damaged")
     with pytest.raises(FileNotFoundError if damage == "missing" else ValueError, match=expected):
         P.load(file)

@@ -15,6 +15,7 @@ from innspect._version import __version__
 from innspect.cli import compare, demo, explain, methods, patterns
 from innspect.cli.quiet import silent_stderr
 from innspect.errors import PlainKeyError
+from innspect.tables import printable
 
 _BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -63,17 +64,22 @@ def main(arguments=None):
         return 0
     except Exception as error:
         if given.debug:
-            traceback.print_exc()
+            print(printable(traceback.format_exc(), kept="\n"), file=sys.stderr)
         else:
-            print(f"innspect: {_in_one_line(error)}", file=sys.stderr)
+            print(f"innspect: {printable(_in_one_line(error))}", file=sys.stderr)
         return 1
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Words that are not understood are told as they are, but steer no terminal."""
+
+    def exit(self, status=0, message=None):
+        super().exit(status, message and printable(message, kept="\n"))
+
+
 def make_parser():
-    parser = argparse.ArgumentParser(
-        "innspect", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser("innspect", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"innspect {__version__}")
     parser.set_defaults(run=None, debug=False, parser=parser)
     common = argparse.ArgumentParser(add_help=False)

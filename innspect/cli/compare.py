@@ -6,6 +6,7 @@ import os
 from innspect.cli import options
 from innspect.files import write
 from innspect.progress import Progress
+from innspect.tables import Table, printable
 
 _DESCRIPTION = "Explain the same inputs with several methods, and compare them in numbers."
 _COLUMNS = """\
@@ -72,7 +73,7 @@ def _run(given):
         written = [files[0]]
         if _draw(result, x, source.names, files[1]):
             written.append(files[1])
-        print(f"\nwritten to {', '.join(written)}")
+        print(f"\nwritten to {printable(', '.join(written))}")
     options.say_what_pixels_were(given, source, model)
 
 
@@ -108,8 +109,6 @@ def numbers(result):
 
 
 def _print(rows, table, samples):
-    from innspect.tables import Table
-
     shown = [
         [f"{i + 1}", label, f"{ms:.3g}", "-" if error is None else f"{error:.1e}", f"{positive:.0%}"]
         + ["-" if value != value else f"{value:.2f}" for value in table[i]]

@@ -3,11 +3,13 @@
 import argparse
 import json
 import os
+import re
 import shlex
 
 from innspect.cli import options
-from innspect.files import write
+from innspect.files import readable, write
 from innspect.progress import Progress
+from innspect.tables import printable
 
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
 _WRITES = """\
@@ -22,6 +24,7 @@ examples:
   innspect explain model.keras 'photos/**/*.jpg' --preprocess unit --format html --labels classes.txt
   innspect explain model.keras data.npz:x_test --limit 16 --method lrp.gamma:gamma=0.5 --format npz
 """
+_LABELS = 1 << 24  # bytes of a file of labels at most
 
 
 def add(commands, common):
@@ -80,16 +83,29 @@ def _run(given):
         {"png": _pictures, "npz": _arrays, "html": _page}[kind](given, source, result, labels)
     _write_index(given, source.names, result, labels)
     written = os.path.join(given.out, "explanations.html") if formats == ["html"] else given.out
-    print(f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}: written to {written}")
+    count = f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}"
+    print(f"{count}: written to {printable(written)}")
     _print_predictions(source.names, result, labels)
     options.say_what_pixels_were(given, source, model)
 
 
 def _labels(path):
+    """The lines of a file of labels, without those that are empty.
+
+    Raises:
+        ValueError: It is no text in UTF-8, or far too long for one.
+    """
     if path is None:
         return None
-    with open(path, encoding="utf-8") as file:
-        return [line.strip() for line in file if line.strip()]
+    with open(readable(path), "rb") as file:
+        content = file.read(_LABELS + 1)
+    if len(content) > _LABELS:
+        raise ValueError(f"{path!r} holds no labels: expected at most {_LABELS} bytes. Received: more")
+    try:
+        lines = re.split("\r\n|\r|\n", content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path!r} holds no labels: expected text in UTF-8. Received: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _neurons(given, outputs, np):
@@ -177,7 +193,7 @@ def _print_predictions(inputs, result, labels):
         return
     for i, name in enumerate(inputs[:20]):
         shown = [f"{_named(n, labels)} ({result.outputs[i, n]:.3g})" for n in result.neurons[:, i]]
-        print(f"  {name}: {', '.join(shown)}")
+        print(printable(f"  {name}: {', '.join(shown)}"))
     if len(inputs) > 20:
         print(f"  ... and {len(inputs) - 20} more")
 

@@ -2,10 +2,15 @@
 
 import glob
 import os
+import zipfile
 
 import numpy as np
 
+from innspect.files import archives, readable
+from innspect.tables import printable
+
 _ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
+_BITS_PER_SAMPLE = 258  # the number of a tag
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -35,7 +40,7 @@ class Source:
             raise ValueError(f"Inputs must be images or arrays, not both. Received: {', '.join(paths[:4])}")
         self.arrays = kinds.pop()
         if self.arrays:
-            parts = [_read_arrays(path, self._names) for path in paths]
+            parts = [_read_arrays(path, self._names, limit) for path in paths]
             self._held = _joined(parts, limit)
             stems = [f"{_stem(path)}-{i}" for path, part in zip(paths, parts, strict=True) for i in range(_count(part))]
         else:
@@ -73,16 +78,18 @@ def expand(given):
 
     Raises:
         FileNotFoundError: There is nothing of that name.
+        UnreadableFileError: It is a pipe, or a device.
     """
     found = []
     for path in given:
         if os.path.isdir(path):
             inside = [os.path.join(folder, f) for folder, _, files in os.walk(path) for f in files]
-            images = sorted(f for f in inside if f.lower().endswith(_IMAGES))
+            images = sorted(f for f in inside if f.lower().endswith(_IMAGES) and os.path.isfile(f))
             if not images:
                 raise FileNotFoundError(f"There are no images below {path!r}")
             found += images
         elif os.path.exists(path) or os.path.exists(_split(path)[0]):
+            readable(_split(path)[0])
             found.append(path)
         else:
             matches = sorted(m for m in glob.glob(path, recursive=True) if os.path.isfile(m))
@@ -105,27 +112,28 @@ def _is_array(path):
     return _split(path)[0].lower().endswith(_ARRAYS)
 
 
-def _read_arrays(path, inputs):
-    """One array, or a dict of them by the name of the input."""
+def _read_arrays(path, inputs, limit):
+    """One array, or a dict of them by the name of the input; of each not many more than the first `limit` samples."""
     file, name = _split(path)
     try:
         if file.lower().endswith(".npy"):
             return np.load(file, mmap_mode="r")
         if file.lower().endswith(".npz"):
-            with np.load(file) as content:
-                return _choose(file, name, {k: content[k].shape for k in content.files}, content.__getitem__, inputs)
-        return _read_hdf5(file, name, inputs)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{file!r} could not be read: {error}") from error
+            with zipfile.ZipFile(file) as content:
+                shapes = {k: archives.shape_of(content, k) for k in archives.member_names(content)}
+                return _choose(file, name, shapes, lambda k: archives.read_member(content, k, limit), inputs)
+        return _read_hdf5(file, name, inputs, limit)
+    except Exception as error:  # which a damaged file may raise of any kind
+        raise ValueError(f"{file!r} could not be read: {error or type(error).__name__}") from error
 
 
-def _read_hdf5(file, name, inputs):
+def _read_hdf5(file, name, inputs, limit):
     import h5py
 
     with h5py.File(file, "r") as content:
         shapes = {}
         content.visititems(lambda k, item: shapes.update({k: item.shape}) if isinstance(item, h5py.Dataset) else None)
-        return _choose(file, name, shapes, lambda k: content[k][()], inputs)
+        return _choose(file, name, shapes, lambda k: content[k][slice(limit) if shapes[k] else ()], inputs)
 
 
 def _choose(file, name, shapes, read, inputs):
@@ -161,7 +169,7 @@ def _joined(parts, limit):
 
 # ------------------------------------------------------------------ images
 def read_image(path, shape):
-    """An image as float32, 0 to 255, in the size and channels of a model's input.
+    """An image as float32, 0 to 255, in the size and channels of a model's input. Of 16 bits, 65535 is 255.
 
     Args:
         path: The file.
@@ -179,16 +187,37 @@ def read_image(path, shape):
     height, width = shape[2:] if first else shape[1:3]
     try:
         with Image.open(path) as file:
-            image = file.convert("L" if channels == 1 else "RGB")
+            image = _of_8_bits(file, "L" if channels == 1 else "RGB")
             if height and width and image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
             pixels = np.asarray(image, "float32")
-    except OSError as error:
-        raise ValueError(f"{path!r} is no image that Pillow can read") from error
+    except Exception as error:  # which a damaged picture may raise of any kind
+        raise ValueError(f"{os.fspath(path)!r} is no image that can be read: {error or type(error).__name__}") from error
     if len(shape) == 3:
         return pixels
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    pixels = np.broadcast_to(pixels.reshape(*pixels.shape[:2], -1), (*pixels.shape[:2], channels))
     return np.moveaxis(pixels, -1, 0) if first else pixels
+
+
+def _of_8_bits(image, mode):
+    """A picture in a mode of Pillow's whose values are from 0 to 255; those of 16 bits become fractions in between.
+
+    Pillow's own conversion takes every value above 255 for white.
+
+    Raises:
+        ValueError: Its values have no range that would be known: they are of 32 bits, floats, or have a sign.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image.convert(mode)
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]  # of a TIFF, whose tags tell it
+    if bits > 16 or not (image.mode.startswith("I;16") or image.format in ("PNG", "PPM")):
+        raise ValueError(
+            "the range of its pixels is not known, which are of 32 bits, floats, or have a sign. Save it with 8 or 16 bits, or "
+            f"give an array. Received: mode {image.mode!r}"
+        )
+    from PIL import Image
+
+    return Image.fromarray(np.asarray(image).astype("float32") * (255 / (2**bits - 1)))
 
 
 def preprocessing(name):
@@ -213,7 +242,8 @@ def preprocessing(name):
 
 # ------------------------------------------------------------------ names
 def _stem(path):
-    return os.path.splitext(os.path.basename(_split(path)[0]))[0]
+    """The name of a file, without its ending, in characters that are good for files and can be shown."""
+    return printable(os.path.splitext(os.path.basename(_split(path)[0]))[0]).replace("\\", "_")
 
 
 def _distinct(stems):

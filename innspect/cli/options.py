@@ -4,8 +4,10 @@ import argparse
 import ast
 import contextlib
 import os
+import reprlib
 
 from innspect.cli.quiet import silent_stderr
+from innspect.files import readable, target_of
 from innspect.reports import DEFAULT_METHODS, default_methods
 
 PREPROCESSING = """\
@@ -75,9 +77,9 @@ def method(text):
         if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
             raise ValueError
         return name, {k.arg: _value(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # all are raised by what is no Python
         raise argparse.ArgumentTypeError(
-            f"{text!r} must be a name, or a name with arguments such as 'lrp.epsilon:epsilon=0.1,bias=False'"
+            f"{reprlib.repr(text)} must be a name, or a name with arguments such as 'lrp.epsilon:epsilon=0.1,bias=False'"
         ) from None
 
 
@@ -120,7 +122,8 @@ def check_folder(path):
 
 
 def check_file(path):
-    """Raise before any work is done, where a file cannot be written for want of its folder."""
+    """Raise before any work is done, where a file cannot be written for want of its folder, or for what stands there."""
+    target_of(path)
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{path!r} cannot be written: there is no folder {folder!r}")
@@ -135,9 +138,8 @@ def load_model(given):
     import keras
 
     for path in given.code:
-        runpy.run_path(path)
-    if not os.path.exists(given.model):
-        raise FileNotFoundError(f"There is no file {given.model!r}")
+        runpy.run_path(readable(path))
+    readable(given.model)
     with contextlib.nullcontext() if given.debug else silent_stderr():  # Keras may start TensorFlow here, on any backend
         model = keras.saving.load_model(given.model, compile=False)
     if not isinstance(model, keras.Layer):

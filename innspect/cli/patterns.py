@@ -3,6 +3,7 @@
 import argparse
 
 from innspect.cli import options
+from innspect.tables import printable
 
 _FIT = "Learn the patterns of every layer of a model from data, for pattern.net and pattern.attribution."
 _FIT_MORE = """\
@@ -88,7 +89,7 @@ def _fit(given):
     if given.out:
         fitted.save(given.out)
     fitted.summary()
-    print(f"written to {given.out or given.checkpoint}")
+    print(f"written to {printable(given.out or given.checkpoint)}")
     options.say_what_pixels_were(given, source, model)
 
 
@@ -124,7 +125,7 @@ def _merge(given):
     merged = patterns.merge(files)
     merged.save(given.out)
     merged.patterns().summary()
-    print(f"{len(files)} file{'s' * (len(files) > 1)}: written to {given.out}")
+    print(f"{len(files)} file{'s' * (len(files) > 1)}: written to {printable(given.out)}")
 
 
 def _add_show(actions, common):
@@ -141,4 +142,4 @@ def _show(given):
     model = options.load_model(given) if given.model else None
     patterns.load(given.file, model).summary()
     if model is not None:
-        print(f"fitted on {given.model}")
+        print(f"fitted on {printable(given.model)}")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from innspect.errors import PlainKeyError
+from innspect.files import reading
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.patterns import files
 from innspect.patterns.fingerprint import Fingerprints
@@ -115,7 +116,12 @@ class Patterns(Mapping[str, Array]):
 
     @staticmethod
     def load(path: Path, model: keras.Layer | OpenedModel | None = None, *, strict: bool = True) -> "Patterns":
-        """Read a file: see `innspect.patterns.load`."""
+        """Read a file: see `innspect.patterns.load`.
+
+        Raises:
+            UnreadableFileError: It is damaged, holds no patterns, or is of a newer version.
+            ValueError: It was fitted on another model.
+        """
         return load(path, model, strict=strict)
 
     def of_model(self, layers: Mapping[str, LayerPatterns], model_name: str, fingerprints: Fingerprints | None) -> "Patterns":
@@ -181,11 +187,15 @@ def load(path: Path, model: keras.Layer | OpenedModel | None = None, *, strict: 
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged, holds no patterns, is of a newer version, or was fitted on another model; the message
-            names the first layer that differs.
+        UnreadableFileError: It is damaged, holds no patterns, or is of a newer version.
+        ValueError: It was fitted on another model; the message names the first layer that differs.
+
+    Warns:
+        UserWarning: The file has no digest, so that nothing can tell whether it is what was written.
     """
     header, layers = files.read_patterns(path)
-    patterns = Patterns({name: LayerPatterns(**layer) for name, layer in layers.items()}, **header)
+    with reading(path):
+        patterns = Patterns({name: LayerPatterns(**layer) for name, layer in layers.items()}, **header)
     return patterns if model is None else fitted_to(patterns, model, strict=strict)
 
 

@@ -1,5 +1,6 @@
 """What the HDF5 files hold of patterns and statistics.
 
+(512 bytes)             a digest of all others, see innspect.files.seals
 /                       format, version, innspect, keras, backend, model, samples, pattern_types, gate, y_mean;
 fingerprint of the model, and fingerprints, where to find those of its layers
 /<layer path>           a group for every layer, with the attributes path, index and gated
@@ -15,6 +16,7 @@ import keras
 import numpy as np
 
 from innspect._version import __version__
+from innspect.files import UnreadableFileError
 from innspect.patterns.container import FORMAT, VERSION, opened, written
 from innspect.patterns.fingerprint import combined
 from innspect.patterns.kinds import KINDS
@@ -96,12 +98,12 @@ def read_patterns(path):
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged, holds no patterns, or is of a newer version.
+        UnreadableFileError: It is damaged, holds no patterns, or is of a newer version.
     """
     with opened(path) as file:
         layers = {str(group.attrs["path"]): _read_patterns(group) for group in _layer_groups(file)}
         if layers and not any(layer["arrays"] for layer in layers.values()):
-            raise ValueError(
+            raise UnreadableFileError(
                 f"{str(path)!r} holds statistics without patterns. Use "
                 "`innspect.patterns.PatternStatistics.load(path).patterns()`."
             )
@@ -112,7 +114,7 @@ def read_statistics(path, *, moments=True):
     """The header, the progress, and the layers' statistics, as `write` takes them; without the moments if not wanted."""
     with opened(path) as file:
         if not file.attrs.get("statistics"):
-            raise ValueError(f"{str(path)!r} holds patterns without statistics. Use `innspect.patterns.load(path)`.")
+            raise UnreadableFileError(f"{str(path)!r} holds patterns without statistics. Use `innspect.patterns.load(path)`.")
         layers = {}
         for group in _layer_groups(file):
             found = group["statistics"]
@@ -125,8 +127,8 @@ def read_statistics(path, *, moments=True):
 
 
 def read_moments(path, index):
-    """The moments of one layer, by its number, as a dict; None where no data was seen."""
-    with opened(path) as file:
+    """The moments of one layer, by its number, as a dict; None where no data was seen. The file was read from before."""
+    with opened(path, known=True) as file:
         return _read_moments(_layer_groups(file)[index]["statistics"])
 
 

@@ -1,9 +1,12 @@
 """What `innspect.patterns.quality` found: numbers, a table and a figure."""
 
+import io
+import os
 from collections.abc import Mapping
 
 import numpy as np
 
+from innspect.files import write
 from innspect.tables import Table
 
 LABELS = {
@@ -89,5 +92,13 @@ class Quality(Mapping):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small")
         if path is not None:
-            figure.savefig(path, dpi=150)
+            _write(figure, os.fspath(path))
         return figure
+
+
+def _write(figure, path):
+    """Write a figure in the format of the path's ending, png where it has none, as matplotlib does; whole or not at all."""
+    ending = os.path.splitext(path)[1][1:]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=ending or "png", dpi=150)
+    write(path if ending else f"{path}.png", buffer.getvalue())

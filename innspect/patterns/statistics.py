@@ -10,6 +10,7 @@ import numpy as np
 
 from innspect import backend
 from innspect.checks import OneOf
+from innspect.files import reading
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs.batches import Inputs
 from innspect.patterns import files
@@ -261,7 +262,9 @@ class PatternStatistics:
             model: The model they were collected on; without it they can be merged and made into patterns only.
 
         Raises:
-            ValueError: The file is damaged, of a newer version, without statistics, or of another model.
+            FileNotFoundError: There is no such file.
+            UnreadableFileError: The file is damaged, of a newer version, or without statistics.
+            ValueError: It is of another model.
         """
         return load(path, model)
 
@@ -269,8 +272,9 @@ class PatternStatistics:
 def load(path: Path, model: keras.Layer | OpenedModel | None = None, *, moments: bool = True) -> PatternStatistics:
     """Read `PatternStatistics`, without the moments where they are not wanted."""
     header, layers = files.read_statistics(path, moments=moments)
-    read = {k: LayerStatistics(v["kernel"], v["gated"], Moments.of(v["moments"])) for k, v in layers.items()}
-    statistics = PatternStatistics._of(header, read)
+    with reading(path):
+        read = {k: LayerStatistics(v["kernel"], v["gated"], Moments.of(v["moments"])) for k, v in layers.items()}
+        statistics = PatternStatistics._of(header, read)
     if model is not None:
         statistics._adopt(open_model(model))
     return statistics

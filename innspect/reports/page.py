@@ -1,7 +1,6 @@
 """The HTML page of a report: one file, pictures inlined, nothing loaded from elsewhere."""
 
 import base64
-import html
 import json
 import re
 from importlib import resources
@@ -9,7 +8,7 @@ from importlib import resources
 import numpy as np
 
 from innspect.reports.pictures import coloured, input_pictures, is_picture, reduced_size
-from innspect.tables import Table
+from innspect.tables import Table, on_page, printable
 from innspect.visualize import colours, palette_of
 from innspect.visualize.html import png
 
@@ -43,8 +42,8 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{html.escape(title)}</title>\n<style>\n{_part('page.css')}{_strips()}</style>\n</head>\n<body>",
-            f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(subtitle)}. ",
+            f"<title>{on_page(title)}</title>\n<style>\n{_part('page.css')}{_strips()}</style>\n</head>\n<body>",
+            f"<h1>{on_page(title)}</h1>\n<p>{on_page(subtitle)}. ",
             "Every map has its own scale, and the largest half percent of its values the darkest colour: ",
             f"{_legend(explained)}</p>",
             _controls(explained, shown is not None, labels),
@@ -101,8 +100,8 @@ def _controls(explained, with_images, labels):
 
 
 def _chip(kind, name, value, text, checked):
-    box = f'<input type="{kind}" name="{name}" value="{html.escape(str(value))}"{" checked" if checked else ""}>'
-    return f'<label class="chip">{box}<span>{html.escape(text)}</span></label>'
+    box = f'<input type="{kind}" name="{name}" value="{on_page(value)}"{" checked" if checked else ""}>'
+    return f'<label class="chip">{box}<span>{on_page(text)}</span></label>'
 
 
 def _rank(k):
@@ -116,13 +115,13 @@ def _input(explained, i, name, labels, shown):
         uri = _uri(shown[i])
         style = f' style="--base:url({uri})"'
         small = " class=small" if max(shown[i].shape[:2]) < _SMALL else ""
-        picture = f'<div class="stack"><img alt="{html.escape(name)}" src="{uri}"></div>'
+        picture = f'<div class="stack"><img alt="{on_page(name)}" src="{uri}"></div>'
         figures.append(f"<figure{small}>{picture}<figcaption>input</figcaption></figure>")
     for label, method in explained.methods.items():
         figures += [_figure(label, method, inner, maps[:, i], i) for inner, maps in method.attributions.items()]
     plain = " plain" if shown is None else ""
     return (
-        f'<section class="input{plain}"{style}>\n<h2>{html.escape(name)}</h2>\n{_prediction(explained, i, labels)}\n'
+        f'<section class="input{plain}"{style}>\n<h2>{on_page(name)}</h2>\n{_prediction(explained, i, labels)}\n'
         f'<div class="maps">{"".join(figures)}</div>\n</section>'
     )
 
@@ -141,7 +140,7 @@ def _prediction(explained, i, labels):
         pressed = "true" if k == 0 else "false"
         buttons.append(
             f'<button type="button" class="class" value="{k}" aria-pressed="{pressed}">'
-            f"{html.escape(_label(neuron, labels))} {value}{bar}</button>"
+            f"{on_page(_label(neuron, labels))} {value}{bar}</button>"
         )
     return f'<div class="prediction">{"".join(buttons)}</div>'
 
@@ -153,18 +152,16 @@ def _figure(label, method, inner, maps, i):
         f'<small data-class="{k}"{" hidden" * (k > 0)}>explains {method.targets[k, i]:.4g}</small>' for k in range(len(maps))
     ]
     small = " class=small" if is_picture(maps) and max(maps.shape[1:3]) < _SMALL else ""
-    title = re.sub(r"([._])", r"\1<wbr>", html.escape(label + (f", {inner}" if inner else "")))  # where a line may break
+    title = re.sub(r"([._])", r"\1<wbr>", on_page(label + (f", {inner}" if inner else "")))  # where a line may break
     frame = f'<div class="stack">{"".join(blocks)}</div>' if is_picture(maps) else "".join(blocks)
-    return (
-        f'<figure data-method="{html.escape(label)}"{small}>{frame}<figcaption>{title}{"".join(captions)}</figcaption></figure>'
-    )
+    return f'<figure data-method="{on_page(label)}"{small}>{frame}<figcaption>{title}{"".join(captions)}</figcaption></figure>'
 
 
 def _map(label, settings, attribution, k):
     hidden = " hidden" * (k > 0)
     if is_picture(attribution[None]):
         image = coloured(attribution[None], settings)[0]
-        return f'<img class="map" data-class="{k}"{hidden} alt="map of {html.escape(label)}" src="{_uri(image)}">'
+        return f'<img class="map" data-class="{k}"{hidden} alt="map of {on_page(label)}" src="{_uri(image)}">'
     values = np.ravel(attribution).astype("float64")
     scale = np.nanmax(np.abs(values), initial=0) or 1.0
     chosen = sorted(np.argsort(-np.abs(values), kind="stable")[:_FEATURES])
@@ -191,7 +188,7 @@ def _books(explained):
         if method.conservation is not None:
             table = method.conservation._repr_html_()
             details.append(
-                f'<details><summary>{html.escape(label)}, layer by layer</summary><div class="wide">{table}</div></details>'
+                f'<details><summary>{on_page(label)}, layer by layer</summary><div class="wide">{table}</div></details>'
             )
     head = ["method", "explained value", "missing from the map", "share"]
     note = "means over the inputs, for the first class; - where a method promises no sum. What a bias kept is missing too."
@@ -202,7 +199,7 @@ def _books(explained):
 def _settings(explained, notes):
     content = {**notes, "methods": {label: m.settings for label, m in explained.methods.items()}}
     text = json.dumps(content, indent=1, default=repr)
-    code = [f"# {notes['command']}", ""] if "command" in notes else []
+    code = [f"# {printable(notes['command'])}", ""] if "command" in notes else []
     code += ["import innspect, keras", "", f"model = keras.saving.load_model({notes.get('model', '...')!r})"]
     selection = ""
     if explained.neurons is not None:
@@ -213,6 +210,6 @@ def _settings(explained, notes):
         code.append(f'innspect.create_analyzer("{method.settings["method"]}", model{given}).analyze(x{selection})')
     snippet = "\n".join(code)
     return (
-        f"<h2>To compute this again</h2>\n<pre>{html.escape(snippet)}</pre>\n"
-        f"<details><summary>All settings</summary><pre>{html.escape(text)}</pre></details>"
+        f"<h2>To compute this again</h2>\n<pre>{on_page(snippet)}</pre>\n"
+        f"<details><summary>All settings</summary><pre>{on_page(text)}</pre></details>"
     )

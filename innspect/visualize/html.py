@@ -1,13 +1,13 @@
 """Explanations in notebooks. Needs NumPy only: the pictures are PNG files written here and put into the page."""
 
 import base64
-import html
 import struct
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from innspect.tables import on_page
 from innspect.types import Array, Nest
 from innspect.visualize.colours import channel_axis, colours, heatmap, scaled
 from innspect.visualize.palettes import palette_of
@@ -29,9 +29,9 @@ def explanation_html(explanation: "Explanation") -> str:
         One HTML element as a string; nothing is loaded from elsewhere.
     """
     several = np.ndim(explanation.targets) == 2
-    heading = f"<b>{html.escape(str(explanation.settings.get('method', 'explanation')))}</b>"
+    heading = f"<b>{on_page(explanation.settings.get('method', 'explanation'))}</b>"
     model = explanation.settings.get("model")
-    heading += f" of {html.escape(str(model))}" if model else ""
+    heading += f" of {on_page(model)}" if model else ""
     blocks = [f"<div>{heading}</div>"]
     palette = palette_of(explanation.settings)
     for name, array in _named(explanation.attributions):
@@ -67,7 +67,7 @@ def _block(label: str, attribution: Array, captions: list[str], palette: str) ->
         content = _pictures(attribution, captions, palette)
     else:
         content = _table(attribution.reshape(len(attribution), -1), captions)
-    title = f"<div style='margin-top:6px'>{html.escape(label)}</div>" if label else ""
+    title = f"<div style='margin-top:6px'>{on_page(label)}</div>" if label else ""
     return title + content
 
 
@@ -77,7 +77,7 @@ def _pictures(attribution: Array, captions: list[str], palette: str) -> str:
         '<figure style="display:inline-block;margin:4px;text-align:center">'
         f'<img alt="attribution" src="data:image/png;base64,{base64.b64encode(png(image)).decode()}" '
         f'style="width:{_width(image)}px;image-rendering:pixelated;border:1px solid #ccc">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<figcaption>{on_page(caption)}</figcaption></figure>"
         for image, caption in zip(images, captions, strict=False)
     )
     return f"<div>{figures}</div>" + _more(len(attribution), _MAX_SAMPLES, "samples")
@@ -94,7 +94,7 @@ def _table(attribution: Array, captions: list[str]) -> str:
     shades = colours(scaled(attribution)[:_MAX_SAMPLES, :_MAX_FEATURES])
     head = "".join(f"<th>{i}</th>" for i in range(shown.shape[1]))
     rows = "".join(
-        f"<tr><td>{html.escape(caption)}</td>" + "".join(map(_cell, values, row)) + "</tr>"
+        f"<tr><td>{on_page(caption)}</td>" + "".join(map(_cell, values, row)) + "</tr>"
         for caption, values, row in zip(captions, shown, shades, strict=False)
     )
     table = f'<table style="border-collapse:collapse"><tr><th></th>{head}</tr>{rows}</table>'

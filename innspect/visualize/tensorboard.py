@@ -59,8 +59,15 @@ class ImageWriter:
     def _write(self, event: bytes) -> None:
         event = _field(1, time.time()) + event
         length = struct.pack("<Q", len(event))
-        with open(self.path, "ab") as file:
-            file.write(length + _checksum(length) + event + _checksum(event))
+        with open(self.path, "ab", buffering=0) as file:
+            whole = file.tell()
+            try:
+                record = memoryview(length + _checksum(length) + event + _checksum(event))
+                while record:
+                    record = record[file.write(record) :]
+            except OSError:  # half a record would hide all that follow
+                file.truncate(whole)
+                raise
 
 
 def _field(number: int, value: int | float | bytes) -> bytes:

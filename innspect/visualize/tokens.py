@@ -1,12 +1,12 @@
 """Tokens coloured by their attributions, for pages and for terminals. Needs NumPy only."""
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from innspect.tables import on_page, printable
 from innspect.types import Array
 from innspect.visualize.colours import colours, reduce, scaled
 
@@ -34,7 +34,7 @@ def text(
     Args:
         tokens: A list of tokens with attributions (tokens,); or a list of such lists with (samples, tokens). A list may
             be shorter than the attributions, which then end in padding: that is not shown and leaves the scale alone.
-            What is no string is shown as `str` shows it.
+            What is no string is shown as `str` shows it; control characters and marks of direction as Python escapes them.
         attribution: As above; or with the embedding as a last axis, which is taken together by `reduce`.
         form: "html", one element that needs nothing from elsewhere, or "ansi", for a terminal of 24-bit colours.
         separator: What stands between tokens; "" where tokens hold their spaces.
@@ -94,27 +94,20 @@ def _as_html(tokens: Sequence[Any], values: Array, shades: Array, separator: str
             g=shade[1],
             b=shade[2],
             value=value,
-            token=html.escape(str(token)),
+            token=on_page(token),
         )
         for token, value, shade in zip(tokens, values, shades, strict=True)
     ]
-    return (
-        f'<div style="font-family:sans-serif;line-height:1.7;white-space:pre-wrap">{html.escape(separator).join(spans)}</div>'
-    )
+    return f'<div style="font-family:sans-serif;line-height:1.7;white-space:pre-wrap">{on_page(separator).join(spans)}</div>'
 
 
 def _as_ansi(tokens: Sequence[Any], _: Array, shades: Array, separator: str) -> str:
     return separator.join(
         _ANSI.format(
-            ink="255;255;255" if _is_dark(shade) else "0;0;0", r=shade[0], g=shade[1], b=shade[2], token=_printable(str(token))
+            ink="255;255;255" if _is_dark(shade) else "0;0;0", r=shade[0], g=shade[1], b=shade[2], token=printable(token)
         )
         for token, shade in zip(tokens, shades, strict=True)
     )
-
-
-def _printable(token: str) -> str:
-    """Control characters as they are written in Python, so that no token can steer the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in token)
 
 
 _WRITERS = {"html": _as_html, "ansi": _as_ansi}

@@ -8,7 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from innspect.files import replacing
+from innspect.files import UnreadableFileError, replacing
+from innspect.files.archives import arrays_of, opened_archive
+from innspect.files.seals import seal_end
 from innspect.nests import joined, packed, unpacked
 from innspect.types import Array, Nest, Path
 
@@ -46,19 +48,30 @@ class Explanation:
         described = packed({k: getattr(self, k) for k in _PARTS}, arrays)
         header = {"format": _FORMAT, "version": 1, "tree": described, "settings": self.settings}
         arrays["header"] = np.frombuffer(json.dumps(header, default=repr).encode(), "uint8")
-        with replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, **arrays)
+        with replacing(path) as partial:
+            with open(partial, "wb") as file:
+                np.savez(file, **arrays)
+            seal_end(partial)
 
     @classmethod
     def load(cls, path: Path) -> "Explanation":
-        """Read what `save` wrote."""
-        with np.load(path) as file:
-            if "header" not in file:
-                raise ValueError(f"{path!r} is no saved explanation.")
-            header = json.loads(file["header"].tobytes())
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            UnreadableFileError: It is damaged, no saved explanation, or of a newer version.
+        """
+        with opened_archive(path, "saved explanation") as archive:
+            arrays = arrays_of(archive)
+            if "header" not in arrays:
+                raise UnreadableFileError(f"{str(path)!r} is no saved explanation. Received: arrays {list(arrays)[:4]}")
+            header = json.loads(arrays["header"].tobytes())
             if header.get("format") != _FORMAT or header["version"] > 1:
-                raise ValueError(f"{path!r} is no saved explanation that this version can read: {header.get('format')}.")
-            return cls(**unpacked(header["tree"], file), settings=header["settings"])
+                raise UnreadableFileError(
+                    f"{str(path)!r} is no saved explanation that this version can read: expected {_FORMAT} of version 1. "
+                    f"Received: {header.get('format')} {header.get('version')}"
+                )
+            return cls(**unpacked(header["tree"], arrays), settings=header["settings"])
 
     @classmethod
     def join(cls, parts: Iterable["Explanation"]) -> "Explanation":

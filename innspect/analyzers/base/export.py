@@ -1,6 +1,5 @@
 """An analyzer as a TensorFlow SavedModel, which needs neither innspect nor Keras to run."""
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from innspect import backend
 from innspect.analyzers.base.config import Configured
 from innspect.analyzers.base.request import Batch, Request
 from innspect.checks import Integer
+from innspect.files import replacing_folder, vacant_folder
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import resolve
 from innspect.types import Neuron, Path
@@ -23,6 +23,8 @@ class Exported(Configured):
 
     def export(self, path: Path, neuron_selection: Neuron = None, *, output: int | str = 0, batch_size: int = 32) -> None:
         """Write a TensorFlow SavedModel that predicts and explains, and needs neither innspect nor Keras to run.
+
+        It is written whole or not at all.
 
         The signature "serving_default" takes the model's inputs by name, in batches of any size, and gives "prediction"
         and "attribution" (for several inputs "attribution_<name>"). Where the output is a vector, the signature "neuron"
@@ -49,7 +51,6 @@ class Exported(Configured):
 
 def export(analyzer: Any, path: Path, neuron_selection: Neuron = None, *, output: int | str = 0, batch_size: int = 32) -> None:
     """See `Analyzer.export`."""
-    path = os.fspath(path)
     _check(analyzer, path)
     traced = _Traced(analyzer, neuron_selection, output, batch_size)
     example = drawn(analyzer.opened, 1)
@@ -64,11 +65,12 @@ def export(analyzer: Any, path: Path, neuron_selection: Neuron = None, *, output
     if traced.batch_size > 1:
         pieces[traced.batch_size] = saved_model.trace(traced.run, traced.takes, traced.batch_size)
     whole = saved_model.any_batch(pieces, traced.takes)
+    signatures = {"serving_default": whole}
     if traced.neuron:
         default = saved_model.with_default(whole, traced.takes, traced.neuron, traced.default)
-        saved_model.save(path, {"serving_default": default, "neuron": whole})
-    else:
-        saved_model.save(path, {"serving_default": whole})
+        signatures = {"serving_default": default, "neuron": whole}
+    with replacing_folder(path) as partial:
+        saved_model.save(partial, signatures)
 
 
 def _check(analyzer, path):
@@ -85,8 +87,7 @@ def _check(analyzer, path):
     unknown = [tuple(s.shape[1:]) for s in analyzer.opened.specs if None in s.shape[1:]]
     if unknown:
         raise ValueError(f"`export` needs inputs whose shape is known but for the samples. Received: {unknown[0]}")
-    if os.path.exists(path) and (not os.path.isdir(path) or os.listdir(path)):
-        raise FileExistsError(f"`path` must be a new or an empty folder. Received: {path!r}")
+    vacant_folder(path)
 
 
 def _no_graph(analyzer):

@@ -30,6 +30,7 @@ class Migrated(Stored):
         """The analyzer of which `save()` gave this name and state.
 
         Raises:
+            UnreadableFileError: The state is damaged.
             ValueError: The state was saved by iNNvestigate, or is of another analyzer.
         """
         if not isinstance(state, bytes):
@@ -44,7 +45,11 @@ class Migrated(Stored):
 
     @staticmethod
     def load_npz(fname: Path) -> "Analyzer":
-        """The analyzer that `save_npz` or `save` wrote."""
+        """The analyzer that `save_npz` or `save` wrote.
+
+        Raises:
+            UnreadableFileError: The file is damaged, or no saved analyzer.
+        """
         return load_analyzer(fname if os.path.exists(fname) else _with_ending(fname))
 
 

@@ -34,7 +34,7 @@ from innspect.graph.opened.structure import (
 )
 from innspect.graph.opened.verification import compare, computes_with_keras
 from innspect.graph.passes.heads import heads_last
-from innspect.graph.passes.ids import ids_as_integers, keep_numbers
+from innspect.graph.passes.ids import ids_as_integers, ids_of, keep_numbers, read_as_numbers
 from innspect.graph.passes.kernels import with_kernels
 from innspect.graph.passes.softmax import put_together
 from innspect.graph.precision import in_float64
@@ -238,20 +238,11 @@ class OpenedModel:
 
     @functools.cached_property
     def _mixed(self) -> frozenset[Tensor]:
-        held = set(self.graph.outputs)  # read as numbers, or what is made of them is
-        for node in reversed(self.graph.nodes):
-            of_ids = node.kind in ("reindex", "pass") and any(t in self._ids for t in node.outputs)
-            if node.kind not in ("constant", "embedding") and (not of_ids or any(t in held for t in node.outputs)):
-                held.update(node.inputs)
-        return frozenset(t for t in self.graph.inputs if t in self._ids and t in held)
+        return frozenset(t for t in self.graph.inputs if t in self._ids and t in read_as_numbers(self.graph, self._ids))
 
     @functools.cached_property
     def _ids(self) -> frozenset[Tensor]:
-        found = {n.inputs[p] for n in self.graph.nodes if n.kind == "embedding" for p in n.active_inputs}
-        for node in reversed(self.graph.nodes):  # through what only moves ids about
-            if node.kind in ("reindex", "pass") and any(t in found for t in node.outputs):
-                found.update(node.inputs[p] for p in node.active_inputs)
-        return frozenset(found)
+        return frozenset(ids_of(self.graph))
 
 
 def _sends_back(graph: Graph, tensor: Tensor) -> bool:

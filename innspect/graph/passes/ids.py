@@ -5,7 +5,7 @@ are looked up. In whatever dtype the model holds them, they are integers here: w
 name for the old one. A number that is also put into bins is explained as the number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -75,11 +75,14 @@ def _is_whole(constant: Any) -> bool:
 
 def _held_otherwise(graph: Graph, ways: set[Node]) -> set[Tensor]:
     """The tensors that are not only ids: they, or what is made of them, are read by what is no embedding and no constant."""
-    held = set(graph.outputs)
+    held, alive = set(graph.outputs), set(graph.outputs)
     for node in reversed(graph.nodes):
+        if node.kind == "constant" or not any(t in alive for t in node.outputs):
+            continue
+        alive.update(node.inputs)
         if node in ways:
             held.update(node.inputs[:1] if any(t in held for t in node.outputs) else ())
-        elif node.kind not in ("constant", "embedding"):
+        elif node.kind != "embedding":
             held.update(node.inputs)
     return held
 
@@ -142,3 +145,25 @@ def _used_as_numbers(graph: Graph) -> set[Tensor]:
         if not passing or any(t in used for t in node.outputs):
             used.update(node.inputs)
     return used
+
+
+def ids_of(graph: Graph) -> set[Tensor]:
+    """The tensors that hold ids, of a graph that knows what a signal flows through."""
+    found = {n.inputs[p] for n in graph.nodes if n.kind == "embedding" for p in n.active_inputs}
+    for node in reversed(graph.nodes):  # through what only moves ids about
+        if node.kind in ("reindex", "pass") and any(t in found for t in node.outputs):
+            found.update(node.inputs[p] for p in node.active_inputs)
+    return found
+
+
+def read_as_numbers(graph: Graph, ids: Collection[Tensor]) -> set[Tensor]:
+    """The tensors that are read, or from which something is made that is read, by more than embeddings and constants."""
+    held, alive = set(graph.outputs), set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if node.kind == "constant" or not any(t in alive for t in node.outputs):
+            continue
+        alive.update(node.inputs)
+        moves = node.kind in ("reindex", "pass") and any(t in ids for t in node.outputs)
+        if node.kind != "embedding" and (not moves or any(t in held for t in node.outputs)):
+            held.update(node.inputs)
+    return held

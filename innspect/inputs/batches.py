@@ -152,6 +152,9 @@ def flattened(x: Nest, opened: OpenedModel) -> tuple[list[Any], Pack]:
     """
     count, structure, names = len(opened.specs), opened.structure, opened.names
     x = _of_table(x, opened)
+    within = structure.values() if isinstance(structure, dict) else structure if isinstance(structure, list | tuple) else ()
+    if any(map(keras.tree.is_nested, within)):
+        return _flatten_nested(x, structure)
     if isinstance(structure, dict) or (isinstance(x, dict) and count >= 1):
         return _flatten_dict(x, opened)
     if count == 1:
@@ -162,9 +165,18 @@ def flattened(x: Nest, opened: OpenedModel) -> tuple[list[Any], Pack]:
     if not isinstance(x, list | tuple) or len(x) != count:
         received = f"{type(x).__name__} of {len(x)}" if isinstance(x, list | tuple) else type(x).__name__
         raise ValueError(f"`x` must be a list of {count} arrays, one for each input {names}. Received: {received}")
-    flat = keras.tree.flatten(structure)
-    if len(flat) == len(structure):
-        return list(x), list
+    return list(x), list
+
+
+def _flatten_nested(x: Nest, structure: Nest) -> tuple[list[Any], Pack]:
+    """Of a model whose inputs are nested deeper than in one list or dict."""
+    wanted = keras.tree.map_structure(lambda spec: (None, *spec.shape[1:]), structure)
+    try:
+        keras.tree.assert_same_structure(structure, x)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"`x` must have the structure of the model's inputs, of shapes {wanted}. Received: {x!r:.200}"
+        ) from error
     return keras.tree.flatten(x), lambda arrays: keras.tree.pack_sequence_as(structure, arrays)
 
 

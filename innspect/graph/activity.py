@@ -66,17 +66,6 @@ def every_way(graph: Graph, tensors: Iterable[Tensor], ends: Callable[[Node, Ten
     return True
 
 
-def mixes_samples(graph: Graph) -> Node | None:
-    """The first step that makes a number of all samples, from which an output is made; None where there is none."""
-
-    def mixes(node: Node) -> bool:
-        read = [node.inputs[p] for p in node.active_inputs]
-        made = [t for t in node.outputs if t in graph.active and t.shape == () and t not in graph.outputs]
-        return node.kind != "constant" and bool(made) and any(t.shape[:1] == (None,) for t in read)
-
-    return next((node for node in graph.ancestors(graph.outputs) if mixes(node)), None)
-
-
 def sends_nothing(graph: Graph, tensor: Tensor) -> str:
     """What is to be said of a tensor from which no signal reaches an input, and of the steps at which it ends."""
     found = [n for n in graph.ancestors([tensor]) if n.kind == "constant" and any(t in graph.active for t in n.inputs)]

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
-from innspect.graph.activity import activated, mixes_samples
+from innspect.graph.activity import activated
 from innspect.graph.capture import attention, decompositions, lowering  # noqa: F401  (fill the tables)
 from innspect.graph.capture.layer_calls import call_arguments, untouched
 from innspect.graph.capture.operations import settle
@@ -115,12 +115,6 @@ class OpenedModel:
         self.graph = canonical.then(activated, settle).then(with_kernels).graph
         if not self.graph.outputs:
             raise NotAnalyzeableModelError(f"The model {model.name!r} returns no tensors, so there is nothing to explain.")
-        mixing = mixes_samples(self.graph)
-        if mixing is not None:
-            raise NotAnalyzeableModelError(
-                f"The step {mixing.path!r} (a {mixing.operation}) of the model {model.name!r} makes one number of all samples, so "
-                "what it says of one depends on the others in its batch. Reduce over the axes of a sample, such as axis=-1."
-            )
         self.output_names, self._places = output_names(model, returned), output_places(returned)
         self.verified = self._confirmed = False
         self.hidden_softmax: dict[int, str] = {}

@@ -10,7 +10,8 @@ Requirements of the design:
   `equal_by_construction(function, *args)` is whether the two lists that it returns are proved equal without running it;
   `after(tensor, others)` is the tensor, for a compiled function to go on with when the others have been computed;
   `rectifier(z)` is a function of the signal at a ReLU of z: max(signal, 0), whatever z is;
-  `variable_values(variables)` is what a compiled function must be handed to see the live weights;
+  `variable_values(variables)` is what a compiled function must be handed to see the live weights, None where they cannot be
+  read; `marks(values)` is another once these were changed in place or given away; `copies(values)` None where that happened;
   `scan(function, items)` maps over the first axis, one item at a time, of `SCANNED` items at most;
   `recur(step, carry, items, reverse)` hands a carry along the first axis (`keras.ops.scan`, whose TensorFlow version
   wants outputs shaped like the carry).
@@ -42,7 +43,7 @@ once = _active.once
 scan = _active.scan
 SCANNED: int | None = getattr(_active, "SCANNED", None)  # None: any number, since nothing is compiled
 recur = _active.recur
-variable_values = _active.variable_values
+variable_values, marks, copies = _active.variable_values, _active.marks, _active.copies
 inference = _active.inference
 is_tensor: Callable[[Any], bool] = _active.is_tensor
 accelerated: Callable[[], bool] = _active.accelerated

@@ -1,11 +1,15 @@
 """Functions of tensors that read a model's live weights, compiled once for each kind and shape."""
 
+import threading
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import keras
 
 from innspect import backend
+from innspect.backend.weights import steadily, weights
+
+_KEPT = 64  # compiled functions of one kind of work, such as an analyzer's with a neuron given as a function
 
 
 def read_only(variables: Iterable[keras.Variable] = (), values: Any = ()) -> keras.StatelessScope:
@@ -15,7 +19,7 @@ def read_only(variables: Iterable[keras.Variable] = (), values: Any = ()) -> ker
 
 
 class Compiler:
-    """Compiles and keeps functions.
+    """Compiles and keeps functions, the last `_KEPT` that were used.
 
     Args:
         variables: Those that the functions may read. Compiled code is handed their values, never bakes them in, and
@@ -25,12 +29,20 @@ class Compiler:
     def __init__(self, variables: list[keras.Variable]):
         self._variables = variables
         self._made: dict[Hashable, Callable[..., Any]] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, key: Hashable, function: Callable[..., Any], *arguments: Any) -> Any:
         """`function(*arguments)`; `key` says which function this is, so that it is compiled but once."""
-        if key not in self._made:
-            self._made[key] = backend.compile(self._reading(function))
-        return self._made[key](backend.variable_values(self._variables), *arguments)
+        made = self._kept(key, function)
+        return steadily(lambda: made(weights(self._variables), *arguments))
+
+    def _kept(self, key: Hashable, function: Callable[..., Any]) -> Callable[..., Any]:
+        with self._lock:
+            made = self._made.pop(key, None) or backend.compile(self._reading(function))
+            self._made[key] = made  # behind all others
+            if len(self._made) > _KEPT:
+                del self._made[next(iter(self._made))]
+            return made
 
     def _reading(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(values: Any, *arguments: Any) -> Any:

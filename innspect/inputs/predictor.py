@@ -15,7 +15,7 @@ from innspect import backend
 from innspect.backend.compiling import Compiler
 from innspect.checks import OneOf
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.capture.layer_calls import predict
+from innspect.graph.capture.untouched import predict
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter

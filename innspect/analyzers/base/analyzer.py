@@ -25,6 +25,7 @@ from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.migration import Migrated
 from innspect.analyzers.base.question import Question, ask
 from innspect.analyzers.base.request import Batch, Request, Result
+from innspect.backend.weights import steadily
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs import targets
@@ -219,7 +220,7 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
             request = replace(request, advance=progress.add)
         parts = []
         for batch, count in request.batches():
-            result = self.explain_batch(batch)
+            result = steadily(functools.partial(self.explain_batch, batch))
             for target in request.targets:
                 target.check(result["outputs"].shape[1:])
             parts.append(keras.tree.map_structure(backend.to_numpy, result) | {"count": count})

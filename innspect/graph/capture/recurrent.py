@@ -8,7 +8,7 @@ from keras import layers as L
 from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.capture.layer_calls import called
+from innspect.graph.capture.untouched import called
 from innspect.graph.capture.registry import lowers
 from innspect.graph.ir import live
 from innspect.graph.views.cells import view_cells

@@ -9,11 +9,12 @@ from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture import operations
 from innspect.graph.capture.dynamic_shapes import known_lengths, with_lengths
 from innspect.graph.capture.interception import CannotOpen
-from innspect.graph.capture.layer_calls import Bound, Call, call_arguments, called, has_symbols
+from innspect.graph.capture.layer_calls import Bound, Call, call_arguments, has_symbols
 from innspect.graph.capture.recognition import Tried
 from innspect.graph.capture.registry import find_lowering, find_opening
 from innspect.graph.capture.stand_ins import reading, stands_for
 from innspect.graph.capture.training import differs_in_training
+from innspect.graph.capture.untouched import called
 from innspect.graph.heads import behind_moves, is_head
 from innspect.graph.ir import Node, Ref, Tensor, is_float, widen, widened
 from innspect.graph.passes.softmax import written_softmax

@@ -18,9 +18,10 @@ import numpy as np
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
 from innspect.graph.activity import activated
 from innspect.graph.capture import attention, decompositions, lowering  # noqa: F401  (fill the tables)
-from innspect.graph.capture.layer_calls import call_arguments, untouched
+from innspect.graph.capture.layer_calls import call_arguments
 from innspect.graph.capture.operations import settle
 from innspect.graph.capture.replay import replay
+from innspect.graph.capture.untouched import untouched
 from innspect.graph.ir import Graph, Tensor, is_float, widen
 from innspect.graph.keras_internals import layers_of
 from innspect.graph.opened.description import describe

@@ -1,5 +1,6 @@
 """Functions of tensors that read a model's live weights, compiled once for each kind and shape."""
 
+import gc
 import threading
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
@@ -9,7 +10,7 @@ import keras
 from innspect import backend
 from innspect.backend.weights import steadily, weights
 
-_KEPT = 64  # compiled functions of one kind of work, such as an analyzer's with a neuron given as a function
+_KEPT = 32  # of the functions of one compiler; every neuron given as a function is one
 
 
 def read_only(variables: Iterable[keras.Variable] = (), values: Any = ()) -> keras.StatelessScope:
@@ -29,7 +30,7 @@ class Compiler:
     def __init__(self, variables: list[keras.Variable]):
         self._variables = variables
         self._made: dict[Hashable, Callable[..., Any]] = {}
-        self._lock = threading.Lock()
+        self._dropped, self._lock = 0, threading.Lock()
 
     def __call__(self, key: Hashable, function: Callable[..., Any], *arguments: Any) -> Any:
         """`function(*arguments)`; `key` says which function this is, so that it is compiled but once."""
@@ -42,6 +43,9 @@ class Compiler:
             self._made[key] = made  # behind all others
             if len(self._made) > _KEPT:
                 del self._made[next(iter(self._made))]
+                self._dropped += 1
+                if self._dropped % _KEPT == 0:
+                    gc.collect()  # TensorFlow's functions refer to themselves, and are too few to be collected in time
             return made
 
     def _reading(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ import inspect
 import threading
 
 import keras
+import numpy as np
 from keras import layers as L
 from keras import ops
 
@@ -70,19 +71,19 @@ OF_OPERATIONS = {
     "OneHot": (lambda x: ops.one_hot(x, 3), ("axis", "sparse")),
     "Resize": (lambda x: ops.image.resize(x, (2, 2)), ("interpolation",)),
     "ReLU": (lambda x: keras.activations.relu(x, negative_slope=0.1), ("negative_slope", "threshold", "max_value")),
-    "Einsum": (lambda x: ops.einsum("abc,cd->abd", x, ops.ones((3, 2))), ("subscripts",)),
-    "Tensordot": (lambda x: ops.tensordot(x, ops.ones((3, 2)), axes=1), ("axes",)),
-    "Conv": (lambda x: ops.conv(x, ops.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
-    "DepthwiseConv": (lambda x: ops.depthwise_conv(x, ops.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
+    "Einsum": (lambda x: ops.einsum("abc,cd->abd", x, np.ones((3, 2))), ("subscripts",)),
+    "Tensordot": (lambda x: ops.tensordot(x, np.ones((3, 2)), axes=1), ("axes",)),
+    "Conv": (lambda x: ops.conv(x, np.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
+    "DepthwiseConv": (lambda x: ops.depthwise_conv(x, np.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
     "SeparableConv": (
-        lambda x: ops.separable_conv(x, ops.ones((1, 3, 1)), ops.ones((1, 3, 2)), padding="valid"),
+        lambda x: ops.separable_conv(x, np.ones((1, 3, 1)), np.ones((1, 3, 2)), padding="valid"),
         _OF_CONVOLUTIONS,
     ),
     "ConvTranspose": (
-        lambda x: ops.conv_transpose(x, ops.ones((1, 2, 3)), 1, padding="valid"),
+        lambda x: ops.conv_transpose(x, np.ones((1, 2, 3)), 1, padding="valid"),
         (*_OF_CONVOLUTIONS, "output_padding"),
     ),
-    "BatchNorm": (lambda x: ops.batch_normalization(x, ops.zeros(3), ops.ones(3), axis=-1), ("axis", "epsilon")),
+    "BatchNorm": (lambda x: ops.batch_normalization(x, np.zeros(3), np.ones(3), axis=-1), ("axis", "epsilon")),
     "Softmax": (lambda x: ops.softmax(x, axis=1), ("axis",)),
     "LogSoftmax": (lambda x: ops.log_softmax(x, axis=1), ("axis",)),
     "Glu": (lambda x: ops.glu(x, axis=1), ("axis",)),

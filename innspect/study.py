@@ -15,14 +15,12 @@ from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.assembly import some
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.relevance.conservation import ConservationTable
-from innspect.backend.compiling import read_only
-from innspect.backend.weights import steadily, weights
 from innspect.graph.opened.opened_model import OpenedModel, opened_if_possible
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.predictor import black_box
 from innspect.nests import joined
 from innspect.progress import Progress, Quiet
-from innspect.types import Array, Nest, Tensors
+from innspect.types import Array, Nest
 
 
 @dataclass
@@ -140,18 +138,11 @@ def predict(model: keras.Layer | OpenedModel, batches: Iterable[Nest], output: i
 
 def _predict(model: Any, x: Nest, output: int | str) -> Array:
     if isinstance(model, OpenedModel):
-        xs, number = [ops.convert_to_tensor(a) for a in Inputs(x, model).arrays], model.number(output)
-        return steadily(lambda: _answered(model, xs)[number])
+        return model.outputs([ops.convert_to_tensor(a) for a in Inputs(x, model).arrays])[model.number(output)]
     predictor = black_box(model)
     inputs = predictor.inputs(x)
     y, _ = predictor.evaluator(predictor.number(output), inputs)([ops.convert_to_tensor(a) for a in inputs.arrays])
     return backend.to_numpy(y)
-
-
-def _answered(model: OpenedModel, xs: Tensors) -> list[Array]:
-    variables = model.variables()
-    with read_only(variables, weights(variables)), backend.inference():
-        return [backend.to_numpy(y) for y in model.answer(xs)]
 
 
 def most_likely(outputs: Array, top: int) -> Array | None:

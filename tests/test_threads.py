@@ -1,4 +1,4 @@
-"""Other threads: what they set on a model stays, training is equal to the bit, and maps are those of one state of the weights."""
+"""Other threads: what they set on a model stays, training is equal to the bit, a map is of one state of the weights."""
 
 import subprocess
 import sys
@@ -217,7 +217,8 @@ STARTED = {
 
 def test_importing_starts_no_backend():
     """So that processes may be forked from this one, and that JAX may still be told of others."""
-    code = f"import innspect.analyzers, innspect.patterns, innspect.study, innspect.reports.page\n{STARTED[BACKEND]}\nassert not started"
+    imports = "import innspect.analyzers, innspect.patterns, innspect.study, innspect.reports.page"
+    code = f"{imports}\n{STARTED[BACKEND]}\nassert not started"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 

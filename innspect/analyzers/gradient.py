@@ -122,8 +122,8 @@ class _Simple(GradientRules):
     def attributed(self, passage, weights):
         return {"attributions": [weights]}  # in whose place the maps come: only outputs and targets are wanted
 
-    def _warn_of_overflow(self, explanation, axis):
-        """What is not finite in the input is nobody's overflow."""
+    def _warn(self, explanation, axis):
+        """What is not finite in the input is so in the map."""
 
     def _maps(self, arrays):
         raise NotImplementedError

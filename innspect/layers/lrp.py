@@ -74,7 +74,7 @@ class AlphaBeta(AffineRule):
         if alpha is None:
             alpha = 2 if beta is None else beta + 1
         self.alpha, self.beta = alpha, alpha - 1 if beta is None else beta
-        if abs(self.alpha - self.beta - 1) > 1e-9 or self.beta < 0:
+        if not abs(self.alpha - self.beta - 1) <= 1e-9 or self.beta < 0:
             raise ValueError(f"`alpha` and `beta` must satisfy alpha - beta = 1 and beta >= 0. Received: {received}")
 
     def _biases(self, layer: AffineLayer) -> tuple[BackendTensor | None, BackendTensor | None]:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from innspect.checks import Finite, check_order
 from innspect.errors import PlainKeyError, suggest
 from innspect.graph.opened.taking import taken
 from innspect.layers import relevance as R
@@ -44,24 +45,15 @@ def rule_paper(name: str) -> str:
 
 
 def make_rule(rule: RuleLike, **settings: Any) -> Rule:
-    """A `Rule` from a name, a class, an instance or a (low, high) pair; settings it does not take are left out."""
+    """A `Rule` from a name, a class, an instance or a (low, high) pair; of the settings it gets those of `settings_of`."""
     if isinstance(rule, Rule):
         return rule
     if isinstance(rule, tuple | list) and len(rule) == 2:
         return bounded(*rule)
-    if isinstance(rule, str):
-        if rule not in RULES:
-            raise PlainKeyError(f"Unknown rule: {rule!r}. {suggest(rule, RULES)}")
-        cls, fixed = RULES[rule]
-    elif isinstance(rule, type) and issubclass(rule, Rule):
-        cls, fixed = rule, {}
-    else:
-        raise TypeError(
-            "A rule must be a name, a subclass or instance of `innspect.layers.Rule`, or a (low, high) pair. "
-            f"Received: {rule!r}"
-        )
-    takes = inspect.signature(cls).parameters
-    given = {k: v for k, v in settings.items() if k in takes and k not in fixed and v is not None}
+    cls, fixed = _class_of(rule)
+    given = {k: v for k, v in settings.items() if k in settings_of(rule) and v is not None}
+    if given.get("bias") == "both" and cls in (R.Epsilon, R.Gamma):
+        given["bias"] = True  # it says how alpha-beta rules, beside this one, take theirs
     if cls is R.Bounded and not {"low", "high"} <= set(given):
         raise ValueError("The rule 'Bounded' needs the bounds of the input. Received: none; give `low` and `high`")
     if isinstance(given.get("epsilon"), tuple | list):
@@ -71,6 +63,31 @@ def make_rule(rule: RuleLike, **settings: Any) -> Rule:
             raise ValueError(f"`bias='distribute'` goes with the epsilon and z rules. Received: the rule {rule!r}")
         return EpsilonDistribute(**{k: v for k, v in {**fixed, **given}.items() if k != "bias"})
     return bounded(**given) if cls is R.Bounded else cls(**{**fixed, **given})
+
+
+def settings_of(rule: RuleLike) -> set[str]:
+    """The names of the settings that a rule takes: the arguments of its class that its name does not fix."""
+    if isinstance(rule, Rule | tuple | list):
+        return set()
+    cls, fixed = _class_of(rule)
+    return set(inspect.signature(cls).parameters) - set(fixed)
+
+
+def takes_both(rule: RuleLike) -> bool:
+    """Whether a rule takes `bias="both"`."""
+    return "bias" in settings_of(rule) and _class_of(rule)[0] not in (R.Epsilon, R.Gamma)
+
+
+def _class_of(rule: Any) -> tuple[type[Rule], dict[str, Any]]:
+    if isinstance(rule, str):
+        if rule not in RULES:
+            raise PlainKeyError(f"Unknown rule: {rule!r}. {suggest(rule, RULES)}")
+        return RULES[rule]
+    if isinstance(rule, type) and issubclass(rule, Rule):
+        return rule, {}
+    raise TypeError(
+        f"A rule must be a name, a subclass or instance of `innspect.layers.Rule`, or a (low, high) pair. Received: {rule!r}"
+    )
 
 
 def _scaled(cls: type[Rule], rule: RuleLike, epsilon: Any, bias: bool | str = True) -> Rule:
@@ -86,10 +103,10 @@ def bounded(low: ArrayLike | None, high: ArrayLike | None, epsilon: float = 0.0)
     """The z-box rule, its bounds checked."""
     if low is None or high is None:
         raise ValueError(f"`low` and `high` must both be given: the bounds of the model's input. Received: {low!r}, {high!r}")
-    lowest, highest = np.asarray(low, "float32"), np.asarray(high, "float32")
-    if np.any(lowest > highest):
-        raise ValueError(f"`low` must not be above `high`. Received: low={lowest.tolist()}, high={highest.tolist()}")
-    return R.Bounded(lowest, highest, epsilon)
+    for name, bound in (("low", low), ("high", high)):
+        Finite().check(name, bound)
+    check_order(low, high)
+    return R.Bounded(np.asarray(low, "float32"), np.asarray(high, "float32"), epsilon)
 
 
 def fitted_box(rule: R.Bounded, spec: keras.KerasTensor, channels_first: bool) -> R.Bounded:
@@ -125,6 +142,10 @@ def rule_beside(rule: RuleLike | None, settings: dict[str, Any]) -> Rule | None:
     """A rule beside the main one. Of the shared settings an epsilon is meant for the rules that are named after one."""
     if rule is None:
         return None
-    if not isinstance(rule, str) or rule not in ("Epsilon", "EpsilonIgnoreBias", "Gamma"):
-        settings = settings | {"epsilon": None}
-    return make_rule(rule, **settings)
+    return make_rule(rule, **{k: v for k, v in settings.items() if k in settings_beside(rule)})
+
+
+def settings_beside(rule: RuleLike) -> set[str]:
+    """`settings_of` a rule beside the main one."""
+    named = isinstance(rule, str) and rule in ("Epsilon", "EpsilonIgnoreBias", "Gamma")
+    return settings_of(rule) if named else settings_of(rule) - {"epsilon"}

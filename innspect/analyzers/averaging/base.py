@@ -19,6 +19,7 @@ from keras import ops
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.config import parameters
 from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, is_signed
+from innspect.checks import Elsewhere
 from innspect.graph.ir import Ref, Rewritten, Tensor
 from innspect.inputs.batches import on_device
 
@@ -36,6 +37,7 @@ class Averaging(Analyzer):
     """
 
     family = "averaged gradient"
+    ranges = {"of": Elsewhere("make_inner")}
 
     def __init__(self, model, *, of="gradient", name=None, neuron_selection_mode=None, disable_model_checks=False, **arguments):
         super().__init__(

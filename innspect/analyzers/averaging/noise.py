@@ -8,7 +8,7 @@ from innspect.analyzers.averaging.base import Averaging, Points
 from innspect.analyzers.averaging.on_host import HostPoints
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
-from innspect.checks import Integer, Number
+from innspect.checks import Count, Integer, Number
 from innspect.inputs.references import even_chunks
 
 
@@ -20,7 +20,7 @@ class Noisy(Averaging):
     neuron chosen at the input without noise.
 
     Args:
-        num_samples: Number of noisy copies.
+        num_samples: Number of noisy copies, at most a million.
         augment_by_n: iNNvestigate's name of `num_samples`.
         noise_scale: Standard deviation of the noise, in the input's units.
         noise_level: The same as a share of each sample's range of values, where `noise_scale` is None.
@@ -32,7 +32,13 @@ class Noisy(Averaging):
     """
 
     default_num_samples = 64
-    ranges = {"num_samples": Integer(1), "noise_scale": Number(), "noise_level": Number(), "seed": Integer(or_none=True)}
+    ranges = {
+        "num_samples": Count(),
+        "augment_by_n": Count(),
+        "noise_scale": Number(),
+        "noise_level": Number(),
+        "seed": Integer(or_none=True),
+    }
     small = {"num_samples": 2, "seed": 1}
 
     def __init__(

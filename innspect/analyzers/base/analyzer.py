@@ -9,7 +9,6 @@ them when all constructors have run (`ready`), so their order does not matter.
 
 import abc
 import functools
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,14 +17,15 @@ import keras
 
 from innspect import backend
 from innspect._version import __version__
-from innspect.analyzers.base.assembly import assembled, empty, overflown, plain, some
+from innspect.analyzers.base.assembly import assembled, empty, plain, some, warn_of_infinite
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
 from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.migration import Migrated
 from innspect.analyzers.base.question import Question, ask
-from innspect.analyzers.base.request import Batch, Request, Result
+from innspect.analyzers.base.request import Batch, Request, Result, paths
 from innspect.backend.weights import steadily
+from innspect.checks import AnyOf, Boolean, Integer
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs import targets
@@ -39,6 +39,7 @@ class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
     """Checks the arguments of an instance, and calls its `ready`, once every constructor has run."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        cls.check_given(kwargs)
         made = super().__call__(*args, **kwargs)
         made.check_arguments()
         made.ready()
@@ -71,7 +72,6 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         neuron_selection_mode: str | None = None,
         disable_model_checks: bool = False,
     ):
-        targets.check_mode(neuron_selection_mode)
         self._name = name
         self.neuron_selection_mode = neuron_selection_mode
         self.disable_model_checks = disable_model_checks
@@ -146,7 +146,7 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         Args:
             at: Paths of layers (such as "conv3" or "backbone/conv3") whose signals are wanted.
         """
-        asked = neuron_selection, batch_size, output, verbose, neurons, (at,) if isinstance(at, str) else tuple(at)
+        asked = neuron_selection, batch_size, output, verbose, neurons, paths(at)
         if not is_stream(x):
             return self._run(x, *asked)
         with of_a_stream():
@@ -197,6 +197,7 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         neurons: Sequence[Neuron] | None,
         at: tuple[str, ...] | None,
     ) -> Explanation:
+        AnyOf(Integer(), Boolean()).check("verbose", verbose)
         inputs, number = self._inputs(x), self._output_number(output)
         self.check(inputs)
         request = Request(
@@ -256,24 +257,15 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         axis = 1 if request.several else 0
         if parts:
             explanation = assembled(request, parts, settings)
-            self._warn_of_overflow(explanation, axis)
+            self._warn(explanation, axis)
         else:
             shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
             explanation = empty(request, shapes, settings)
         return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions, axis + 1))
 
-    def _warn_of_overflow(self, explanation: Explanation, axis: int) -> None:
-        """Name the samples whose output is finite but whose maps are not."""
-        sound, lost = overflown(explanation, axis)
-        if len(lost):
-            listed = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-            dtype = explanation.attributions[0].dtype
-            warnings.warn(
-                f"{self.name!r}: signals grew beyond what {dtype} can hold, so the maps are not finite, for "
-                f"{len(lost)} of {sound} samples (number {listed}). Rules that divide by sums which may be near zero do "
-                "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more.",
-                stacklevel=5,
-            )
+    def _warn(self, explanation: Explanation, axis: int) -> None:
+        """Name the samples whose maps mean nothing, since they, or what is explained, are not finite."""
+        warn_of_infinite(self.name, explanation, axis, stacklevel=6)
 
     def _attribution_shapes(self, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return shapes

@@ -1,5 +1,6 @@
 """Putting together what was found batch by batch."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,15 +55,35 @@ def some(parts: Iterable[Any]) -> list[Any]:
     return found
 
 
-def overflown(explanation: Explanation, axis: int) -> tuple[int, Array]:
-    """The number of samples, and which of them have a finite output and maps that are not finite.
+def warn_of_infinite(name: str, explanation: Explanation, axis: int, stacklevel: int) -> None:
+    """Warn of samples whose explained value is not finite, and of those where it is and the maps are not.
 
     Args:
+        name: The method's.
         explanation: With a flat list of attributions.
         axis: Of the samples in these.
+        stacklevel: For who asked.
     """
-    fine, sound = _finite(explanation.attributions, axis), _finite(keras.tree.flatten(explanation.outputs), 0)
-    return len(sound), np.flatnonzero(sound & ~fine)
+    sound, fine = _finite([explanation.targets], axis), _finite(explanation.attributions, axis)
+    unknown, lost = np.flatnonzero(~sound), np.flatnonzero(sound & ~fine)
+    if len(unknown):
+        warnings.warn(
+            f"{name!r}: the explained output is not finite, so their maps mean nothing, for {_told(unknown, len(sound))}. "
+            "Look for NaN and infinite values in the input.",
+            stacklevel=stacklevel,
+        )
+    if len(lost):
+        warnings.warn(
+            f"{name!r}: signals grew beyond what {explanation.attributions[0].dtype} can hold, so the maps are not finite, for "
+            f"{_told(lost, len(sound))}. Rules that divide by sums which may be near zero do "
+            "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more.",
+            stacklevel=stacklevel,
+        )
+
+
+def _told(numbers: Array, of: int) -> str:
+    listed = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    return f"{len(numbers)} of {of} samples (number {listed})"
 
 
 def _finite(arrays: Iterable[Array], axis: int) -> Array:

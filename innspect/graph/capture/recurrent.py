@@ -8,8 +8,8 @@ from keras import layers as L
 from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.capture.untouched import called
 from innspect.graph.capture.registry import lowers
+from innspect.graph.capture.untouched import called
 from innspect.graph.ir import live
 from innspect.graph.views.cells import view_cells
 from innspect.graph.views.recurrent import RecurrentView

@@ -15,6 +15,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from innspect import backend
+from innspect.backend.compiling import read_only
+from innspect.backend.weights import steadily, weights
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
 from innspect.graph.activity import activated
 from innspect.graph.capture import attention, decompositions, lowering  # noqa: F401  (fill the tables)
@@ -156,6 +159,16 @@ class OpenedModel:
         with untouched(self.model):
             returned = [leaf for _, leaf in leaves(self.model(*args, **kwargs, training=False))]
         return [returned[place] for place in self._places]
+
+    def outputs(self, tensors: Tensors) -> list[Array]:
+        """As `answer`, in NumPy arrays, of one state of the weights; the model stays as it was."""
+
+        def answered() -> list[Array]:
+            variables = self.variables()
+            with read_only(variables, weights(variables)), backend.inference():
+                return [backend.to_numpy(y) for y in self.answer(tensors)]
+
+        return steadily(answered)
 
     @functools.cached_property
     def batch(self) -> int | None:

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,6 +30,10 @@ class Range:
         if not self.holds(value):
             raise ValueError(f"`{name}` must be {self.wanted(value)}. Received: {value!r}")
         return value
+
+    def check_given(self, name: str, value: T | None) -> T | None:
+        """As `check`, where an argument is given, and not None."""
+        return None if value is None else self.check(name, value)
 
     def wanted(self, value: Any) -> str:
         """What is said to who gave a value that is not in the range."""
@@ -132,6 +137,31 @@ class Text(Range):
 
     def __str__(self) -> str:
         return "a string"
+
+
+@dataclass(frozen=True)
+class File(Range):
+    """A path: a string, or a `pathlib` path."""
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, str | os.PathLike) and bool(str(value))
+
+    def __str__(self) -> str:
+        return "the path of a file"
+
+
+@dataclass(frozen=True)
+class ListOf(Range):
+    """A list, a tuple or an array of values that each hold."""
+
+    each: Range
+
+    def holds(self, value: Any) -> bool:
+        listed = isinstance(value, list | tuple | range) or (isinstance(value, np.ndarray) and value.ndim == 1)
+        return listed and len(value) > 0 and all(map(self.each.holds, value))
+
+    def __str__(self) -> str:
+        return f"a list, of which each is {self.each}"
 
 
 @dataclass(frozen=True)

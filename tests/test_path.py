@@ -143,6 +143,7 @@ def test_the_neuron_is_chosen_at_the_input_and_not_along_the_path(quick):
 
 
 @pytest.mark.parametrize("name", ["integrated_gradients", *NOISY])
+@pytest.mark.filterwarnings("ignore:.*is not finite")
 def test_targets_count_and_samples_do_not_meet(name, cnn):
     x = normal(4, 6, 6, 2)
     x[3] = np.nan

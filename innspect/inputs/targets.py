@@ -167,7 +167,14 @@ def resolve_all(
         raise ValueError(f"`neurons` must be a list of what `neuron_selection` may be. Received: {neurons!r}")
     if not len(neurons):
         raise ValueError("`neurons` must name at least one neuron. Received: an empty list")
-    return [resolve(n, None, shape, samples) for n in neurons]
+    return [_resolved(number, n, shape, samples) for number, n in enumerate(neurons)]
+
+
+def _resolved(number: int, neuron: Neuron, shape: Shape, samples: int) -> Selection:
+    try:
+        return resolve(neuron, None, shape, samples)
+    except ValueError as error:
+        raise ValueError(f"`neurons`, number {number}: {error}") from None
 
 
 def _index(values: Array, shape: Shape, samples: int) -> Selection:

@@ -44,14 +44,20 @@ def rule_paper(name: str) -> str:
     return getattr(RULES[name][0], "paper", "")
 
 
-def make_rule(rule: RuleLike, **settings: Any) -> Rule:
-    """A `Rule` from a name, a class, an instance or a (low, high) pair; of the settings it gets those of `settings_of`."""
+def make_rule(rule: RuleLike, argument: str = "rule", /, **settings: Any) -> Rule:
+    """A `Rule` from a name, a class, an instance or a (low, high) pair; of the settings it gets those of `settings_of`.
+
+    Args:
+        rule: What the user gave.
+        argument: As what, for errors.
+        **settings: Those of all rules.
+    """
     if isinstance(rule, Rule):
         return rule
     if isinstance(rule, tuple | list) and len(rule) == 2:
-        return bounded(*rule)
-    cls, fixed = _class_of(rule)
-    given = {k: v for k, v in settings.items() if k in settings_of(rule) and v is not None}
+        return bounded(*rule, argument=argument)
+    cls, fixed = _class_of(rule, argument)
+    given = {k: v for k, v in settings.items() if k in settings_of(rule, argument) and v is not None}
     if given.get("bias") == "both" and cls in (R.Epsilon, R.Gamma):
         given["bias"] = True  # it says how alpha-beta rules, beside this one, take theirs
     if cls is R.Bounded and not {"low", "high"} <= set(given):
@@ -65,11 +71,11 @@ def make_rule(rule: RuleLike, **settings: Any) -> Rule:
     return bounded(**given) if cls is R.Bounded else cls(**{**fixed, **given})
 
 
-def settings_of(rule: RuleLike) -> set[str]:
+def settings_of(rule: RuleLike, argument: str = "rule") -> set[str]:
     """The names of the settings that a rule takes: the arguments of its class that its name does not fix."""
     if isinstance(rule, Rule | tuple | list):
         return set()
-    cls, fixed = _class_of(rule)
+    cls, fixed = _class_of(rule, argument)
     return set(inspect.signature(cls).parameters) - set(fixed)
 
 
@@ -78,15 +84,16 @@ def takes_both(rule: RuleLike) -> bool:
     return "bias" in settings_of(rule) and _class_of(rule)[0] not in (R.Epsilon, R.Gamma)
 
 
-def _class_of(rule: Any) -> tuple[type[Rule], dict[str, Any]]:
+def _class_of(rule: Any, argument: str = "rule") -> tuple[type[Rule], dict[str, Any]]:
     if isinstance(rule, str):
         if rule not in RULES:
-            raise PlainKeyError(f"Unknown rule: {rule!r}. {suggest(rule, RULES)}")
+            raise PlainKeyError(f"Unknown rule: {rule!r}. {suggest(rule, RULES)} It was given as `{argument}`.")
         return RULES[rule]
     if isinstance(rule, type) and issubclass(rule, Rule):
         return rule, {}
     raise TypeError(
-        f"A rule must be a name, a subclass or instance of `innspect.layers.Rule`, or a (low, high) pair. Received: {rule!r}"
+        "A rule must be a name, a subclass or instance of `innspect.layers.Rule`, or a (low, high) pair. "
+        f"Received: {rule!r} as `{argument}`"
     )
 
 
@@ -99,12 +106,12 @@ def _scaled(cls: type[Rule], rule: RuleLike, epsilon: Any, bias: bool | str = Tr
     return ScaledEpsilon(epsilon[1], bool(bias))
 
 
-def bounded(low: ArrayLike | None, high: ArrayLike | None, epsilon: float = 0.0) -> R.Bounded:
-    """The z-box rule, its bounds checked."""
+def bounded(low: ArrayLike | None, high: ArrayLike | None, epsilon: float = 0.0, argument: str = "") -> R.Bounded:
+    """The z-box rule, its bounds checked; `argument` is where they were given as a pair."""
     if low is None or high is None:
         raise ValueError(f"`low` and `high` must both be given: the bounds of the model's input. Received: {low!r}, {high!r}")
     for name, bound in (("low", low), ("high", high)):
-        Finite().check(name, bound)
+        Finite().check(f"{argument}, {name}" if argument else name, bound)
     check_order(low, high)
     return R.Bounded(np.asarray(low, "float32"), np.asarray(high, "float32"), epsilon)
 
@@ -131,21 +138,22 @@ def fitted_box(rule: R.Bounded, spec: keras.KerasTensor, channels_first: bool) -
 
 
 @overload
-def rule_beside(rule: None, settings: dict[str, Any]) -> None: ...
+def rule_beside(rule: None, settings: dict[str, Any], argument: str = ...) -> None: ...
 
 
 @overload
-def rule_beside(rule: RuleLike, settings: dict[str, Any]) -> Rule: ...
+def rule_beside(rule: RuleLike, settings: dict[str, Any], argument: str = ...) -> Rule: ...
 
 
-def rule_beside(rule: RuleLike | None, settings: dict[str, Any]) -> Rule | None:
+def rule_beside(rule: RuleLike | None, settings: dict[str, Any], argument: str = "rule") -> Rule | None:
     """A rule beside the main one. Of the shared settings an epsilon is meant for the rules that are named after one."""
     if rule is None:
         return None
-    return make_rule(rule, **{k: v for k, v in settings.items() if k in settings_beside(rule)})
+    taken = settings_beside(rule, argument)
+    return make_rule(rule, argument, **{k: v for k, v in settings.items() if k in taken})
 
 
-def settings_beside(rule: RuleLike) -> set[str]:
+def settings_beside(rule: RuleLike, argument: str = "rule") -> set[str]:
     """`settings_of` a rule beside the main one."""
     named = isinstance(rule, str) and rule in ("Epsilon", "EpsilonIgnoreBias", "Gamma")
-    return settings_of(rule) if named else settings_of(rule) - {"epsilon"}
+    return settings_of(rule, argument) - (set() if named else {"epsilon"})

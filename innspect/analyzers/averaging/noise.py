@@ -8,7 +8,7 @@ from innspect.analyzers.averaging.base import Averaging, Points
 from innspect.analyzers.averaging.on_host import HostPoints
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
-from innspect.checks import Count, Integer, Number
+from innspect.checks import AnyOf, Count, Integer, Number, OneOf
 from innspect.inputs.references import even_chunks
 
 
@@ -36,7 +36,7 @@ class Noisy(Averaging):
         "num_samples": Count(),
         "augment_by_n": Count(),
         "noise_scale": Number(),
-        "noise_level": Number(),
+        "noise_level": AnyOf(Number(), OneOf(None)),
         "seed": Integer(or_none=True),
     }
     small = {"num_samples": 2, "seed": 1}
@@ -81,11 +81,11 @@ class Noisy(Averaging):
     def _scale(self, x):
         """The standard deviation for each sample, a tensor that broadcasts over x."""
         if self.noise_scale is not None:
-            return ops.full([1] * len(x.shape), self.noise_scale, dtype=x.dtype)
+            return ops.full([1] * len(x.shape), float(self.noise_scale), dtype=x.dtype)
         axes = tuple(range(1, len(x.shape)))
         if not axes:  # the range of one number
             return ops.zeros_like(x)
-        return self.noise_level * (ops.max(x, axis=axes, keepdims=True) - ops.min(x, axis=axes, keepdims=True))
+        return float(self.noise_level) * (ops.max(x, axis=axes, keepdims=True) - ops.min(x, axis=axes, keepdims=True))
 
     def place(self, xs, moves, count):
         given, points = iter(moves), []

@@ -85,7 +85,7 @@ class RsiGradCam(LayerMap):
     """RSI-Grad-CAM (Lucas, Lerma, Furst and Raicu 2022): channels weighted by integrated gradients of the layer.
 
     Args:
-        steps: Intervals of the straight path.
+        steps: Intervals of the straight path, at most a million.
         reference_inputs: Where the straight path starts: a number, an array of the input's shape, or one for each
             sample, (samples, *shape).
         selection: Which units count: "positive" those whose activation, its change and its share are all positive;

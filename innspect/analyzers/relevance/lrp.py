@@ -85,7 +85,7 @@ class LRP(RelevanceAnalyzer):
         if self.until_layer_rule is not None and self.until_layer_idx is None:
             raise ValueError(f"`until_layer_rule` needs `until_layer_idx`. Received: {self.until_layer_rule!r} alone")
         _ = self._composite  # raises for what is no rule
-        until_rule = None if self.until_layer_idx is None else self.until_layer_rule or "Flat"
+        until_rule = None if self.until_layer_idx is None else self.until_layer_rule
         used = rules_in_use(self.rule, self.input_layer_rule, until_rule)
         taken = sorted({name for _, names in used for name in names} & {*LRP.ranges})
         listed = ", ".join(dict.fromkeys(repr(rule) for rule, _ in used))

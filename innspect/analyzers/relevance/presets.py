@@ -50,10 +50,15 @@ class _Preset(RelevanceAnalyzer):
         return Composite(
             default=make_rule("Epsilon", epsilon=self.epsilon, bias=bool(self.bias)),
             convolution=self.of_convolutions(),
-            first=rule_beside(self.first if self.input_layer_rule is None else self.input_layer_rule, settings),
+            first=self._of_first_layers(settings),
             first_convolution=self.of_first_convolution(),
             until=until_layer(self.until_layer_idx, None, settings),
         )
+
+    def _of_first_layers(self, settings):
+        if self.input_layer_rule is None:
+            return rule_beside(self.first, settings, "first")
+        return rule_beside(self.input_layer_rule, settings, "input_layer_rule")
 
     def composite(self):
         return self._composite

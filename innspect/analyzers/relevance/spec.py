@@ -14,7 +14,10 @@ def composite_of(rule, first, until_index, until_rule, settings):
         raise ValueError(
             "`rule` must be given: a rule's name, a `Rule` class or instance, a mapping, or a list. Received: None"
         )
-    beside = {"first": rule_beside(first, settings), "until": until_layer(until_index, until_rule, settings)}
+    beside = {
+        "first": rule_beside(first, settings, "input_layer_rule"),
+        "until": until_layer(until_index, until_rule, settings),
+    }
     if _is_list(rule):
         # Epsilon is for what a list does not speak of: recurrent layers, and the second half of a separable first layer.
         return Composite(default=make_rule("Epsilon", **settings), listed=_listed(rule, settings), **beside)
@@ -31,7 +34,7 @@ def composite_of(rule, first, until_index, until_rule, settings):
 
 def rules_in_use(rule, first, until_rule):
     """What is given as a rule anywhere, with the names of the settings that it takes there: a list of pairs."""
-    beside = [each for each in (first, until_rule) if each is not None]
+    beside = [first, until_rule]
     if _is_list(rule):
         main = ["Epsilon", *([r for _, r in rule] if _are_pairs(rule) else rule)]
     else:

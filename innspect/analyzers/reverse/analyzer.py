@@ -126,7 +126,7 @@ class ReverseAnalyzer(Analyzer):
     @functools.cached_property
     def given_rows(self) -> tuple[Row, ...]:
         """The rows of the user's own rules."""
-        rows = rows_for(self.rules or (), self.opened.graph)
+        rows = rows_for(() if self.rules is None else self.rules, self.opened.graph)
         for row in rows:
             rule = row.rule
             if isinstance(rule, Rule) and not (isinstance(rule, self.takes) and rule.form == self.form):

@@ -31,7 +31,7 @@ HOSTILE = {
 X = array(2, 8, 8, 1)
 # Arguments that are looked at with the model or the inputs, by whom the class says; see `Elsewhere`.
 ELSEWHERE = {
-    "background", "first", "input_layer_rule", "masks", "of", "path", "patterns", "reference_inputs", "rule", "rules",
+    "background", "first", "input_layer_rule", "layer", "masks", "of", "path", "patterns", "reference_inputs", "rule", "rules",
     "until_layer_rule", "value",
 }  # fmt: skip
 
@@ -224,13 +224,9 @@ def test_a_reference_may_be_what_the_model_makes_a_finite_output_of():
     x = keras.Input((3,))
     filled = keras.ops.nan_to_num(x, nan=0.0)
     model = shake(keras.Model(x, L.Dense(2)(filled)))
-    for name in ("integrated_gradients", "deep_lift"):
-        try:
-            innspect.create_analyzer(name, model, reference_inputs=NAN).analyze(array(2, 3), 1)
-        except ValueError as error:
-            assert "reference_inputs" not in str(error)
+    innspect.create_analyzer("integrated_gradients", model, reference_inputs=NAN).analyze(array(2, 3), 1)
     plain = shake(keras.Sequential([keras.Input((3,)), L.Dense(2)]))
-    with pytest.raises(ValueError, match="`reference_inputs` must be finite.*Received"):
+    with pytest.raises(ValueError, match=r"`reference_inputs` must be finite.*Received"):
         innspect.create_analyzer("integrated_gradients", plain, reference_inputs=NAN).analyze(array(2, 3), 1)
 
 

@@ -229,6 +229,7 @@ def test_a_shared_reference_is_computed_once(quick, monkeypatch):
     assert seen.pop() == (6, 3)  # two chunks of three references for two samples
 
 
+@pytest.mark.filterwarnings("ignore:.*is not finite")
 def test_targets_count_and_samples_do_not_meet(quick):
     model, x = ZOO["functional"]()
     analyzer = innspect.create_analyzer("deep_lift", model, reference_inputs=0.5)

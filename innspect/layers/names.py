@@ -55,7 +55,8 @@ def make_rule(rule: RuleLike, argument: str = "rule", /, **settings: Any) -> Rul
     if isinstance(rule, Rule):
         return rule
     if isinstance(rule, tuple | list) and len(rule) == 2:
-        return bounded(*rule, argument=argument)
+        low, high = rule
+        return bounded(low, high, argument=argument)
     cls, fixed = _class_of(rule, argument)
     given = {k: v for k, v in settings.items() if k in settings_of(rule, argument) and v is not None}
     if given.get("bias") == "both" and cls in (R.Epsilon, R.Gamma):

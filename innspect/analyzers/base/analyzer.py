@@ -38,7 +38,7 @@ from innspect.types import Array, Nest, Neuron, Shape
 class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
     """Checks the arguments of an instance, and calls its `ready`, once every constructor has run."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls: Any, *args: Any, **kwargs: Any) -> Any:
         cls.check_given(kwargs)
         made = super().__call__(*args, **kwargs)
         made.check_arguments()

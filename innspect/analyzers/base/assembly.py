@@ -65,20 +65,20 @@ def warn_of_infinite(name: str, explanation: Explanation, axis: int, stacklevel:
         stacklevel: For who asked.
     """
     sound, fine = _finite([explanation.targets], axis), _finite(explanation.attributions, axis)
-    unknown, lost = np.flatnonzero(~sound), np.flatnonzero(sound & ~fine)
-    if len(unknown):
-        warnings.warn(
-            f"{name!r}: the explained output is not finite, so their maps mean nothing, for {_told(unknown, len(sound))}. "
-            "Look for NaN and infinite values in the input.",
-            stacklevel=stacklevel,
-        )
+    unknown, lost, told = np.flatnonzero(~sound), np.flatnonzero(sound & ~fine), []
     if len(lost):
-        warnings.warn(
-            f"{name!r}: signals grew beyond what {explanation.attributions[0].dtype} can hold, so the maps are not finite, for "
+        told.append(
+            f"signals grew beyond what {explanation.attributions[0].dtype} can hold, so the maps are not finite, for "
             f"{_told(lost, len(sound))}. Rules that divide by sums which may be near zero do "
-            "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more.",
-            stacklevel=stacklevel,
+            "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more."
         )
+    if len(unknown):
+        told.append(
+            f"the explained output is not finite, so the maps mean nothing, for {_told(unknown, len(sound))}. "
+            "Look for NaN and infinite values in the input."
+        )
+    if told:
+        warnings.warn(f"{name!r}: {' And '.join(told)}", stacklevel=stacklevel)
 
 
 def _told(numbers: Array, of: int) -> str:

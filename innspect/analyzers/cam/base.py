@@ -9,7 +9,7 @@ from keras import ops
 
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import GradientRules
-from innspect.checks import Boolean, OneOf, Text
+from innspect.checks import Boolean, Elsewhere, OneOf
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.opened.target_layer import find_layer
 from innspect.inputs.upsampling import CONVENTIONS, no_input_to_cover, resized, spatial_size
@@ -39,7 +39,7 @@ class LayerMap(GradientRules):
     needs = "a layer with spatial axes"
     default_relu = True
     composable = False
-    ranges = {"layer": Text(), "upsample": Boolean(), "relu": Boolean(), "resize": OneOf(*CONVENTIONS)}
+    ranges = {"layer": Elsewhere("find_layer"), "upsample": Boolean(), "relu": Boolean(), "resize": OneOf(*CONVENTIONS)}
 
     def __init__(self, model, *, layer=None, upsample=True, relu=None, resize="half_pixel", **arguments):
         super().__init__(model, **arguments)

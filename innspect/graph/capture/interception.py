@@ -73,7 +73,8 @@ class _Replaced:
 
     def __init__(self, which, stand_ins, functions=dict):
         self._places, self._stand_ins, self._functions = INTERCEPTED[which], stand_ins, functions
-        self._wanted, self._originals = 0, ((), {})
+        self._wanted = 0
+        self._originals: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def __enter__(self):
         with _lock:

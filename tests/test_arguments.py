@@ -193,7 +193,13 @@ def test_hostile_places_of_explain(model):
 
 @pytest.mark.parametrize(
     "function",
-    [lambda y: None, lambda y: 3.0, lambda y: keras.ops.argmax(y, axis=-1), lambda y: np.zeros(len(y)), lambda y: [y[:, 0]]],
+    [
+        lambda y: None,
+        lambda y: 3.0,
+        lambda y: keras.ops.argmax(y, axis=-1),
+        lambda y: np.zeros(y.shape[0]),
+        lambda y: [y[:, 0]],
+    ],
     ids=["none", "number", "integers", "numpy", "list"],
 )
 @pytest.mark.parametrize("name", ["gradient", "occlusion", "score_cam"])

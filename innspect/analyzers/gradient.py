@@ -122,7 +122,7 @@ class _Simple(GradientRules):
     def attributed(self, passage, weights):
         return {"attributions": [weights]}  # in whose place the maps come: only outputs and targets are wanted
 
-    def _warn(self, explanation, axis):
+    def _warn(self, explanation, axis, unknown):
         """What is not finite in the input is so in the map."""
 
     def _maps(self, arrays):

@@ -17,7 +17,7 @@ import keras
 
 from innspect import backend
 from innspect._version import __version__
-from innspect.analyzers.base.assembly import assembled, empty, plain, some, warn_of_infinite
+from innspect.analyzers.base.assembly import assembled, empty, plain, some, unknown_to, warn_of_infinite
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
 from innspect.analyzers.base.facts import Facts
@@ -257,15 +257,15 @@ class Analyzer(Facts, Exported, Migrated, metaclass=_Made):
         axis = 1 if request.several else 0
         if parts:
             explanation = assembled(request, parts, settings)
-            self._warn(explanation, axis)
+            self._warn(explanation, axis, unknown_to(self.opened, request))
         else:
             shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
             explanation = empty(request, shapes, settings)
         return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions, axis + 1))
 
-    def _warn(self, explanation: Explanation, axis: int) -> None:
+    def _warn(self, explanation: Explanation, axis: int, unknown: Array) -> None:
         """Name the samples whose maps mean nothing, since they, or what is explained, are not finite."""
-        warn_of_infinite(self.name, explanation, axis, stacklevel=6)
+        warn_of_infinite(self.name, explanation, axis, unknown, stacklevel=6)
 
     def _attribution_shapes(self, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return shapes

@@ -9,6 +9,8 @@ import numpy as np
 
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.request import Request, Result
+from innspect.graph.opened.opened_model import OpenedModel
+from innspect.inputs.batches import on_device
 from innspect.types import Array, Nest
 
 
@@ -55,30 +57,48 @@ def some(parts: Iterable[Any]) -> list[Any]:
     return found
 
 
-def warn_of_infinite(name: str, explanation: Explanation, axis: int, stacklevel: int) -> None:
+def warn_of_infinite(name: str, explanation: Explanation, axis: int, unknown: Array, stacklevel: int) -> None:
     """Warn of samples whose explained value is not finite, and of those where it is and the maps are not.
 
     Args:
         name: The method's.
         explanation: With a flat list of attributions.
         axis: Of the samples in these.
+        unknown: Whether the model itself knows nothing of each sample, (samples,), see `unknown_to`.
         stacklevel: For who asked.
     """
-    sound, fine = _finite([explanation.targets], axis), _finite(explanation.attributions, axis)
-    unknown, lost, told = np.flatnonzero(~sound), np.flatnonzero(sound & ~fine), []
+    sound, fine = _finite([explanation.targets], axis) & ~unknown, _finite(explanation.attributions, axis)
+    lost, told = np.flatnonzero(sound & ~fine), []
     if len(lost):
         told.append(
             f"signals grew beyond what {explanation.attributions[0].dtype} can hold, so the maps are not finite, for "
             f"{_told(lost, len(sound))}. Rules that divide by sums which may be near zero do "
             "so in deep networks: a larger `epsilon`, keeping the bias, or another rule bounds them; float64 holds more."
         )
-    if len(unknown):
+    if not sound.all():
         told.append(
-            f"the explained output is not finite, so the maps mean nothing, for {_told(unknown, len(sound))}. "
+            f"the explained output is not finite, so the maps mean nothing, for {_told(np.flatnonzero(~sound), len(sound))}. "
             "Look for NaN and infinite values in the input."
         )
     if told:
         warnings.warn(f"{name!r}: {' And '.join(told)}", stacklevel=stacklevel)
+
+
+def unknown_to(opened: OpenedModel | None, request: Request) -> Array:
+    """For which samples that are not finite the model's own answer is not a number, (samples,).
+
+    A compiled function may lose a NaN on its way, as TensorFlow's do where it fuses a convolution and a ReLU.
+    """
+    inputs = request.inputs
+    unknown, floats = np.zeros(inputs.samples, bool), [a for a in inputs.arrays if a.dtype.kind == "f"]
+    if opened is None or opened.batch is not None or not floats:
+        return unknown
+    odd = np.flatnonzero(~_finite(floats, 0))
+    for start in range(0, len(odd), request.batch_size):
+        rows = odd[start : start + request.batch_size]
+        y = opened.outputs(on_device([a[rows] for a in inputs.arrays], opened))[request.output]
+        unknown[rows] = np.isnan(y).reshape(len(rows), -1).any(axis=1)
+    return unknown
 
 
 def _told(numbers: Array, of: int) -> str:

@@ -236,6 +236,18 @@ def test_a_reference_may_be_what_the_model_makes_a_finite_output_of():
         innspect.create_analyzer("integrated_gradients", plain, reference_inputs=NAN).analyze(array(2, 3), 1)
 
 
+@pytest.mark.parametrize("name", ["gradient", "guided_backprop", "lrp.epsilon", "grad_cam", "occlusion"])
+def test_a_sample_that_is_not_a_number_is_warned_of_by_its_own(name, model):
+    """Also where a compiled function loses the NaN, as TensorFlow's do."""
+    broken, analyzer = np.concatenate([X, X]), innspect.create_analyzer(name, model)
+    broken[2, 0, 0, 0] = NAN
+    with pytest.warns(UserWarning, match=r"explained output is not finite.*1 of 4 samples \(number 2\)"):
+        analyzer.analyze(broken, 1, batch_size=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        analyzer.analyze(X, 1)
+
+
 def test_what_is_ruled_out_by_minus_infinity_is_no_reason_to_warn(model):
     x = keras.Input((3,))
     y = L.Dense(3)(x) + np.array([0.0, -INF, 0.0], "float32")

@@ -2,12 +2,17 @@
 
 import math
 import numbers
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
+
+MOST = 1_000_000  # of what is computed one by one
+_LARGEST = float(np.finfo("float32").max)
 
 
 class Range:
@@ -23,8 +28,16 @@ class Range:
             ValueError: It is not.
         """
         if not self.holds(value):
-            raise ValueError(f"`{name}` must be {self}. Received: {value!r}")
+            raise ValueError(f"`{name}` must be {self.wanted(value)}. Received: {value!r}")
         return value
+
+    def check_given(self, name: str, value: T | None) -> T | None:
+        """As `check`, where an argument is given, and not None."""
+        return None if value is None else self.check(name, value)
+
+    def wanted(self, value: Any) -> str:
+        """What is said to who gave a value that is not in the range."""
+        return str(self)
 
 
 @dataclass(frozen=True)
@@ -66,19 +79,185 @@ class Integer(Range):
 
 
 @dataclass(frozen=True)
+class Count(Integer):
+    """How many: points, draws, masks, steps. What is computed one by one has a bound."""
+
+    low: int = 1
+    high: int | None = MOST
+
+    def wanted(self, value: Any) -> str:
+        return f"at most {self.high}" if Integer(1).holds(value) else "a positive integer"
+
+
+@dataclass(frozen=True)
 class Number(Range):
-    """A finite number: not negative, or above 0 and at most `high`."""
+    """A number that float32 can hold: not negative, above 0 and at most `high`, or of any sign."""
 
     high: float | None = None
+    signed: bool = False
 
     def holds(self, value: Any) -> bool:
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        if not is_number(value):
             return False
-        size = float(value)
-        return math.isfinite(size) and (size >= 0 if self.high is None else 0 < size <= self.high)
+        return self.signed or (value >= 0 if self.high is None else 0 < value <= self.high)
 
     def __str__(self) -> str:
+        if self.signed:
+            return "a finite number"
         return "a number that is not negative" if self.high is None else f"above 0 and at most {self.high:g}"
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, and float32 can hold it."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value)) and abs(float(value)) <= _LARGEST
+    except OverflowError:
+        return False
+
+
+@dataclass(frozen=True)
+class Boolean(Range):
+    """True or False, be it NumPy's."""
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, bool | np.bool_)
+
+    def __str__(self) -> str:
+        return "True or False"
+
+
+@dataclass(frozen=True)
+class Text(Range):
+    """A string, such as a name."""
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, str)
+
+    def __str__(self) -> str:
+        return "a string"
+
+
+@dataclass(frozen=True)
+class File(Range):
+    """A path: a string, or a `pathlib` path."""
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, str | os.PathLike) and bool(str(value))
+
+    def __str__(self) -> str:
+        return "the path of a file"
+
+
+@dataclass(frozen=True)
+class ListOf(Range):
+    """A list, a tuple or an array of values that each hold."""
+
+    each: Range
+
+    def holds(self, value: Any) -> bool:
+        listed = isinstance(value, list | tuple | range) or (isinstance(value, np.ndarray) and value.ndim == 1)
+        return listed and len(value) > 0 and all(map(self.each.holds, value))
+
+    def __str__(self) -> str:
+        return f"a list, of which each is {self.each}"
+
+
+@dataclass(frozen=True)
+class Sizes(Range):
+    """A positive integer, or one for each of some axes."""
+
+    def holds(self, value: Any) -> bool:
+        size = Integer(1, np.iinfo("int32").max)
+        return size.holds(value) or (
+            isinstance(value, Sequence | np.ndarray) and len(value) > 0 and all(map(size.holds, value))
+        )
+
+    def __str__(self) -> str:
+        return "a positive integer, or one for each spatial axis"
+
+
+@dataclass(frozen=True)
+class Finite(Range):
+    """A number, or an array of numbers, that float32 can hold."""
+
+    def holds(self, value: Any) -> bool:
+        try:
+            array = np.asarray(value)
+        except Exception:  # whatever a foreign object raises
+            return False
+        return array.dtype.kind in "fiu" and array.size > 0 and bool((np.abs(array.astype("float64")) <= _LARGEST).all())
+
+    def __str__(self) -> str:
+        return "a finite number, or an array of these"
+
+
+def check_order(low: Any, high: Any) -> None:
+    """Raise where `low` is above `high`, numbers or arrays that broadcast."""
+    lowest, highest = np.asarray(low, "float32"), np.asarray(high, "float32")
+    try:
+        above = bool(np.any(lowest > highest))
+    except ValueError:
+        raise ValueError(f"`low` and `high` must broadcast. Received: shapes {lowest.shape} and {highest.shape}") from None
+    if above:
+        raise ValueError(f"`low` must not be above `high`. Received: low={lowest.tolist()}, high={highest.tolist()}")
+
+
+@dataclass(frozen=True)
+class AnyOf(Range):
+    """What one of several ranges holds."""
+
+    ranges: tuple[Range, ...]
+
+    def __init__(self, *ranges: Range):
+        object.__setattr__(self, "ranges", ranges)
+
+    def holds(self, value: Any) -> bool:
+        return any(each.holds(value) for each in self.ranges)
+
+    def __str__(self) -> str:
+        return ", or ".join(map(str, self.ranges))
+
+
+@dataclass(frozen=True)
+class OneForEach(Range):
+    """A dict from some of the keys to one of some words."""
+
+    keys: tuple[str, ...]
+    words: tuple[str, ...]
+
+    def holds(self, value: Any) -> bool:
+        one = OneOf(*self.words)
+        return isinstance(value, dict) and set(value) <= set(self.keys) and all(map(one.holds, value.values()))
+
+    def __str__(self) -> str:
+        return f"a dict with one of these for {OneOf(*self.keys)}"
+
+
+@dataclass(frozen=True)
+class Stabiliser(Number):
+    """The epsilon of a rule: a number, or ("rms", factor)."""
+
+    def holds(self, value: Any) -> bool:
+        scaled = isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str) and value[0] == "rms"
+        return super().holds(value[1] if scaled else value)
+
+    def __str__(self) -> str:
+        return "a number that is not negative, or ('rms', factor)"
+
+
+@dataclass(frozen=True)
+class Elsewhere(Range):
+    """An argument that needs the model, or the inputs, to be checked; `by` names what does it, and names the argument."""
+
+    by: str
+
+    def holds(self, value: Any) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return f"what {self.by} takes"
 
 
 def number(name: str, value: Any) -> float:
@@ -87,6 +266,4 @@ def number(name: str, value: Any) -> float:
     Raises:
         ValueError: It is none.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < float("inf"):
-        raise ValueError(f"`{name}` must be a number that is not negative. Received: {value!r}")
-    return float(value)
+    return float(Number().check(name, value))

@@ -15,7 +15,6 @@ from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.assembly import some
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.relevance.conservation import ConservationTable
-from innspect.backend.compiling import read_only
 from innspect.graph.opened.opened_model import OpenedModel, opened_if_possible
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.predictor import black_box
@@ -77,7 +76,10 @@ def make_analyzers(
         ValueError: There is no method, or one label occurs twice.
     """
     if not isinstance(methods, dict):
-        pairs: list[tuple[str, dict[str, Any]]] = [(m, {}) if isinstance(m, str) else m for m in methods]
+        given = [methods] if isinstance(methods, str) else methods
+        if not isinstance(given, list | tuple):
+            raise ValueError(f"`methods` must be a list of names and pairs, or a dict of these by label. Received: {methods!r}")
+        pairs: list[tuple[str, dict[str, Any]]] = [(m, {}) if isinstance(m, str) else _pair(m) for m in given]
         labels = [name if not arguments else _labelled(name, arguments) for name, arguments in pairs]
         if len(set(labels)) < len(labels):
             raise ValueError(f"`methods` must differ from each other. Received: {labels}")
@@ -97,8 +99,16 @@ def _labelled(name: str, arguments: dict[str, Any]) -> str:
 def _analyzer(model: keras.Layer | OpenedModel, chosen: Any) -> Analyzer:
     if isinstance(chosen, Analyzer) or hasattr(chosen, "explain"):
         return chosen
-    name, arguments = (chosen, {}) if isinstance(chosen, str) else chosen
+    name, arguments = (chosen, {}) if isinstance(chosen, str) else _pair(chosen)
     return create_analyzer(name, model, **arguments)
+
+
+def _pair(given: Any) -> tuple[str, dict[str, Any]]:
+    """A pair of a name and its arguments."""
+    pair = isinstance(given, list | tuple) and len(given) == 2
+    if not pair or not isinstance(given[0], str) or not isinstance(given[1], dict):
+        raise ValueError(f"`methods` must hold names, or pairs (name, dict of arguments). Received: {given!r}")
+    return given[0], given[1]
 
 
 def fit(analyzers: dict[str, Analyzer], labels: list[str], data: Any, **arguments: Any) -> None:
@@ -140,9 +150,7 @@ def predict(model: keras.Layer | OpenedModel, batches: Iterable[Nest], output: i
 
 def _predict(model: Any, x: Nest, output: int | str) -> Array:
     if isinstance(model, OpenedModel):
-        xs = [ops.convert_to_tensor(a) for a in Inputs(x, model).arrays]
-        with read_only(), backend.inference():
-            return backend.to_numpy(model.answer(xs)[model.number(output)])
+        return model.outputs([ops.convert_to_tensor(a) for a in Inputs(x, model).arrays])[model.number(output)]
     predictor = black_box(model)
     inputs = predictor.inputs(x)
     y, _ = predictor.evaluator(predictor.number(output), inputs)([ops.convert_to_tensor(a) for a in inputs.arrays])

@@ -21,7 +21,7 @@ SOURCES = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py") i
 
 # All of them. One that is added here is one more that a release of Keras may rename.
 OF_CLASSES = {
-    "Layer": {"_flatten_layers", "add_loss", "compute_output_spec"},
+    "Layer": {"_flatten_layers", "add_loss", "_clear_losses", "compute_output_spec"},
     "Operation": {"symbolic_call", "compute_output_spec"},
     "StatelessScope": {"get_current_value"},
     "Dense": {"kernel"},
@@ -91,7 +91,11 @@ def test_these_are_the_names():
     assert {kind: set(names) for kind, (_, names) in internals.OF_OPERATIONS.items()} == OF_OPERATIONS
     computed = set().union(*(names for owner, names in OF_CLASSES.items() if owner not in ("Layer", "Operation")))
     assert set(internals.COMPUTING) == computed - {"get_current_value"} | {"call"}
-    assert [name for _, name in internals.INTERCEPTED] == ["__call__", "symbolic_call", "add_loss"]
+    assert {group: [name for _, name in places] for group, places in internals.INTERCEPTED.items()} == {
+        "calls": ["__call__", "symbolic_call"],
+        "losses": ["add_loss", "_clear_losses"],
+        "attributes": ["__setattr__", "__delattr__"],
+    }
 
 
 def test_this_release_has_them():
@@ -190,7 +194,8 @@ def uses(tree, own):
                 yield node.lineno, name
 
 
-ENDINGS = {"_shape", "_mask", "_fields"}  # of names that Keras documents for `build` and `call`, and Python for named tuples
+# Names that Keras documents for `build` and `call`, Python for named tuples, and PyTorch for tensors.
+ENDINGS = {"_shape", "_mask", "_fields", "_version"}
 
 
 def test_no_other_module_uses_one():

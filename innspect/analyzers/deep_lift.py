@@ -13,7 +13,7 @@ from innspect.analyzers.base.request import Result, few_at_once
 from innspect.analyzers.gradient import carries_ids
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_rule
-from innspect.checks import OneOf
+from innspect.checks import AnyOf, Boolean, Elsewhere, OneForEach, OneOf
 from innspect.graph.ir import Ref, Rewritten, is_float
 from innspect.graph.passes.folding import fold
 from innspect.graph.passes.normalization import open_normalizations
@@ -59,7 +59,12 @@ class DeepLift(ReverseAnalyzer):
     zero_vectors = True
     one_graph = True
     takes = rules.MultiplierRule
-    ranges = {"maxpool": OneOf("cross_max", "gradient")}
+    ranges = {
+        "reference_inputs": Elsewhere("References"),
+        "rule": AnyOf(OneOf(*_RULES), OneForEach(_FAMILIES, _RULES)),
+        "maxpool": OneOf("cross_max", "gradient"),
+        "normalize_logits": Boolean(),
+    }
 
     rule: Any  # an argument: the method has `rows`, and no use for the hook of this name
 
@@ -208,6 +213,7 @@ class DeepShap(DeepLift):
     needs = "background"
     zero_vectors = False
     without = ("reference_inputs",)
+    ranges = {"background": Elsewhere("Background")}
 
     def __init__(self, model, *, background, **arguments):
         if "reference_inputs" in arguments:
@@ -259,11 +265,7 @@ class _Splits:
 
 def _families(rule):
     """Dict from the family of affine layers to the rule of the activations after them."""
-    rules_of = dict.fromkeys(_FAMILIES, rule) if isinstance(rule, str) else rule
-    known = isinstance(rules_of, dict) and set(rules_of) <= set(_FAMILIES) and set(rules_of.values()) <= set(_RULES)
-    if not known:
-        raise ValueError(f"`rule` must be one of {_RULES}, or a dict with one of them for {_FAMILIES}. Received: {rule!r}")
-    return rules_of
+    return dict.fromkeys(_FAMILIES, rule) if isinstance(rule, str) else rule
 
 
 def _chunks(references, batch):

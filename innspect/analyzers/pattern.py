@@ -15,13 +15,14 @@ from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_or_gradient
+from innspect.checks import Boolean, Elsewhere, OneOf
 from innspect.graph.heads import is_head
 from innspect.layers.pattern import DiagonalPattern, PatternRule, is_diagonal
 from innspect.layers.rule_table import Made, When
 from innspect.patterns.collection import LayerPatterns, Patterns
 from innspect.patterns.collection import load as load_patterns
 from innspect.patterns.fitting import fit
-from innspect.patterns.kinds import checked_types
+from innspect.patterns.kinds import TYPES
 from innspect.patterns.matching import fitted_to
 from innspect.patterns.units import units_of
 
@@ -44,14 +45,15 @@ class PatternAnalyzer(ReverseAnalyzer):
     paper = "Kindermans et al. 2017"
     needs = "patterns"
     learned = ("patterns",)
+    ranges = {"patterns": Elsewhere("load"), "pattern_type": OneOf(*TYPES), "reverse_project_bottleneck_layers": Boolean()}
     default_start = "value"
     times_kernel = False
     embedding = "norm"
 
     def __init__(self, model, *, patterns=None, pattern_type=None, reverse_project_bottleneck_layers=False, **arguments):
         super().__init__(model, **arguments)
-        self._chosen_type = pattern_type if pattern_type is None else checked_types([pattern_type])[0]
-        self.reverse_project_bottleneck_layers = bool(reverse_project_bottleneck_layers)
+        self._chosen_type = pattern_type
+        self.reverse_project_bottleneck_layers = reverse_project_bottleneck_layers
         self._kernels, self._patterns = {}, None  # path -> a variable that holds the pattern
         self._to_take = patterns
 

@@ -10,7 +10,8 @@ Requirements of the design:
   `equal_by_construction(function, *args)` is whether the two lists that it returns are proved equal without running it;
   `after(tensor, others)` is the tensor, for a compiled function to go on with when the others have been computed;
   `rectifier(z)` is a function of the signal at a ReLU of z: max(signal, 0), whatever z is;
-  `variable_values(variables)` is what a compiled function must be handed to see the live weights;
+  `variable_values(variables)` is what a compiled function must be handed to see the live weights, None where they cannot be
+  read; `marks(values)` is another once these were changed in place or given away; `copies(values)` None where that happened;
   `scan(function, items)` maps over the first axis, one item at a time, of `SCANNED` items at most;
   `custom_gradients(answer)` lists where functions with a gradient of their own, and graphs of the framework, pass when they
   are called: (owner, name of its attribute, what to put there), which then gives `answer(original, function, args, kwargs)`,
@@ -45,7 +46,7 @@ once = _active.once
 scan = _active.scan
 SCANNED: int | None = getattr(_active, "SCANNED", None)  # None: any number, since nothing is compiled
 recur = _active.recur
-variable_values = _active.variable_values
+variable_values, marks, copies = _active.variable_values, _active.marks, _active.copies
 inference = _active.inference
 custom_gradients = _active.custom_gradients
 is_tensor: Callable[[Any], bool] = _active.is_tensor

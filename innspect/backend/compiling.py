@@ -1,6 +1,8 @@
 """Functions of tensors that read a model's live weights, compiled once for each kind and shape."""
 
 import contextlib
+import gc
+import threading
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -8,6 +10,9 @@ from typing import Any
 import keras
 
 from innspect import backend
+from innspect.backend.weights import steadily, weights
+
+_KEPT = 32  # of the functions of one compiler; every neuron given as a function is one
 
 
 def read_only(variables: Iterable[keras.Variable] = (), values: Any = ()) -> keras.StatelessScope:
@@ -17,7 +22,7 @@ def read_only(variables: Iterable[keras.Variable] = (), values: Any = ()) -> ker
 
 
 class Compiler:
-    """Compiles and keeps functions.
+    """Compiles and keeps functions, the last `_KEPT` that were used.
 
     Args:
         variables: Those that the functions may read. Compiled code is handed their values, never bakes them in, and
@@ -27,12 +32,23 @@ class Compiler:
     def __init__(self, variables: list[keras.Variable]):
         self._variables = variables
         self._made: dict[Hashable, Callable[..., Any]] = {}
+        self._dropped, self._lock = 0, threading.Lock()
 
     def __call__(self, key: Hashable, function: Callable[..., Any], *arguments: Any) -> Any:
         """`function(*arguments)`; `key` says which function this is, so that it is compiled but once."""
-        if key not in self._made:
-            self._made[key] = backend.compile(self._reading(function))
-        return self._made[key](backend.variable_values(self._variables), *arguments)
+        made = self._kept(key, function)
+        return steadily(lambda: made(weights(self._variables), *arguments))
+
+    def _kept(self, key: Hashable, function: Callable[..., Any]) -> Callable[..., Any]:
+        with self._lock:
+            made = self._made.pop(key, None) or backend.compile(self._reading(function))
+            self._made[key] = made  # behind all others
+            if len(self._made) > _KEPT:
+                del self._made[next(iter(self._made))]
+                self._dropped += 1
+                if self._dropped % _KEPT == 0:
+                    gc.collect()  # TensorFlow's functions refer to themselves, and are too few to be collected in time
+            return made
 
     def _reading(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(values: Any, *arguments: Any) -> Any:

@@ -69,8 +69,29 @@ def rectifier(z):
 
 
 def variable_values(variables):
-    """The live values, to be handed to a compiled function."""
-    return [v.value for v in variables]
+    """The live values, to be handed to a compiled function; None where they cannot be read.
+
+    Training in another thread may be about to put others in their place; and within `fit` Keras takes them away, and makes
+    up new ones for whoever asks, or fails where it has nothing to make them with.
+    """
+    try:
+        values = [v.value for v in variables]
+        return values if all(v.value is value for v, value in zip(variables, values, strict=True)) else None
+    except TypeError:
+        return None
+
+
+def marks(values):
+    """What is another where values are not what they were: whether they were given away."""
+    return [value.is_deleted() for value in values]
+
+
+def copies(values):
+    """Copies of values, or None where these were given away meanwhile."""
+    try:
+        return [jnp.copy(value) for value in values]
+    except RuntimeError:
+        return None
 
 
 def inference():

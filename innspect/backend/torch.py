@@ -112,6 +112,19 @@ def variable_values(variables):
     return [v.value.detach() for v in variables]
 
 
+def marks(values):
+    """What is another where values are not what they were: how often they were written to."""
+    return [0 if value.is_inference() else value._version for value in values]
+
+
+def copies(values):
+    """Copies of values, or None where these were written to meanwhile."""
+    before = marks(values)
+    made = [value.clone() for value in values]
+    same = all(map(torch.equal, made, values))  # a step that is being written is counted when it is done
+    return made if same and marks(values) == before else None
+
+
 def inference():
     return torch.no_grad()
 

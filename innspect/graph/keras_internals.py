@@ -25,12 +25,19 @@ COMPUTING = (
     "_compute_carry_and_output_fused",
 )
 
-# What innspect answers for Keras while it replays a model.
-INTERCEPTED = ((keras.Layer, "__call__"), (keras.Operation, "symbolic_call"), (keras.Layer, "add_loss"))
+# What innspect answers for Keras while it replays a model, and what it notes while it calls one.
+INTERCEPTED = {
+    "calls": ((keras.Layer, "__call__"), (keras.Operation, "symbolic_call")),
+    "losses": ((keras.Layer, "add_loss"), (keras.Layer, "_clear_losses")),
+    "attributes": ((keras.Layer, "__setattr__"), (keras.Layer, "__delattr__")),
+}
+
+# Of Keras' own layers those whose `call` sets attributes, or runs what may set them.
+WRITING = (L.RNN, L.GroupQueryAttention, L.Lambda)
 
 # class -> names that it must have
 OF_CLASSES = {
-    keras.Layer: ("_flatten_layers", "compute_output_spec", "add_loss"),
+    keras.Layer: ("_flatten_layers", "compute_output_spec", "add_loss", "_clear_losses"),
     keras.Operation: ("symbolic_call", "compute_output_spec"),
     keras.StatelessScope: ("get_current_value",),
     **dict.fromkeys((L.Dense, L.EinsumDense), ("kernel",)),
@@ -139,6 +146,11 @@ def lacking(name):
 def layers_of(layer):
     """A layer, and all layers within it."""
     return layer._flatten_layers()
+
+
+def may_write(layer):
+    """Whether a layer's `call` may set attributes: that of every class which is not Keras' own, and of a few which are."""
+    return type(layer).__module__.partition(".")[0] != "keras" or isinstance(layer, WRITING) or "call" in vars(layer)
 
 
 def losses_of(layer):

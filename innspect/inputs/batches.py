@@ -219,9 +219,21 @@ def _check_names(x: dict[str, Any], names: list[str], opened: OpenedModel) -> No
         )
 
 
-def as_numbers(x: Any) -> Array:
-    """A NumPy array of an array, a tensor or nested lists; of numbers where it holds only those, as objects or not."""
-    array = backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
+def as_numbers(x: Any, name: str = "x") -> Array:
+    """A NumPy array of an array, a tensor or nested lists; of numbers where it holds only those, as objects or not.
+
+    Raises:
+        ValueError: It is none, such as lists of several lengths; or it has masked values, which no model knows.
+    """
+    if any(np.ma.is_masked(each) for each in (x if isinstance(x, list | tuple) else [x])):
+        raise ValueError(
+            f"`{name}` has masked values, which mean nothing to a model: put numbers there, as by `{name}.filled(0)`. "
+            f"Received: {np.ma.count_masked(x)} masked values"
+        )
+    try:
+        array = backend.to_numpy(x) if backend.is_tensor(x) else np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be an array, or what makes one ({error}). Received: {type(x).__name__}") from error
     objects = array.dtype == object and array.size
     return array.astype("float64") if objects and all(isinstance(v, numbers.Real) for v in array.flat) else array
 

@@ -5,9 +5,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from innspect.checks import Finite
 from innspect.graph.opened.taking import taken
+from innspect.inputs.batches import as_numbers
 from innspect.inputs.upsampling import interpolation
 from innspect.types import Array
+
+_CELLS = 2**28  # of all random masks, a byte each
 
 
 class Masks(Protocol):
@@ -64,11 +68,11 @@ def fill(value: Any, x: Array, axes: Axes, extent: tuple[int, ...]) -> Array:
         return x.mean(axis=axes.spatial, keepdims=True).astype(x.dtype)
     if isinstance(value, str) and value == "blur":
         return _blurred(x, axes.spatial, extent)
-    array = None if isinstance(value, str) or value is None else np.asarray(value)
-    if array is None or array.dtype.kind not in "fiub":
+    array = None if isinstance(value, str) or value is None else as_numbers(value, "value")
+    if array is None or not (array.dtype.kind == "b" or Finite().holds(array)):
         raise ValueError(
-            "`value` must be a number, a sequence with one for each channel, an array of a sample's shape, 'mean' or 'blur'. "
-            f"Received: {value!r}"
+            "`value` must be a finite number, a sequence with one for each channel, an array of a sample's shape, 'mean' or "
+            f"'blur'. Received: {value!r}"
         )
     if array.ndim == 0:
         return array.reshape((1,) * x.ndim).astype(x.dtype)
@@ -109,6 +113,11 @@ class RandomMasks:
     """
 
     def __init__(self, size: tuple[int, ...], number: int, grid: int, probability: float, seed: int | None):
+        if number * grid ** len(size) > _CELLS:
+            raise ValueError(
+                f"`num_masks` times `grid` along each axis must be at most {_CELLS} cells. Received: {number} masks of "
+                f"{grid} cells along {len(size)} axes"
+            )
         random = np.random.default_rng(seed)
         self._size = size
         self.extent = tuple(-(-n // grid) for n in size)  # rounded up, so that a shifted crop stays inside
@@ -135,7 +144,9 @@ class GivenMasks:
     """Masks that the user gave."""
 
     def __init__(self, masks: Any, size: tuple[int, ...]):
-        given = np.asarray(masks)
+        given = as_numbers(masks, "masks")
+        if given.dtype.kind not in "fiub" or not ((given >= 0) & (given <= 1)).all():
+            raise ValueError(f"`masks` must hold numbers between 0, hidden, and 1, kept. Received: {masks!r}")
         given = given if given.dtype == "float64" else given.astype("float32")
         self._masks = given.reshape(taken(given.shape, (None, *size)) or given.shape)
         if self._masks.shape[1:] != tuple(size) or not len(self._masks):

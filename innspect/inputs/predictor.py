@@ -14,7 +14,7 @@ from keras import ops
 from innspect import backend
 from innspect.checks import OneOf
 from innspect.errors import NotAnalyzeableModelError, said
-from innspect.graph.capture.layer_calls import predict
+from innspect.graph.capture.untouched import predict
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter

@@ -7,11 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from innspect import backend
 from innspect.graph.ir import is_float
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.graph.opened.taking import taken
-from innspect.inputs.batches import Inputs
+from innspect.inputs.batches import Inputs, as_numbers, on_device
 from innspect.inputs.missing import has_gaps
 from innspect.types import Array, Nest
 
@@ -41,6 +40,8 @@ class References:
         self.sets: list[list[Array | None]] = [s for one in self._listed(given) for s in self._expanded(self._per_input(one))]
         if not self.sets:
             raise ValueError(f"`{name}` must hold at least one reference. Received: {given!r}")
+        for number, arrays in enumerate(self.sets):
+            self._check_finite(number, arrays)
 
     def __len__(self) -> int:
         return len(self.sets)
@@ -73,6 +74,20 @@ class References:
         ]
         return other
 
+    def _check_finite(self, number: int, arrays: list[Array | None]) -> None:
+        """Refuse a reference that is not finite, unless the model knows what to make of it."""
+        if all(a is None or np.isfinite(a).all() for a in arrays):
+            return
+        count = max(len(a) for a in arrays if a is not None)
+        own = zip(arrays, self._inputs.arrays, strict=True)
+        filled = [x[:count] if a is None else np.broadcast_to(a, (count, *a.shape[1:])) for a, x in own]
+        outputs = self._opened.outputs(on_device(filled, self._opened))
+        if not all(np.isfinite(y).all() for y in outputs):
+            raise ValueError(
+                f"`{self._name}` must be finite, or what the model gives a finite output for. Received: reference number "
+                f"{number} is not finite, and neither is the output there"
+            )
+
     def _listed(self, given: Nest) -> list[Nest]:
         """A list of references, each of which covers all inputs."""
         if not isinstance(given, list | tuple):
@@ -96,7 +111,7 @@ class References:
                     f"Received: {len(given)}"
                 )
             return list(given)
-        if np.ndim(given) and len(arrays) > 1:
+        if len(arrays) > 1 and as_numbers(0.0 if given is None else given, self._name).ndim:
             raise ValueError(
                 f"`{self._name}` must be a number, or a list with one reference for each of the inputs {names}. "
                 f"Received: one array of shape {np.shape(given)}"
@@ -115,13 +130,14 @@ class References:
     def _stack(self, given: Any, i: int) -> Array | None:
         """The references of one input, (references, 1 or samples, *shape), or None."""
         x = self._inputs.arrays[i]
-        array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(0.0 if given is None else given)
+        array = as_numbers(0.0 if given is None else given, self._name)
         if array.dtype.kind not in "fiub":
             raise ValueError(f"`{self._name}` must hold numbers. Received: {given!r}")
         if self.still[i]:
             self._check_still(array, i)
             return None
-        array = array.astype(x.dtype if is_float(x.dtype) else self._opened.dtype)
+        with np.errstate(over="ignore"):  # what is too large is infinite
+            array = array.astype(x.dtype if is_float(x.dtype) else self._opened.dtype)
         shape, samples = x.shape[1:], len(x)
         for other in self._inputs.shapes(i):
             stack = _as_stack(array, other, samples)
@@ -153,14 +169,15 @@ class Background(References):
 
     def _stack(self, given: Any, i: int) -> Array | None:
         x = self._inputs.arrays[i]
-        array = backend.to_numpy(given) if backend.is_tensor(given) else np.asarray(given)
+        array = as_numbers(given, self._name)
         found = taken(array.shape, (None, *x.shape[1:]))
         if array.dtype.kind not in "fiub" or found is None or not len(array):
             raise ValueError(
                 f"`{self._name}` must hold at least one reference for the input {self._opened.names[i]!r}: expected shape "
                 f"{('references', *x.shape[1:])}. Received: {'shape ' + str(array.shape) if array.ndim else repr(given)}"
             )
-        return array.reshape(found).astype(x.dtype)[:, None]
+        with np.errstate(over="ignore"):
+            return array.reshape(found).astype(x.dtype)[:, None]
 
     def _per_input(self, given: Nest) -> list[Any]:
         if not isinstance(given, list | tuple | dict) and len(self._inputs.arrays) == 1:

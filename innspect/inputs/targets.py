@@ -4,11 +4,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.checks import OneOf
+from innspect.graph.ir import is_float
+from innspect.inputs.batches import as_numbers
 from innspect.layers.program import per_sample
 from innspect.types import Array, BackendTensor, Neuron, Shape
 
@@ -83,23 +85,31 @@ class Selection:
 
 
 def _slope(function: Callable[[BackendTensor], BackendTensor], y: BackendTensor) -> BackendTensor:
-    outputs, pullback = backend.vjp(lambda t: [function(t)], [y])
-    if len(outputs[0].shape) != 1 or outputs[0].shape[0] != y.shape[0]:
-        raise ValueError(
-            "A callable `neuron_selection` must return one value per sample, of shape (batch,). "
-            f"Received: shape {tuple(outputs[0].shape)} for an output of shape {tuple(y.shape)}"
-        )
+    outputs, pullback = backend.vjp(lambda t: [_asked(function, t)], [y])
     return pullback([ops.ones_like(outputs[0])])[0]
+
+
+def _asked(function: Callable[[BackendTensor], BackendTensor], y: BackendTensor) -> BackendTensor:
+    """What the user's function explains of y, (batch,)."""
+    value = function(y)
+    known = backend.is_tensor(value) and is_float(keras.backend.standardize_dtype(value.dtype))
+    if not known or len(value.shape) != 1 or value.shape[0] != y.shape[0]:
+        received = f"shape {tuple(value.shape)}, dtype {value.dtype}" if backend.is_tensor(value) else type(value).__name__
+        raise ValueError(
+            "A callable `neuron_selection` must return one value per sample, a floating-point tensor of shape (batch,). "
+            f"Received: {received} for an output of shape {tuple(y.shape)}"
+        )
+    return value
+
+
+def weighed(weights: BackendTensor, y: BackendTensor) -> BackendTensor:
+    """weights * y, and 0 where a weight is 0, whatever y is there, such as -inf for what is ruled out."""
+    return ops.where(weights == 0, ops.zeros((), y.dtype), weights * y)
 
 
 def explained_value(chosen: Selection, weights: BackendTensor, y: BackendTensor) -> BackendTensor:
     """What a selection explains of y, (batch,)."""
-    return per_sample(weights * y, y.shape[0]) if chosen.function is None else chosen.function(y)
-
-
-def check_mode(mode: str | None) -> None:
-    """Raise where a `neuron_selection_mode` is unknown."""
-    OneOf(*MODES).check("neuron_selection_mode", mode)
+    return per_sample(weighed(weights, y), y.shape[0]) if chosen.function is None else _asked(chosen.function, y)
 
 
 def resolve(neuron: Neuron, mode: str | None, shape: Shape, samples: int) -> Selection:
@@ -132,10 +142,12 @@ def resolve(neuron: Neuron, mode: str | None, shape: Shape, samples: int) -> Sel
         return Selection("callable", function=neuron)
     if isinstance(neuron, tuple):
         return _element(neuron, shape, samples)
-    values = np.asarray(backend.to_numpy(neuron) if backend.is_tensor(neuron) else neuron)
+    values = as_numbers(neuron, "neuron_selection")
     if values.dtype.kind in "iu":
         return _index(values, shape, samples)
-    if values.dtype.kind in "fb":
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"`neuron_selection` as a float array must hold finite weights. Received: {neuron!r}")
+    if values.dtype.kind == "f":
         return _weights(values, shape, samples)
     raise ValueError(
         "`neuron_selection` must be None, an integer, an integer array (batch,), a tuple for one element, a float array "
@@ -151,9 +163,18 @@ def resolve_all(
         return [resolve(neuron, mode, shape, samples)]
     if neuron is not None:
         raise ValueError("Give either `neuron_selection` or `neurons`. Received: both")
+    if isinstance(neurons, str | dict) or not np.iterable(neurons):
+        raise ValueError(f"`neurons` must be a list of what `neuron_selection` may be. Received: {neurons!r}")
     if not len(neurons):
         raise ValueError("`neurons` must name at least one neuron. Received: an empty list")
-    return [resolve(n, None, shape, samples) for n in neurons]
+    return [_resolved(number, n, shape, samples) for number, n in enumerate(neurons)]
+
+
+def _resolved(number: int, neuron: Neuron, shape: Shape, samples: int) -> Selection:
+    try:
+        return resolve(neuron, None, shape, samples)
+    except ValueError as error:
+        raise ValueError(f"`neurons`, number {number}: {error}") from None
 
 
 def _index(values: Array, shape: Shape, samples: int) -> Selection:
@@ -221,8 +242,8 @@ def values_of(selection: Selection, weights: BackendTensor, y: BackendTensor) ->
     """
     batch = weights.shape[0]
     if selection.function is not None:
-        return ops.reshape(selection.function(y), (-1, batch))
-    weighted = ops.reshape(y, (-1, *weights.shape)) * weights[None]
+        return ops.reshape(_asked(selection.function, y), (-1, batch))
+    weighted = weighed(weights[None], ops.reshape(y, (-1, *weights.shape)))
     return ops.sum(ops.reshape(weighted, (weighted.shape[0], batch, -1)), axis=2)
 
 

@@ -61,7 +61,7 @@ class Windows:
 
 def _per_axis(given: int | Sequence[int], size: tuple[int, ...], name: str) -> tuple[int, ...]:
     values = (given,) * len(size) if isinstance(given, int | np.integer) else tuple(given)
-    if len(values) != len(size) or not all(isinstance(v, int | np.integer) and v > 0 for v in values):
+    if len(values) != len(size):
         raise ValueError(
             f"`{name}` must be a positive integer, or one for each of the {len(size)} spatial axes. Received: {given!r}"
         )

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.checks import number
+from innspect.checks import Number, number
 from innspect.layers.base import Shares
 from innspect.layers.terms import AffineLayer, AffineRule, Term, make_term, negative, positive, sum_of
 from innspect.types import BackendTensor, Tensors
@@ -71,10 +71,12 @@ class AlphaBeta(AffineRule):
     def __init__(self, alpha: float | None = None, beta: float | None = None, epsilon: float = 0.0, bias: bool | str = True):
         super().__init__(epsilon, bias)
         received = f"alpha={alpha}, beta={beta}"
+        for name, value in (("alpha", alpha), ("beta", beta)):
+            Number(signed=True).check_given(name, value)
         if alpha is None:
             alpha = 2 if beta is None else beta + 1
         self.alpha, self.beta = alpha, alpha - 1 if beta is None else beta
-        if abs(self.alpha - self.beta - 1) > 1e-9 or self.beta < 0:
+        if not abs(self.alpha - self.beta - 1) <= 1e-9 or self.beta < 0:
             raise ValueError(f"`alpha` and `beta` must satisfy alpha - beta = 1 and beta >= 0. Received: {received}")
 
     def _biases(self, layer: AffineLayer) -> tuple[BackendTensor | None, BackendTensor | None]:
@@ -91,7 +93,7 @@ class AlphaBeta(AffineRule):
         else:
             pieces = [(positive(x), same(kernel)), (negative(x), other(kernel))]
         bias = self._biases(layer)[0 if positive_side else 1]
-        return make_term(layer, pieces, bias, part=self.alpha if positive_side else -self.beta)
+        return make_term(layer, pieces, bias, part=float(self.alpha if positive_side else -self.beta))
 
     def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         if not self.beta:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from innspect.checks import Finite, check_order
 from innspect.errors import PlainKeyError, suggest
 from innspect.graph.opened.taking import taken
 from innspect.layers import relevance as R
@@ -43,25 +44,23 @@ def rule_paper(name: str) -> str:
     return getattr(RULES[name][0], "paper", "")
 
 
-def make_rule(rule: RuleLike, **settings: Any) -> Rule:
-    """A `Rule` from a name, a class, an instance or a (low, high) pair; settings it does not take are left out."""
+def make_rule(rule: RuleLike, argument: str = "rule", /, **settings: Any) -> Rule:
+    """A `Rule` from a name, a class, an instance or a (low, high) pair; of the settings it gets those of `settings_of`.
+
+    Args:
+        rule: What the user gave.
+        argument: As what, for errors.
+        **settings: Those of all rules.
+    """
     if isinstance(rule, Rule):
         return rule
     if isinstance(rule, tuple | list) and len(rule) == 2:
-        return bounded(*rule)
-    if isinstance(rule, str):
-        if rule not in RULES:
-            raise PlainKeyError(f"Unknown rule: {rule!r}. {suggest(rule, RULES)}")
-        cls, fixed = RULES[rule]
-    elif isinstance(rule, type) and issubclass(rule, Rule):
-        cls, fixed = rule, {}
-    else:
-        raise TypeError(
-            "A rule must be a name, a subclass or instance of `innspect.layers.Rule`, or a (low, high) pair. "
-            f"Received: {rule!r}"
-        )
-    takes = inspect.signature(cls).parameters
-    given = {k: v for k, v in settings.items() if k in takes and k not in fixed and v is not None}
+        low, high = rule
+        return bounded(low, high, argument=argument)
+    cls, fixed = _class_of(rule, argument)
+    given = {k: v for k, v in settings.items() if k in settings_of(rule, argument) and v is not None}
+    if given.get("bias") == "both" and cls in (R.Epsilon, R.Gamma):
+        given["bias"] = True  # it says how alpha-beta rules, beside this one, take theirs
     if cls is R.Bounded and not {"low", "high"} <= set(given):
         raise ValueError("The rule 'Bounded' needs the bounds of the input. Received: none; give `low` and `high`")
     if isinstance(given.get("epsilon"), tuple | list):
@@ -73,6 +72,32 @@ def make_rule(rule: RuleLike, **settings: Any) -> Rule:
     return bounded(**given) if cls is R.Bounded else cls(**{**fixed, **given})
 
 
+def settings_of(rule: RuleLike, argument: str = "rule") -> set[str]:
+    """The names of the settings that a rule takes: the arguments of its class that its name does not fix."""
+    if isinstance(rule, Rule | tuple | list):
+        return set()
+    cls, fixed = _class_of(rule, argument)
+    return set(inspect.signature(cls).parameters) - set(fixed)
+
+
+def takes_both(rule: RuleLike) -> bool:
+    """Whether a rule takes `bias="both"`."""
+    return "bias" in settings_of(rule) and _class_of(rule)[0] not in (R.Epsilon, R.Gamma)
+
+
+def _class_of(rule: Any, argument: str = "rule") -> tuple[type[Rule], dict[str, Any]]:
+    if isinstance(rule, str):
+        if rule not in RULES:
+            raise PlainKeyError(f"Unknown rule: {rule!r}. {suggest(rule, RULES)} It was given as `{argument}`.")
+        return RULES[rule]
+    if isinstance(rule, type) and issubclass(rule, Rule):
+        return rule, {}
+    raise TypeError(
+        "A rule must be a name, a subclass or instance of `innspect.layers.Rule`, or a (low, high) pair. "
+        f"Received: {rule!r} as `{argument}`"
+    )
+
+
 def _scaled(cls: type[Rule], rule: RuleLike, epsilon: Any, bias: bool | str = True) -> Rule:
     """The epsilon rule with a stabiliser given as ("rms", factor)."""
     if cls is not R.Epsilon or bias == "distribute":
@@ -82,14 +107,14 @@ def _scaled(cls: type[Rule], rule: RuleLike, epsilon: Any, bias: bool | str = Tr
     return ScaledEpsilon(epsilon[1], bool(bias))
 
 
-def bounded(low: ArrayLike | None, high: ArrayLike | None, epsilon: float = 0.0) -> R.Bounded:
-    """The z-box rule, its bounds checked."""
+def bounded(low: ArrayLike | None, high: ArrayLike | None, epsilon: float = 0.0, argument: str = "") -> R.Bounded:
+    """The z-box rule, its bounds checked; `argument` is where they were given as a pair."""
     if low is None or high is None:
         raise ValueError(f"`low` and `high` must both be given: the bounds of the model's input. Received: {low!r}, {high!r}")
-    lowest, highest = np.asarray(low, "float64"), np.asarray(high, "float64")
-    if np.any(lowest > highest):
-        raise ValueError(f"`low` must not be above `high`. Received: low={lowest.tolist()}, high={highest.tolist()}")
-    return R.Bounded(lowest, highest, epsilon)
+    for name, bound in (("low", low), ("high", high)):
+        Finite().check(f"{argument}, {name}" if argument else name, bound)
+    check_order(low, high)
+    return R.Bounded(np.asarray(low, "float64"), np.asarray(high, "float64"), epsilon)
 
 
 def fitted_box(rule: R.Bounded, spec: keras.KerasTensor, channels_first: bool) -> R.Bounded:
@@ -114,17 +139,22 @@ def fitted_box(rule: R.Bounded, spec: keras.KerasTensor, channels_first: bool) -
 
 
 @overload
-def rule_beside(rule: None, settings: dict[str, Any]) -> None: ...
+def rule_beside(rule: None, settings: dict[str, Any], argument: str = ...) -> None: ...
 
 
 @overload
-def rule_beside(rule: RuleLike, settings: dict[str, Any]) -> Rule: ...
+def rule_beside(rule: RuleLike, settings: dict[str, Any], argument: str = ...) -> Rule: ...
 
 
-def rule_beside(rule: RuleLike | None, settings: dict[str, Any]) -> Rule | None:
+def rule_beside(rule: RuleLike | None, settings: dict[str, Any], argument: str = "rule") -> Rule | None:
     """A rule beside the main one. Of the shared settings an epsilon is meant for the rules that are named after one."""
     if rule is None:
         return None
-    if not isinstance(rule, str) or rule not in ("Epsilon", "EpsilonIgnoreBias", "Gamma"):
-        settings = settings | {"epsilon": None}
-    return make_rule(rule, **settings)
+    taken = settings_beside(rule, argument)
+    return make_rule(rule, argument, **{k: v for k, v in settings.items() if k in taken})
+
+
+def settings_beside(rule: RuleLike, argument: str = "rule") -> set[str]:
+    """`settings_of` a rule beside the main one."""
+    named = isinstance(rule, str) and rule in ("Epsilon", "EpsilonIgnoreBias", "Gamma")
+    return settings_of(rule, argument) - (set() if named else {"epsilon"})

@@ -110,7 +110,9 @@ class RuleTable:
     """
 
     def __init__(self, rows: "Rows" = ()):
-        self.rows: tuple[Row, ...] = tuple(row if isinstance(row, Row) else Row(_when(row[0]), _rule(row[1])) for row in rows)
+        if not isinstance(rows, Iterable):
+            raise TypeError(f"`rules` must be a `RuleTable`, or pairs of a condition and a rule. Received: {rows!r}")
+        self.rows: tuple[Row, ...] = tuple(map(_row, rows))
 
     def rule_of(self, node: Node) -> Rule | None:
         """The rule of the first row that has one for the node, or None."""
@@ -150,7 +152,15 @@ def _shown(rule: Rule | Callable[[Node], Rule | None]) -> str:
 
 
 def _rule(rule: Any) -> Rule | Callable[[Node], Rule | None]:
-    return rule if isinstance(rule, Rule) or (callable(rule) and not isinstance(rule, type)) else make_rule(rule)
+    return rule if isinstance(rule, Rule) or (callable(rule) and not isinstance(rule, type)) else make_rule(rule, "rules")
+
+
+def _row(given: Any) -> Row:
+    if isinstance(given, Row):
+        return given
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise TypeError(f"`rules` must hold pairs of a condition and a rule. Received: {given!r}")
+    return Row(_when(given[0]), _rule(given[1]))
 
 
 def _when(condition: Condition) -> When:
@@ -163,7 +173,8 @@ def _when(condition: Condition) -> When:
     if callable(condition):
         return When(getattr(condition, "__name__", "a function").strip("<>"), condition)
     raise TypeError(
-        f"A condition of a rule must be a string, a Keras layer class, or a function of a node. Received: {condition!r}"
+        "A condition of a rule must be a string, a Keras layer class, or a function of a node. "
+        f"Received: {condition!r} in `rules`"
     )
 
 
@@ -199,7 +210,7 @@ def rows_for(table: Rows, graph: Graph) -> tuple[Row, ...]:
             return Row(When(repr(word), lambda node: node.path in own if own else word in names_of(node)), row.rule)
         if word in sorts:
             return Row(When(word, lambda node: word in sorts_of(node)), row.rule)
-        raise ValueError(f"No layer, kind or operation is called {word!r}. {suggest(word, names | sorts)}")
+        raise ValueError(f"No layer, kind or operation is called {word!r}, as `rules` say. {suggest(word, names | sorts)}")
 
     return tuple(map(read, RuleTable(table).rows))
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from innspect.checks import Integer
+from innspect.checks import File, Integer, OneOf
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.patterns.collection import Patterns
@@ -64,6 +64,9 @@ def fit(
     """
     first, count = _checked_shard(shard)
     Integer(1).check("every", every)
+    Integer(1).check("batch_size", batch_size)
+    Integer(1).check_given("steps", steps)
+    File().check_given("checkpoint", checkpoint)
     statistics, done = _begin(model, pattern_type, gate, y_mean, checkpoint)
     total = _number_of_batches(data, batch_size, steps)
     bar, mine = _Bar(verbose, total), 0
@@ -127,7 +130,7 @@ def batches(data: Any, opened: OpenedModel, batch_size: int, done: int = 0, step
             yield arrays
         return
     inputs = Inputs(data, opened)
-    next(inputs.batches(batch_size), None)  # checks the batch size
+    inputs.checked_size(batch_size)
     for number, start in enumerate(range(0, inputs.samples, batch_size)):
         if steps is not None and number >= steps:
             return
@@ -157,7 +160,8 @@ def _number_of_batches(data: Any, batch_size: int, steps: int | None) -> int | N
 def _checked_shard(shard: Sequence[int] | None) -> tuple[int, int]:
     if shard is None:
         return 0, 1
-    if len(shard) != 2 or not 0 <= shard[0] < shard[1]:
+    whole = isinstance(shard, list | tuple) and len(shard) == 2 and all(map(Integer().holds, shard))
+    if not whole or not shard[0] < shard[1]:
         raise ValueError(f"`shard` must be (i, n) with 0 <= i < n. Received: {shard!r}")
     return int(shard[0]), int(shard[1])
 
@@ -185,7 +189,7 @@ class _Bar:
     """A progress bar, for long work only where `verbose` is "auto"."""
 
     def __init__(self, verbose: int | str | None, total: int | None):
-        if verbose not in (0, 1, 2, True, False, None, "auto"):
+        if not OneOf(0, 1, 2, True, False, None, "auto").holds(verbose):
             raise ValueError(f"`verbose` must be 0, 1 or 'auto'. Received: {verbose!r}")
         self._verbose, self._total = verbose, total
         self._bar: Any = None

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from innspect.checks import OneOf
+
 TYPES = ("auto", "linear", "relu", "relu.positive", "relu.negative")
 KINDS = ("linear", "positive", "negative")
 
@@ -12,8 +14,8 @@ def checked_types(pattern_type: str | Iterable[str]) -> tuple[str, ...]:
     Raises:
         ValueError: One of them is unknown.
     """
-    types = (pattern_type,) if isinstance(pattern_type, str) else tuple(pattern_type or ())
-    unknown = [t for t in types if t not in TYPES]
+    types = tuple(pattern_type) if isinstance(pattern_type, list | tuple | set | frozenset) else (pattern_type,)
+    unknown = [t for t in types if not OneOf(*TYPES).holds(t)]
     if unknown or not types:
         raise ValueError(
             f"`pattern_type` must be one of {', '.join(map(repr, TYPES))}, or a list of them. Received: {pattern_type!r}"

@@ -12,8 +12,10 @@ estimator is x - a+ y+ - a- y-, so that all regressions of a layer share the fac
 import keras
 import numpy as np
 
+from innspect.checks import Count, Integer, ListOf, OneOf, Text
 from innspect.graph.opened.opened_model import open_model
 from innspect.inputs.batches import is_stream
+from innspect.patterns.collection import Patterns
 from innspect.patterns.fitting import fit
 from innspect.patterns.patches import drawn_patches
 from innspect.patterns.report import Quality
@@ -50,10 +52,16 @@ def quality(
     Raises:
         ValueError: An unknown estimator, or no data.
     """
-    names = ESTIMATORS if estimators is None else (estimators,) if isinstance(estimators, str) else tuple(estimators)
-    unknown = [n for n in names if n not in ESTIMATORS]
-    if unknown or not names:
+    one = OneOf(*ESTIMATORS)
+    names = ESTIMATORS if estimators is None else (estimators,) if one.holds(estimators) else estimators
+    if not ListOf(one).holds(names):
         raise ValueError(f"`estimators` must be among {', '.join(map(repr, ESTIMATORS))}. Received: {estimators!r}")
+    ListOf(Text()).check_given("layers", layers)
+    Count().check("patches", patches)
+    Integer(1).check("batch_size", batch_size)
+    Integer().check("seed", seed)
+    if patterns is not None and not isinstance(patterns, Patterns):
+        raise TypeError(f"`patterns` must be a `Patterns` object. Received: {type(patterns).__name__}")
     if fit_data is None or eval_data is None:
         raise ValueError(
             "`fit_data` and `eval_data` must both be given: what is fitted must not be evaluated on the same data."

@@ -92,23 +92,22 @@ def report(
     from innspect import study
     from innspect.files import write
     from innspect.graph.opened.opened_model import model_of, opened_if_possible
+    from innspect.reports.arguments import check_arguments, check_entries, check_neurons
     from innspect.reports.page import page
 
+    check_arguments(path=path, top=top, names=names, labels=labels, title=title, batch_size=batch_size)
     opened = opened_if_possible(model)  # once, for all methods
     analyzers = study.make_analyzers(opened, default_methods(opened, output) if methods is None else methods)
     model, x = model_of(opened), study.samples(opened, x)
     count = len(keras.tree.flatten(x)[0])
-    for name, given in (("names", names), ("images", images)):
-        if given is not None and len(given) != count:
-            raise ValueError(f"`{name}` must have an entry for each of the {count} inputs. Received: {len(given)}")
-    if not count or not isinstance(top, int) or top < 1:
-        raise ValueError(f"`x` must hold a sample, and `top` must be at least 1. Received: {count} samples, top={top!r}")
+    images = check_entries(count, names, images)
     batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
     parts = [keras.tree.map_structure(lambda a, r=rows: a[r], x) for rows in batches]
     outputs = study.predict(opened, parts, output)
     if neurons is None:
         chosen = study.most_likely(outputs, top)
     else:
+        check_neurons(neurons, outputs.shape)
         chosen = np.repeat(np.asarray(neurons, "int32")[:, None], count, axis=1)
     explained = study.explain(analyzers, x, outputs, chosen, batch_size=batch_size, output=output, books=True)
     names = [f"input {i}" for i in range(count)] if names is None else list(names)

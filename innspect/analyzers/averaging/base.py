@@ -17,7 +17,9 @@ from keras import ops
 from innspect.analyzers.averaging.vectors import moved_embeddings, with_moved_vectors
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.config import parameters
-from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, is_signed
+from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, is_signed, list_analyzers
+from innspect.checks import Elsewhere
+from innspect.errors import PlainKeyError, suggest
 from innspect.inputs.batches import on_device
 
 
@@ -35,6 +37,7 @@ class Averaging(Analyzer):
 
     moves_inputs = True
     family = "averaged gradient"
+    ranges = {"of": Elsewhere("make_inner")}
 
     def __init__(self, model, *, of="gradient", name=None, neuron_selection_mode=None, disable_model_checks=False, **arguments):
         super().__init__(
@@ -49,6 +52,8 @@ class Averaging(Analyzer):
     def make_inner(self, arguments):
         """The analyzer that is averaged, from the arguments that this method does not take itself."""
         if isinstance(self.of, str):
+            if self.of not in list_analyzers():
+                raise PlainKeyError(f"`of` must name an analyzer. Received: {self.of!r}. {suggest(self.of, list_analyzers())}")
             return create_analyzer(self.of, self.opened, **arguments)
         if not isinstance(self.of, Analyzer) or self.of.model is not self.model:
             raise ValueError(f"`of` must be the name of an analyzer, or an analyzer of the same model. Received: {self.of!r}")
@@ -61,7 +66,7 @@ class Averaging(Analyzer):
     def more_arguments(cls, given):
         """The names of the arguments that the averaged method takes, for the check of spelling."""
         of = given.get("of", "gradient")
-        return accepted_arguments(of) if isinstance(of, str) else set()
+        return accepted_arguments(of) if isinstance(of, str) and of in list_analyzers() else set()
 
     # ------------------------------------------------------------------ configuration
     @property

@@ -9,7 +9,7 @@ from innspect.analyzers.averaging.on_host import HostPoints
 from innspect.analyzers.averaging.vectors import InOrder
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
-from innspect.checks import Integer, Number
+from innspect.checks import AnyOf, Count, Integer, Number, OneOf
 from innspect.inputs.references import even_chunks
 
 
@@ -21,7 +21,7 @@ class Noisy(Averaging):
     neuron chosen at the input without noise.
 
     Args:
-        num_samples: Number of noisy copies.
+        num_samples: Number of noisy copies, at most a million.
         augment_by_n: iNNvestigate's name of `num_samples`.
         noise_scale: Standard deviation of the noise, in the input's units.
         noise_level: The same as a share of each sample's range of values, where `noise_scale` is None.
@@ -33,7 +33,13 @@ class Noisy(Averaging):
     """
 
     default_num_samples = 64
-    ranges = {"num_samples": Integer(1), "noise_scale": Number(), "noise_level": Number(), "seed": Integer(or_none=True)}
+    ranges = {
+        "num_samples": Count(),
+        "augment_by_n": Count(),
+        "noise_scale": Number(),
+        "noise_level": AnyOf(Number(), OneOf(None)),
+        "seed": Integer(or_none=True),
+    }
     small = {"num_samples": 2, "seed": 1}
 
     def __init__(
@@ -75,7 +81,7 @@ class Noisy(Averaging):
 
     def _scale(self, x):
         """The standard deviation for each sample of values `InOrder` or `Scattered`, which broadcasts over them."""
-        return self.noise_level * x.range() if self.noise_scale is None else self.noise_scale
+        return float(self.noise_level) * x.range() if self.noise_scale is None else float(self.noise_scale)
 
     def place(self, xs, moves, count):
         given, points = iter(moves), []

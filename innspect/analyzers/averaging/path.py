@@ -10,11 +10,13 @@ from innspect.analyzers.averaging.base import Averaging, Points
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.gradient import GradientAnalyzer
-from innspect.checks import Integer, OneOf
+from innspect.checks import Count, Elsewhere, OneOf
 from innspect.inputs.references import References, even_chunks
 from innspect.layers import guarded
 from innspect.layers.base import Rule
 from innspect.layers.rule_table import kind
+
+_GAUSS = 1000  # nodes: they are the eigenvalues of a matrix of so many rows
 
 
 def _gauss_legendre(n):
@@ -70,6 +72,8 @@ class OnPath(Averaging):
         reference_inputs: See `References`.
     """
 
+    ranges = {"reference_inputs": Elsewhere("References")}
+
     def __init__(self, model, *, reference_inputs=0, **arguments):
         super().__init__(model, **arguments)
         self.reference_inputs = reference_inputs
@@ -122,7 +126,8 @@ class IntegratedGradients(OnPath):
     whatever else no signal flows back to, stays as it is.
 
     Args:
-        steps: Number of steps; the trapezoid's path has as many intervals, and one point more.
+        steps: Number of steps, at most a million, with "gausslegendre" a thousand; the trapezoid's path has as many
+            intervals, and one point more.
         reference_inputs: A number, an array of the input's shape, one reference for each sample, or several whose
             attributions are averaged; see `References`.
         quadrature: "trapezoid", "left", "right", "midpoint" or "gausslegendre".
@@ -135,12 +140,17 @@ class IntegratedGradients(OnPath):
 
     paper = "Sundararajan et al. 2017"
     signed = True
-    ranges = {"steps": Integer(1), "quadrature": OneOf(*sorted(QUADRATURES))}
+    ranges = {"steps": Count(), "quadrature": OneOf(*sorted(QUADRATURES))}
     small = {"steps": 3}
 
     def __init__(self, model, *, steps=64, reference_inputs=0, quadrature="trapezoid", of="gradient", **arguments):
         super().__init__(model, reference_inputs=reference_inputs, of=of, **arguments)
         self.steps, self.quadrature = steps, quadrature
+
+    def check_arguments(self):
+        super().check_arguments()
+        if self.quadrature == "gausslegendre":
+            Count(high=_GAUSS).check("steps", self.steps)
 
     def ready(self):
         if self.runner is None:

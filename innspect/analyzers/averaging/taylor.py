@@ -11,7 +11,7 @@ from innspect import backend
 from innspect.analyzers.averaging.base import Points
 from innspect.analyzers.averaging.path import OnPath
 from innspect.analyzers.base.registry import register_analyzer
-from innspect.checks import Integer, Number, OneOf
+from innspect.checks import Count, Finite, Number, OneOf, check_order
 from innspect.graph.opened.taking import taken
 from innspect.inputs.references import References
 from innspect.layers.base import safe_divide
@@ -34,7 +34,7 @@ class SimpleTaylor(OnPath):
         reference_inputs: The other end of the segment: a number, an array of the input's shape, or one for each sample.
         low, high: Bounds that Newton's steps stay in, numbers or arrays that broadcast to the input.
         damping: Share of Newton's step that is taken.
-        iterations: At most this many Newton steps.
+        iterations: At most this many Newton steps, themselves at most a million.
         head: See `ReverseAnalyzer`.
 
     `explain(...)` returns `delta`, f(x) minus the sum of R, and in `details`: "root", the root points in the inputs'
@@ -46,7 +46,13 @@ class SimpleTaylor(OnPath):
     family = "Taylor decomposition"
     paper = "Montavon et al. 2018"
     signed = True
-    ranges = {"root": OneOf("origin", "segment", "newton"), "damping": Number(1), "iterations": Integer(1)}
+    ranges = {
+        "root": OneOf("origin", "segment", "newton"),
+        "low": Finite(),
+        "high": Finite(),
+        "damping": Number(1),
+        "iterations": Count(),
+    }
 
     def __init__(
         self,
@@ -66,6 +72,11 @@ class SimpleTaylor(OnPath):
     @property
     def one_graph(self):  # type: ignore[override]  # it depends on an argument
         return self.root == "origin"
+
+    def check_arguments(self):
+        super().check_arguments()
+        if self.low is not None and self.high is not None:
+            check_order(self.low, self.high)
 
     def ready(self):
         if self.root == "newton" and self.runner.embeddings:

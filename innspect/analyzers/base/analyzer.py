@@ -8,6 +8,7 @@ them when all constructors have run (`ready`), so their order does not matter.
 """
 
 import abc
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,8 +22,10 @@ from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
 from innspect.analyzers.base.migration import Migrated
 from innspect.analyzers.base.question import Question, ask
-from innspect.analyzers.base.request import Batch, Request, Result
+from innspect.analyzers.base.request import Batch, Request, Result, paths
 from innspect.analyzers.base.soundness import Sound
+from innspect.backend.weights import steadily
+from innspect.checks import AnyOf, Boolean, Integer
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
 from innspect.inputs import targets
@@ -34,7 +37,8 @@ from innspect.types import Array, Nest, Neuron, Shape
 class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
     """Checks the arguments of an instance, and calls its `ready`, once every constructor has run."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        cls.check_given(kwargs)
         made = super().__call__(*args, **kwargs)
         made.check_arguments()
         made.ready()
@@ -68,7 +72,6 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
         neuron_selection_mode: str | None = None,
         disable_model_checks: bool = False,
     ):
-        targets.check_mode(neuron_selection_mode)
         self._name = name
         self.neuron_selection_mode = neuron_selection_mode
         self.disable_model_checks = disable_model_checks
@@ -141,7 +144,7 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
         Args:
             at: Paths of layers (such as "conv3" or "backbone/conv3") whose signals are wanted.
         """
-        asked = neuron_selection, batch_size, output, verbose, neurons, (at,) if isinstance(at, str) else tuple(at)
+        asked = neuron_selection, batch_size, output, verbose, neurons, paths(at)
         if not is_stream(x):
             return self._run(x, *asked)
         with of_a_stream():
@@ -192,6 +195,7 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
         neurons: Sequence[Neuron] | None,
         at: tuple[str, ...] | None,
     ) -> Explanation:
+        AnyOf(Integer(), Boolean()).check("verbose", verbose)
         number = self._output_number(output)
         inputs = self.filled(self._inputs(x), number)
         self.check(inputs)
@@ -216,7 +220,7 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
             request = replace(request, advance=progress.add)
         parts = []
         for batch, count in request.batches():
-            result = self.explain_batch(batch)
+            result = steadily(functools.partial(self.explain_batch, batch))
             for target in request.targets:
                 target.check(result["outputs"].shape[1:])
             parts.append(keras.tree.map_structure(backend.to_numpy, result) | {"count": count})

@@ -9,7 +9,8 @@ import types
 from typing import Any
 
 from innspect.analyzers.base.config import Configured
-from innspect.checks import Range
+from innspect.checks import Boolean, OneOf, Range, Text
+from innspect.inputs.targets import MODES
 from innspect.types import Nest
 
 
@@ -20,15 +21,15 @@ class Facts(Configured):
         family: Such as "relevance propagation"; methods are listed by it.
         paper: Authors and year.
         needs: What must be given, or what the model must have; "" for nothing.
-        ranges: Dict from argument to `OneOf`, `Integer` or `Number`, for those of the class itself. None passes where it is
-            the default.
+        ranges: Dict from argument to a `Range` of `innspect.checks`, for those of the class itself: every argument has one.
+            None passes where it is the default.
         small: Arguments that ask for little work, for those of the class itself.
     """
 
     family: str = ""
     paper: str = ""
     needs: str = ""
-    ranges: dict[str, Range] = {}
+    ranges: dict[str, Range] = {"name": Text(), "neuron_selection_mode": OneOf(*MODES), "disable_model_checks": Boolean()}
     small: dict[str, Any] = {}
 
     @property
@@ -49,8 +50,8 @@ class Facts(Configured):
 
     @classmethod
     def all_ranges(cls) -> dict[str, Range]:
-        """`ranges` of the class and its bases."""
-        return _merged(cls, "ranges")
+        """`ranges` of the class and its bases, for the arguments that it takes."""
+        return {k: v for k, v in _merged(cls, "ranges").items() if k not in cls.without}
 
     @classmethod
     def example(cls, x: Nest, **fixed: Any) -> dict[str, Any]:
@@ -68,19 +69,24 @@ class Facts(Configured):
         """
         return {}
 
-    def check_arguments(self) -> None:
-        """Raise where an argument is out of its range.
+    @classmethod
+    def check_given(cls, arguments: dict[str, Any]) -> None:
+        """Raise where one of some arguments is out of its range.
 
         Raises:
             ValueError: The message tells the range.
         """
-        defaults = type(self).defaults()
-        for argument, given in self.get_config().items():
-            allowed = type(self).all_ranges().get(argument)
+        defaults, ranges = cls.defaults(), cls.all_ranges()
+        for argument, given in arguments.items():
+            allowed = ranges.get(argument)
             if allowed is None or (given is None and defaults.get(argument, 0) is None) or allowed.holds(given):
                 continue
-            none = "None or " if argument in defaults and defaults[argument] is None and not allowed.holds(None) else ""
-            raise ValueError(f"`{argument}` must be {none}{allowed}. Received: {given!r}")
+            none = ", or None" if argument in defaults and defaults[argument] is None and not allowed.holds(None) else ""
+            raise ValueError(f"`{argument}` must be {allowed.wanted(given)}{none}. Received: {given!r}")
+
+    def check_arguments(self) -> None:
+        """Raise where an argument, as it is kept, is out of its range, or does not go with another one."""
+        type(self).check_given(self.get_config())
 
 
 def _merged(cls: type, name: str) -> dict[str, Any]:

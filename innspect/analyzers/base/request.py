@@ -4,7 +4,7 @@ A request and its batches are written once and read by everybody: by the method,
 """
 
 import functools
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -119,6 +119,18 @@ class Batch:
         """The batch with some of its targets, a slice."""
         request = replace(self.request, targets=self.request.targets[some])
         return replace(self, request=request, values=self.values[some])
+
+
+def paths(at: Any) -> tuple[str, ...]:
+    """The argument `at` of `explain`, a path or several, as a tuple.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    given = (at,) if isinstance(at, str) else tuple(at) if isinstance(at, Iterable) else (at,)
+    if not all(isinstance(path, str) for path in given):
+        raise ValueError(f"`at` must be the path of a layer, or a list of paths. Received: {at!r}")
+    return given
 
 
 A = TypeVar("A")

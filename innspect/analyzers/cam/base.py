@@ -10,7 +10,7 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import GradientRules
-from innspect.checks import Integer, OneOf
+from innspect.checks import Boolean, Elsewhere, Integer, OneOf
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.opened.grids import Tokens
 from innspect.graph.opened.target_layer import find_layer
@@ -47,7 +47,7 @@ class LayerMap(GradientRules):
     needs = "a layer with spatial axes"
     default_relu = True
     composable = False
-    ranges = {"resize": OneOf(*CONVENTIONS)}
+    ranges = {"layer": Elsewhere("find_layer"), "upsample": Boolean(), "relu": Boolean(), "resize": OneOf(*CONVENTIONS)}
 
     def __init__(self, model, *, layer=None, tokens=None, upsample=True, relu=None, resize="half_pixel", **arguments):
         super().__init__(model, **arguments)
@@ -221,6 +221,7 @@ class GradCamPlusPlus(GradientMap):
     """
 
     paper = "Chattopadhay et al. 2018"
+    ranges = {"normalize_alpha": Boolean()}
 
     def __init__(self, model, *, normalize_alpha=False, **arguments):
         super().__init__(model, **arguments)

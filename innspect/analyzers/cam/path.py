@@ -13,8 +13,9 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.cam.base import LayerMap, spatial_axes, weighted
-from innspect.checks import Integer, OneOf
+from innspect.checks import Count, Elsewhere, Finite, OneOf
 from innspect.graph.opened.taking import taken
+from innspect.inputs.batches import as_numbers
 from innspect.inputs.references import References
 from innspect.inputs.targets import repeated, values_of
 
@@ -47,8 +48,12 @@ class _Given:
 
     def __init__(self, given, x, inputs, opened):
         given = given(x) if callable(given) else given
-        arrays = list(given) if len(inputs.arrays) > 1 else [given]
-        arrays = [backend.to_numpy(a) if backend.is_tensor(a) else np.asarray(a) for a in arrays]
+        count = len(inputs.arrays)
+        if count > 1 and not (isinstance(given, list | tuple) and len(given) == count):
+            raise ValueError(f"`path` must be a list of the points of each of the {count} inputs. Received: {given!r}")
+        arrays = [as_numbers(a, "path") for a in (given if count > 1 else [given])]
+        if not all(map(Finite().holds, arrays)):
+            raise ValueError(f"`path` must hold finite numbers. Received: {given!r}")
         self._arrays = [self._checked(a, x) for a, x in zip(arrays, inputs.arrays, strict=True)]
         if len({len(a) for a in self._arrays}) > 1 or len(self._arrays[0]) < 2:
             raise ValueError(
@@ -81,7 +86,7 @@ class RsiGradCam(LayerMap):
     """RSI-Grad-CAM (Lucas, Lerma, Furst and Raicu 2022): channels weighted by integrated gradients of the layer.
 
     Args:
-        steps: Intervals of the straight path.
+        steps: Intervals of the straight path, at most a million.
         reference_inputs: Where the straight path starts: a number, an array of the input's shape, or one for each
             sample, (samples, *shape).
         selection: Which units count: "positive" those whose activation, its change and its share are all positive;
@@ -97,7 +102,12 @@ class RsiGradCam(LayerMap):
 
     paper = "Lucas et al. 2022"
     default_head = "output"
-    ranges = {"steps": Integer(1), "selection": OneOf(*SELECTIONS)}
+    ranges = {
+        "steps": Count(),
+        "selection": OneOf(*SELECTIONS),
+        "reference_inputs": Elsewhere("References"),
+        "path": Elsewhere("the walk"),
+    }
     small = {"steps": 2}
 
     def __init__(self, model, *, steps=50, reference_inputs=0, selection="positive", path=None, head="output", **arguments):
@@ -142,7 +152,7 @@ class RsiGradCam(LayerMap):
         last = np.full(1, len(walk) - 1)
         xs = self._tensors(walk.points(last, rows))
         end = way(("end", key), self._end(way, request), xs, batch.values)
-        chunk, step = batch.room, self._step(way, request)
+        chunk, step = min(batch.room, len(walk)), self._step(way, request)
         a, g = end["a"], ops.zeros((len(request.targets), *end["a"].shape), end["a"].dtype)
         total: Any = 0
         start: Any = None

@@ -201,8 +201,9 @@ def class_specific_units(model, class_index, *, output=0):
         NotAnalyzeableModelError: The model is not built so; the message says why.
         ValueError: There is no such class.
     """
-    graph = open_model(model).graph
-    explained = without_head(graph, graph.outputs[output])
+    opened = open_model(model)
+    graph = opened.graph
+    explained = without_head(graph, graph.outputs[opened.number(output)])
     pooling = find_pooling(graph, explained)
     affine = Interpreter(pooling.nodes, [pooling.pooled], [explained])
     width = int(np.prod([d for d in pooling.pooled.shape[1:] if d]))

@@ -12,7 +12,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.analyzer import Analyzer
-from innspect.checks import OneOf
+from innspect.checks import Elsewhere, OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs import targets
@@ -40,11 +40,16 @@ class Perturbation(Analyzer):
 
     family = "perturbation"
     default_head = "output"
-    ranges = {"channel_axis": OneOf("auto", None, -1, 1), "head": OneOf("logit", "output")}
+    ranges = {
+        "value": Elsewhere("fill"),
+        "channel_axis": OneOf("auto", None, -1, 1),
+        "head": OneOf("logit", "output"),
+    }
 
     def __init__(self, model, *, value=0.0, channel_axis="auto", head=None, **arguments):
         super().__init__(model, **arguments)
-        self.value, self.channel_axis, self.head = value, channel_axis, head or self.default_head
+        self.value, self.channel_axis = value, channel_axis
+        self.head = self.default_head if head is None else head
 
     def _open(self, model):
         self._given = model

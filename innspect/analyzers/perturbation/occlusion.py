@@ -9,7 +9,7 @@ from keras import ops
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import Request
 from innspect.analyzers.perturbation.base import Perturbation, Seen
-from innspect.checks import Integer, OneOf
+from innspect.checks import Integer, OneOf, Sizes
 from innspect.inputs.windows import Windows
 
 
@@ -51,7 +51,7 @@ class Occlusion(Perturbation):
     """
 
     paper = "Zeiler and Fergus 2014"
-    ranges = {"overlap": OneOf("mean", "sum"), "border": OneOf("clip", "valid")}
+    ranges = {"window": Sizes(), "stride": Sizes(), "overlap": OneOf("mean", "sum"), "border": OneOf("clip", "valid")}
 
     def __init__(self, model, *, window=None, stride=None, overlap="mean", border="clip", **arguments):
         super().__init__(model, **arguments)

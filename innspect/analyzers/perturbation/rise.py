@@ -5,7 +5,7 @@ from keras import ops
 
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.perturbation.base import Perturbation
-from innspect.checks import Integer, Number, OneOf
+from innspect.checks import Count, Elsewhere, Integer, Number, OneOf
 from innspect.inputs.masking import GivenMasks, RandomMasks
 
 
@@ -17,23 +17,24 @@ class Rise(Perturbation):
 
     Args:
         model: A Keras model or a function, see `Perturbation`.
-        num_masks: How many masks; the paper takes 4000 for VGG16 and 8000 for ResNet50.
-        grid: Cells of a mask along each axis.
+        num_masks: How many masks, at most a million; the paper takes 4000 for VGG16 and 8000 for ResNet50.
+        grid: Cells of a mask along each axis, at most a thousand.
         probability: Of a cell to be kept.
         seed: The same seed gives the same masks.
         normalize: "probability" divides by the number of masks and their mean, as the paper does; "masks" by the sum of
             the masks at every pixel, which is exact for a model that says always the same.
-        masks: Masks of one's own, (masks, *spatial axes), in place of random ones.
+        masks: Masks of one's own, (masks, *spatial axes), from 0, hidden, to 1, kept, in place of random ones.
     """
 
     paper = "Petsiuk et al. 2018"
     signed = False
     ranges = {
-        "num_masks": Integer(1),
-        "grid": Integer(1),
+        "num_masks": Count(),
+        "grid": Count(high=1000),
         "probability": Number(1),
         "normalize": OneOf("probability", "masks"),
         "seed": Integer(or_none=True),
+        "masks": Elsewhere("GivenMasks"),
     }
     small = {"num_masks": 8, "grid": 3, "seed": 1}
 

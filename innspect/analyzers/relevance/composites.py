@@ -129,4 +129,4 @@ def first_kernel_nodes(graph):
 
 def until_layer(index, rule, settings):
     """What a `Composite` takes as `until`, or None."""
-    return None if index is None else (index + 1, rule_beside(rule or "Flat", settings))
+    return None if index is None else (index + 1, rule_beside("Flat" if rule is None else rule, settings, "until_layer_rule"))

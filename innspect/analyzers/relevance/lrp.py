@@ -5,9 +5,9 @@ from typing import Any
 
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
-from innspect.analyzers.relevance.spec import composite_of
-from innspect.checks import Integer, OneOf
-from innspect.layers.names import rule_paper
+from innspect.analyzers.relevance.spec import composite_of, rules_in_use
+from innspect.checks import Elsewhere, Finite, Integer, Number, OneOf, Stabiliser
+from innspect.layers.names import rule_paper, takes_both
 
 
 @register_analyzer("lrp")
@@ -32,7 +32,19 @@ class LRP(RelevanceAnalyzer):
     """
 
     paper = "Bach et al. 2015"
-    ranges = {"bias": OneOf(True, False, "both", "distribute"), "until_layer_idx": Integer()}
+    ranges = {
+        "rule": Elsewhere("composite_of"),
+        "input_layer_rule": Elsewhere("make_rule"),
+        "until_layer_idx": Integer(),
+        "until_layer_rule": Elsewhere("make_rule"),
+        "epsilon": Stabiliser(),
+        "gamma": Number(),
+        "alpha": Number(signed=True),
+        "beta": Number(signed=True),
+        "bias": OneOf(True, False, "both", "distribute"),
+        "low": Finite(),
+        "high": Finite(),
+    }
     rule: Any  # an argument: the method has `rows`, and no use for the hook of this name
 
     def __init__(
@@ -58,10 +70,31 @@ class LRP(RelevanceAnalyzer):
         self.epsilon, self.gamma, self.alpha, self.beta, self.bias = epsilon, gamma, alpha, beta, bias
         self.low, self.high = low, high
 
+    @property
+    def _settings_given(self):
+        given = {k: getattr(self, k) for k in ("epsilon", "gamma", "alpha", "beta", "bias", "low", "high")}
+        return {k: v for k, v in given.items() if v is not None}
+
     @functools.cached_property
     def _composite(self):
-        settings = {k: getattr(self, k) for k in ("epsilon", "gamma", "alpha", "beta", "bias", "low", "high")}
-        return composite_of(self.rule, self.input_layer_rule, self.until_layer_idx, self.until_layer_rule, settings)
+        rules = self.rule, self.input_layer_rule, self.until_layer_idx, self.until_layer_rule
+        return composite_of(*rules, self._settings_given)
+
+    def check_arguments(self):
+        super().check_arguments()
+        if self.until_layer_rule is not None and self.until_layer_idx is None:
+            raise ValueError(f"`until_layer_rule` needs `until_layer_idx`. Received: {self.until_layer_rule!r} alone")
+        _ = self._composite  # raises for what is no rule
+        until_rule = None if self.until_layer_idx is None else self.until_layer_rule
+        used = rules_in_use(self.rule, self.input_layer_rule, until_rule)
+        taken = sorted({name for _, names in used for name in names} & {*LRP.ranges})
+        listed = ", ".join(dict.fromkeys(repr(rule) for rule, _ in used))
+        for name in self._settings_given:
+            if name not in taken:
+                told = f"These take {', '.join(map(repr, taken))}" if taken else "These take no settings"
+                raise TypeError(f"{self.name!r} takes no argument {name!r} with the rules in use, {listed}. {told}.")
+        if self.bias == "both" and not any(takes_both(rule) for rule, _ in used):
+            raise ValueError(f"`bias='both'` goes with the alpha-beta rules. Received: the rules {listed}")
 
     def composite(self):
         return self._composite

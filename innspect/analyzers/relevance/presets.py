@@ -9,7 +9,7 @@ from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
 from innspect.analyzers.relevance.composites import Composite, until_layer
-from innspect.checks import Integer, OneOf
+from innspect.checks import Elsewhere, Finite, Integer, Number, OneOf
 from innspect.layers.names import RuleLike, bounded, make_rule, rule_beside
 
 
@@ -24,7 +24,12 @@ class _Preset(RelevanceAnalyzer):
     """
 
     first: RuleLike | None = None
-    ranges = {"bias": OneOf(True, False, "both"), "until_layer_idx": Integer()}
+    ranges = {
+        "epsilon": Number(),
+        "bias": OneOf(True, False, "both"),
+        "input_layer_rule": Elsewhere("make_rule"),
+        "until_layer_idx": Integer(),
+    }
 
     def __init__(self, model, *, epsilon=1e-6, bias=True, input_layer_rule=None, until_layer_idx=None, **arguments):
         super().__init__(model, **arguments)
@@ -45,10 +50,15 @@ class _Preset(RelevanceAnalyzer):
         return Composite(
             default=make_rule("Epsilon", epsilon=self.epsilon, bias=bool(self.bias)),
             convolution=self.of_convolutions(),
-            first=rule_beside(self.first if self.input_layer_rule is None else self.input_layer_rule, settings),
+            first=self._of_first_layers(settings),
             first_convolution=self.of_first_convolution(),
             until=until_layer(self.until_layer_idx, None, settings),
         )
+
+    def _of_first_layers(self, settings):
+        if self.input_layer_rule is None:
+            return rule_beside(self.first, settings, "first")
+        return rule_beside(self.input_layer_rule, settings, "input_layer_rule")
 
     def composite(self):
         return self._composite
@@ -63,6 +73,7 @@ class _AlphaBetaPreset(_Preset):
     """
 
     convolution_settings: dict = {}
+    ranges = {"convolution": OneOf("Alpha1Beta0", "Alpha2Beta1"), "first": Elsewhere("make_rule")}
 
     def __init__(self, model, *, convolution, first=None, **arguments):
         super().__init__(model, **arguments)
@@ -106,6 +117,7 @@ class Boxed(Facts):
     """What methods share that are told the bounds of the model's input."""
 
     needs = "low, high"
+    ranges = {"low": Finite(), "high": Finite()}
 
     @classmethod
     def needed(cls, x, **fixed):
@@ -125,6 +137,7 @@ class EpsilonGammaBox(Boxed, _Preset):
 
     paper = "Anders et al. 2021"
     stabiliser = 1e-6
+    ranges = {"gamma": Number(), "bias": OneOf(True, False)}
 
     def __init__(self, model, *, low=None, high=None, gamma=0.25, **arguments):
         super().__init__(model, **arguments)

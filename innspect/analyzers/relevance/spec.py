@@ -4,7 +4,7 @@ import inspect
 
 from innspect.analyzers.relevance.composites import Composite, layer_key, layer_order, until_layer
 from innspect.layers.base import Rule
-from innspect.layers.names import make_rule, rule_beside
+from innspect.layers.names import make_rule, rule_beside, settings_beside, settings_of
 from innspect.layers.rule_table import names_of
 
 
@@ -14,7 +14,10 @@ def composite_of(rule, first, until_index, until_rule, settings):
         raise ValueError(
             "`rule` must be given: a rule's name, a `Rule` class or instance, a mapping, or a list. Received: None"
         )
-    beside = {"first": rule_beside(first, settings), "until": until_layer(until_index, until_rule, settings)}
+    beside = {
+        "first": rule_beside(first, settings, "input_layer_rule"),
+        "until": until_layer(until_index, until_rule, settings),
+    }
     if _is_list(rule):
         # Epsilon is for what a list does not speak of: recurrent layers, and the second half of a separable first layer.
         return Composite(default=make_rule("Epsilon", **settings), listed=_listed(rule, settings), **beside)
@@ -27,6 +30,18 @@ def composite_of(rule, first, until_index, until_rule, settings):
         named={name: rule_beside(r, settings) for name, r in mapping.items()},
         **beside,
     )
+
+
+def rules_in_use(rule, first, until_rule):
+    """What is given as a rule anywhere, with the names of the settings that it takes there: a list of pairs."""
+    beside = [first, until_rule]
+    if _is_list(rule):
+        main = ["Epsilon", *([r for _, r in rule] if _are_pairs(rule) else rule)]
+    else:
+        mapping = dict(rule) if isinstance(rule, dict) else {"default": rule}
+        default = mapping.pop("default", None)
+        main, beside = ["Epsilon" if default is None else default], [*beside, *mapping.values()]
+    return [(r, settings_of(r)) for r in main] + [(r, settings_beside(r)) for r in beside if r is not None]
 
 
 class InOrder:
@@ -80,16 +95,19 @@ def _is_bound(value):
 def _listed(rules, settings):
     if not rules:
         raise ValueError(f"`rule` as a list must not be empty. Received: {rules!r}")
-    pairs = [isinstance(r, tuple) and len(r) == 2 and _is_condition(r[0]) for r in rules]
-    if all(pairs):
+    if _are_pairs(rules):
         return ByCondition([(_of_layer(holds), make_rule(r, **settings)) for holds, r in rules])
-    if any(pairs):
+    if any(map(_is_pair, rules)):
         raise ValueError(f"`rule` must be a list of rules or a list of (condition, rule) pairs. Received: a mix, {rules!r}")
     return InOrder([make_rule(r, **settings) for r in rules])
 
 
-def _is_condition(value):
-    return callable(value) and not isinstance(value, type | Rule)
+def _are_pairs(rules):
+    return all(map(_is_pair, rules))
+
+
+def _is_pair(rule):
+    return isinstance(rule, tuple) and len(rule) == 2 and callable(rule[0]) and not isinstance(rule[0], type | Rule)
 
 
 def _of_layer(condition):

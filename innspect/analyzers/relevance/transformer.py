@@ -64,7 +64,8 @@ class _TransformerLRP(Conserving):
         early, relevant = _before_the_network(graph)
         early = {node.path for node in early}
         heads = {t for t in self.opened.graph.outputs if is_head(graph.producer(t))}
-        linear = Linear(self.epsilon) if self.epsilon else Gradient()
+        epsilon = float(self.epsilon)
+        linear = Linear(epsilon) if epsilon else Gradient()
 
         def before(node):
             prepares = isinstance(node.view, Diagonal) and not node.view.learned
@@ -76,10 +77,10 @@ class _TransformerLRP(Conserving):
             return None if rule is None else FromRelevance(rule)
 
         def recurrent(node):
-            return FromRelevance(recurrent_rule(Epsilon(self.epsilon), node))
+            return FromRelevance(recurrent_rule(Epsilon(epsilon), node))
 
         def shared(node):
-            return Shared(_takers(graph, node), self.epsilon)
+            return Shared(_takers(graph, node), epsilon)
 
         return [
             (kind("embedding"), weightless.SumOverEmbedding("inner")),

@@ -11,12 +11,13 @@ from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.request import Batch, Request, Result, few_at_once
 from innspect.analyzers.reverse.passes import Pass, Passage, Runs, tensors_at
 from innspect.analyzers.reverse.plan import Plan
-from innspect.checks import OneOf
+from innspect.checks import Elsewhere, OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.activity import sends_nothing
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import Graph, Node, Rewritten, Tensor, is_float
 from innspect.graph.opened.opened_model import OpenedModel
+from innspect.inputs.targets import weighed
 from innspect.layers.base import Rule
 from innspect.layers.guarded import Guarded, numbers
 from innspect.layers.program import Program, per_sample
@@ -50,7 +51,7 @@ class ReverseAnalyzer(Analyzer):
     composable: bool = True
     one_graph = True
     takes: type[Rule] = Rule
-    ranges = {"head": OneOf("logit", "output"), "start": OneOf("value", "one")}
+    ranges = {"head": OneOf("logit", "output"), "start": OneOf("value", "one"), "rules": Elsewhere("RuleTable")}
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -68,7 +69,8 @@ class ReverseAnalyzer(Analyzer):
         **arguments: Any,
     ):
         super().__init__(model, **arguments)
-        self.head, self.start = head or self.default_head, start or self.default_start
+        self.head = self.default_head if head is None else head
+        self.start = self.default_start if start is None else start
         self.rules = rules
         self._passes: dict[Hashable, Pass] = {}
         self.guards = False  # whether this is what `guarded` made
@@ -102,7 +104,7 @@ class ReverseAnalyzer(Analyzer):
 
     def seed(self, weights: BackendTensor, y: BackendTensor) -> BackendTensor:
         """The signal at the explained tensor."""
-        return weights * y if self.start == "value" else weights
+        return weighed(weights, y) if self.start == "value" else weights
 
     def finish(self, signal: BackendTensor, x: BackendTensor) -> BackendTensor:
         """The attribution of one input from the signal that arrived there."""
@@ -127,7 +129,7 @@ class ReverseAnalyzer(Analyzer):
     @functools.cached_property
     def given_rows(self) -> tuple[Row, ...]:
         """The rows of the user's own rules."""
-        rows = rows_for(self.rules or (), self.opened.graph)
+        rows = rows_for(() if self.rules is None else self.rules, self.opened.graph)
         for row in rows:
             rule = row.rule
             if isinstance(rule, Rule) and not (isinstance(rule, self.takes) and rule.form == self.form):

@@ -15,8 +15,8 @@ from keras import ops
 
 from innspect import backend
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.capture.layer_calls import called
 from innspect.graph.capture.registry import lowers
+from innspect.graph.capture.untouched import called
 from innspect.graph.ir import is_float
 from innspect.graph.keras_internals import idf_weights
 from innspect.graph.views.ids import Lookup

@@ -1,9 +1,10 @@
 """Answering for Keras: while a model is replayed, its layer calls and operations come to the replay, in this thread only.
 
-Keras has no hook for either, so `Layer.__call__`, `Operation.symbolic_call` and `Layer.add_loss` are replaced while at
-least one thread is listened to, and stand as they were afterwards; so are the places of the backend where functions pass
-that bring a gradient of their own, of which Keras knows nothing. Other threads meet what they always met. This is the one
-place where anything of Keras or its backend is replaced.
+Keras has no hook for either, so `Layer.__call__`, `Operation.symbolic_call` and what else `INTERCEPTED` lists are replaced
+while at least one thread is listened to, and stand as they were afterwards; so are the places of the backend where functions
+pass that bring a gradient of their own, of which Keras knows nothing. Other threads meet what they always met. This is the
+one place where anything of Keras or its backend is replaced. While a model is called, what this thread writes on its layers
+is noted.
 """
 
 import contextlib
@@ -20,8 +21,6 @@ from innspect.graph.keras_internals import INTERCEPTED
 
 _here = threading.local()
 _lock = threading.Lock()
-_listening = 0
-_originals: dict = {}
 
 
 class CannotOpen(Exception):
@@ -40,75 +39,148 @@ class Listener:
         return original(operation, *args, **kwargs)
 
     def add_loss(self, original, layer, loss):
-        original(layer, loss)
+        _writes().add_loss(original, layer, loss)
 
     def differentiate(self, original, function, args, kwargs, *name):
         return original()
 
 
-_KERAS = Listener()
+class _Unnoted:
+    """What this thread writes on layers is not noted."""
+
+    def write(self, original, layer, *attribute):
+        original(layer, *attribute)
+
+    def add_loss(self, original, layer, loss):
+        original(layer, loss)
+
+    def clear_losses(self, original, layer):
+        original(layer)
+
+
+_KERAS, _UNNOTED = Listener(), _Unnoted()
 
 
 def _listener():
     return getattr(_here, "listener", _KERAS)
 
 
+def _writes():
+    return getattr(_here, "writes", _UNNOTED)
+
+
+class _Replaced:
+    """Some methods of Keras that are replaced while at least one thread wants them to be.
+
+    Args:
+        which: Of `INTERCEPTED`.
+        stand_ins: A function from the originals to what stands in their place.
+        functions: What stands for functions of `keras.ops` meanwhile.
+    """
+
+    def __init__(self, which, stand_ins, functions=dict):
+        self._places, self._stand_ins, self._functions = INTERCEPTED[which], stand_ins, functions
+        self._wanted = 0
+        self._originals: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+
+    def __enter__(self):
+        with _lock:
+            if self._wanted == 0:
+                methods, functions = tuple(getattr(owner, name) for owner, name in self._places), self._functions()
+                self._originals = methods, {name: getattr(keras.ops, name) for name in functions}
+                self._put(self._stand_ins(*methods), functions)
+            self._wanted += 1
+
+    def __exit__(self, *_):
+        with _lock:
+            self._wanted -= 1
+            if self._wanted == 0:
+                self._put(*self._originals)
+
+    def _put(self, methods, functions):
+        for (owner, name), method in zip(self._places, methods, strict=True):
+            setattr(owner, name, method)
+        vars(keras.ops).update(functions)
+
+
+class _Gradients:
+    """The places of the backend where functions pass that bring a gradient of their own, replaced likewise."""
+
+    def __init__(self):
+        self._wanted = 0
+        self._originals: list[tuple[Any, str, Any]] = []
+
+    def __enter__(self):
+        with _lock:
+            if self._wanted == 0:
+                places = backend.custom_gradients(lambda *call: _listener().differentiate(*call))
+                self._originals = [(owner, name, vars(owner).get(name)) for owner, name, _ in places]
+                self._put(places)
+            self._wanted += 1
+
+    def __exit__(self, *_):
+        with _lock:
+            self._wanted -= 1
+            if self._wanted == 0:
+                self._put(self._originals)
+
+    @staticmethod
+    def _put(attributes):
+        """Give owners their own attributes of some names; None takes it away."""
+        for owner, name, value in attributes:
+            if value is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, value)
+
+
+_GRADIENTS = _Gradients()
+_CALLS = _Replaced(
+    "calls",
+    lambda layer_call, symbolic_call: (
+        lambda layer, *a, **k: _listener().call(layer_call, layer, a, k),
+        lambda operation, *a, **k: _listener().operate(symbolic_call, operation, a, k),
+    ),
+    lambda: functions(lambda: _listener().trace),
+)
+_LOSSES = _Replaced(
+    "losses",
+    lambda add_loss, clear_losses: (
+        lambda layer, loss: _listener().add_loss(add_loss, layer, loss),
+        lambda layer: _writes().clear_losses(clear_losses, layer),
+    ),
+)
+_ATTRIBUTES = _Replaced(
+    "attributes",
+    lambda set_attribute, delete_attribute: (
+        lambda layer, name, value: _writes().write(set_attribute, layer, name, value),
+        lambda layer, name: _writes().write(delete_attribute, layer, name),
+    ),
+)
+
+
 @contextlib.contextmanager
 def _heard_by(listener):
     """Let `listener` answer in this thread."""
     before = _listener()
-    _patch()
-    _here.listener = listener
-    try:
-        yield
-    finally:
-        _here.listener = before
-        _unpatch()
+    with _CALLS, _LOSSES, _GRADIENTS:
+        _here.listener = listener
+        try:
+            yield
+        finally:
+            _here.listener = before
 
 
-def _patch():
-    global _listening
-    with _lock:
-        if _listening == 0:
-            layer_call, symbolic_call, add_loss = (getattr(owner, name) for owner, name in INTERCEPTED)
-            stand_ins = functions(lambda: _listener().trace)
-            _originals["functions"] = {name: getattr(keras.ops, name) for name in stand_ins}
-            _originals["methods"] = layer_call, symbolic_call, add_loss
-            vars(keras.ops).update(stand_ins)
-            stand_in_methods = (
-                lambda layer, *a, **k: _listener().call(layer_call, layer, a, k),
-                lambda operation, *a, **k: _listener().operate(symbolic_call, operation, a, k),
-                lambda layer, loss: _listener().add_loss(add_loss, layer, loss),
-            )
-            _replace(stand_in_methods)
-            by_hand = backend.custom_gradients(lambda *call: _listener().differentiate(*call))
-            _originals["gradients"] = [(owner, name, vars(owner).get(name)) for owner, name, _ in by_hand]
-            _place(by_hand)
-        _listening += 1
-
-
-def _unpatch():
-    global _listening
-    with _lock:
-        _listening -= 1
-        if _listening == 0:
-            _replace(_originals.pop("methods"))
-            vars(keras.ops).update(_originals.pop("functions"))
-            _place(_originals.pop("gradients"))
-
-
-def _replace(methods):
-    for (owner, name), method in zip(INTERCEPTED, methods, strict=True):
-        setattr(owner, name, method)
-
-
-def _place(attributes):
-    """Give owners their own attributes of some names; None takes it away."""
-    for owner, name, value in attributes:
-        if value is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, value)
+@contextlib.contextmanager
+def noting(writes):
+    """Let `Writes` have what this thread writes on layers."""
+    before = _writes()
+    with _LOSSES, _ATTRIBUTES if writes.of_attributes else contextlib.nullcontext():
+        _here.writes = writes
+        try:
+            yield
+        finally:
+            _here.writes = before
 
 
 class _NoReads(keras.StatelessScope):

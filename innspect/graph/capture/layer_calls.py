@@ -1,16 +1,11 @@
-"""How a layer is called: its arguments as `Layer.__call__` would prepare them, and the traces that a call must not leave."""
+"""How a layer is called: its arguments as `Layer.__call__` would prepare them."""
 
-import contextlib
-import copy
 import inspect
 
 import keras
 
-from innspect import backend
-from innspect.backend.compiling import read_only
-from innspect.errors import NotAnalyzeableModelError, said
-from innspect.graph.ir import is_float, widen, widened
-from innspect.graph.keras_internals import casts_inputs, layers_of, losses_of, mask_of, set_mask, shapes_by_argument
+from innspect.graph.ir import is_float, widen
+from innspect.graph.keras_internals import casts_inputs, mask_of, set_mask, shapes_by_argument
 
 
 class Bound:
@@ -90,51 +85,6 @@ def has_symbols(structure):
     return any(isinstance(leaf, keras.KerasTensor) for leaf in keras.tree.flatten(structure))
 
 
-def called(layer):
-    """A function that calls the user's layer on values and leaves no trace in it."""
-
-    def call(*args, **kwargs):
-        try:
-            with untouched(layer):
-                return keras.tree.map_structure(widened, layer(*args, **kwargs))
-        except ValueError as error:  # such as Keras raises, of what a layer cannot be given; a lack of memory is none
-            if isinstance(error, NotAnalyzeableModelError):
-                raise
-            raise NotAnalyzeableModelError(
-                f"The layer {layer.name!r} (a {type(layer).__name__}), which is called as a whole, does not run on what it is "
-                f"given: {said(error)}"
-            ) from error
-
-    return call
-
-
-@contextlib.contextmanager
-def untouched(layer):
-    """Keep what a call writes on a layer besides its variables: the losses of its last call, attributes that it sets."""
-    kept = [(each, dict(vars(each)), *map(copy.copy, losses_of(each))) for each in layers_of(layer)]
-    try:
-        yield
-    finally:
-        for each, attributes, losses, ids in kept:
-            _restore(vars(each), attributes)
-            written, their_ids = losses_of(each)
-            written[:] = losses
-            their_ids.clear()
-            their_ids.update(ids)
-
-
-def _restore(attributes, kept):
-    for name in [name for name in attributes if name not in kept]:
-        del attributes[name]
-    attributes.update((name, value) for name, value in kept.items() if attributes.get(name) is not value)
-
-
 def call_arguments(model, structure):
     """How a model's `call` is given its inputs: one argument, or one by name for every shape that its `build` takes."""
     return ((structure,), {}) if shapes_by_argument(model) is None else ((), structure)
-
-
-def predict(model, x):
-    """What the model answers to `x`, in the structure that it takes; the model stays as it was."""
-    with untouched(model), read_only(), backend.inference():
-        return model(x, training=False)

@@ -10,8 +10,9 @@ from keras import ops
 
 from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError, said
-from innspect.graph.capture.layer_calls import called, has_symbols
+from innspect.graph.capture.layer_calls import has_symbols
 from innspect.graph.capture.recognition import Tried
+from innspect.graph.capture.untouched import called
 from innspect.graph.ir import is_float
 from innspect.graph.views.activations import Unopened
 

@@ -8,9 +8,9 @@ from keras import layers as L
 from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.capture.layer_calls import called
 from innspect.graph.capture.recognition import Tried
 from innspect.graph.capture.registry import lowers
+from innspect.graph.capture.untouched import called
 from innspect.graph.ir import live, widen
 from innspect.graph.keras_internals import is_of_keras
 from innspect.graph.views.cells import NOT_ELEMENTWISE, view_cells

@@ -18,8 +18,8 @@ from typing import Any
 import keras
 
 from innspect.graph.capture.interception import intercepting
-from innspect.graph.capture.layer_calls import untouched
 from innspect.graph.capture.trace import Trace
+from innspect.graph.capture.untouched import untouched
 from innspect.graph.ir import Graph
 from innspect.graph.precision import precise
 from innspect.nests import leaves

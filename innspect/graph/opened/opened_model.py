@@ -15,16 +15,21 @@ from typing import Any
 import keras
 import numpy as np
 
+from innspect import backend
+from innspect.backend.compiling import read_only
+from innspect.backend.weights import steadily, weights
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError
 from innspect.graph.activity import activated
 from innspect.graph.capture import attention, decompositions, lowering  # noqa: F401  (fill the tables)
-from innspect.graph.capture.layer_calls import call_arguments, untouched
+from innspect.graph.capture.layer_calls import call_arguments
 from innspect.graph.capture.operations import settle
 from innspect.graph.capture.replay import replay
+from innspect.graph.capture.untouched import untouched
 from innspect.graph.ir import Graph, Tensor, is_float, widen
 from innspect.graph.keras_internals import layers_of
 from innspect.graph.opened.description import describe
 from innspect.graph.opened.structure import (
+    check_model,
     check_strings,
     input_structure,
     knows_its_inputs,
@@ -162,6 +167,16 @@ class OpenedModel:
             returned = [leaf for _, leaf in leaves(self.model(*args, **kwargs, training=False))]
         return [returned[place] for place in self._places]
 
+    def outputs(self, tensors: Tensors) -> list[Array]:
+        """As `answer`, in NumPy arrays, of one state of the weights; the model stays as it was."""
+
+        def answered() -> list[Array]:
+            variables = self.variables()
+            with read_only(variables, weights(variables)), backend.inference():
+                return [backend.to_numpy(y) for y in self.answer(tensors)]
+
+        return steadily(answered)
+
     @functools.cached_property
     def batch(self) -> int | None:
         """The number of samples that must be given at once, where a layer keeps a state for each; else None."""
@@ -261,20 +276,6 @@ def check_no_mixture(opened: OpenedModel, method: str) -> None:
             f"The input {opened.mixed[0]!r} of the model {opened.model.name!r} holds ids of an embedding beside numbers, and "
             f"{method!r} multiplies with what an input holds, or moves it, which ids do not allow. Give the ids an input of "
             "their own, as a list of two; or use 'gradient', 'lrp.epsilon' or 'occlusion'."
-        )
-
-
-def check_model(model: Any) -> None:
-    """Raise where `model` is no built Keras model."""
-    if not isinstance(model, keras.Layer):
-        raise TypeError(
-            "`model` must be a Keras 3 model (an instance of `keras.Model`). "
-            f"Received: model={model!r} (of type {type(model).__module__}.{type(model).__name__})"
-        )
-    if not model.built:
-        raise ValueError(
-            f"`model` {model.name!r} is not built, so it has no weights to explain. Call it once on data, or "
-            "`model.build(input_shape)`, before creating an analyzer."
         )
 
 

@@ -116,3 +116,17 @@ def output_names(model: keras.Layer, returned: Any) -> list[str]:
     if any(isinstance(key, str) for path in paths for key in path):
         return ["/".join(map(str, path)) for path in paths]
     return [f"output_{i}" for i in range(len(paths))]
+
+
+def check_model(model: Any) -> None:
+    """Raise where `model` is no built Keras model."""
+    if not isinstance(model, keras.Layer):
+        raise TypeError(
+            "`model` must be a Keras 3 model (an instance of `keras.Model`). "
+            f"Received: model={model!r} (of type {type(model).__module__}.{type(model).__name__})"
+        )
+    if not model.built:
+        raise ValueError(
+            f"`model` {model.name!r} is not built, so it has no weights to explain. Call it once on data, or "
+            "`model.build(input_shape)`, before creating an analyzer."
+        )

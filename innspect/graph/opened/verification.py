@@ -15,6 +15,7 @@ import numpy as np
 
 from innspect import backend
 from innspect.backend.compiling import read_only
+from innspect.backend.weights import steadily, weights
 from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.capture.interception import recording
 from innspect.graph.heads import behind_moves, is_head, moved_head
@@ -61,12 +62,17 @@ def compare(opened, inputs, again=False):
         with read_only(variables, values):  # one of its own: the states that the model has moved are as before
             return theirs, _run_graph(opened.graph, tensors, wanted)
 
+    def answers():
+        arguments = weights(variables), tensors
+        proved = not suspects and backend.equal_by_construction(both, *arguments)
+        return None if proved else backend.once(both, *arguments)
+
     with backend.inference(), precise(opened.model, tensors):
-        arguments = backend.variable_values(variables), tensors
-        if not suspects and backend.equal_by_construction(both, *arguments):
-            _compared[opened.model] = described, hidden
-            return hidden
-        theirs, ours = backend.once(both, *arguments)
+        found = steadily(answers)
+    if found is None:
+        _compared[opened.model] = described, hidden
+        return hidden
+    theirs, ours = found
     theirs, ours = ([backend.to_numpy(y) for y in ys] for ys in (theirs, ours))
     tolerance = _tolerance(opened.model)
     ours, left = ours[: len(theirs)], ours[len(theirs) :]

@@ -32,7 +32,7 @@ X = array(2, 8, 8, 1)
 # Arguments that are looked at with the model or the inputs, by whom the class says; see `Elsewhere`.
 ELSEWHERE = {
     "background", "first", "input_layer_rule", "layer", "masks", "of", "path", "patterns", "reference_inputs", "rule", "rules",
-    "until_layer_rule", "value",
+    "tokens", "until_layer_rule", "value",
 }  # fmt: skip
 
 
@@ -241,7 +241,7 @@ def test_a_sample_that_is_not_a_number_is_warned_of_by_its_own(name, model):
     """Also where a compiled function loses the NaN, as TensorFlow's do."""
     broken, analyzer = np.concatenate([X, X]), innspect.create_analyzer(name, model)
     broken[2, 0, 0, 0] = NAN
-    with pytest.warns(UserWarning, match=r"explained output is not finite.*1 of 4 samples \(number 2\)"):
+    with pytest.warns(UserWarning, match=r"own output is not finite.*1 of 4 samples \(number 2\)"):
         analyzer.analyze(broken, 1, batch_size=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -256,7 +256,7 @@ def test_what_is_ruled_out_by_minus_infinity_is_no_reason_to_warn(model):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         assert np.isfinite(analyzer.explain(array(2, 3), 0).targets).all()
-    with pytest.warns(UserWarning, match=r"explained output is not finite.*2 of 2 samples \(number 0, 1\)"):
+    with pytest.warns(UserWarning, match=r"own output is not finite.*2 of 2 samples \(number 0, 1\)"):
         analyzer.analyze(array(2, 3), 1)
 
 

@@ -197,7 +197,7 @@ def test_nan_and_infinity_stay_with_their_sample(model, method, value, eager):
     x, broken = X.copy(), X.copy()
     broken[1, 2, 3, 0] = value
     expected = analyzer.analyze(x, 1)
-    with pytest.warns(UserWarning, match=r"explained output is not finite, .* for 1 of 3 samples \(number 1\)"):
+    with pytest.warns(UserWarning, match=r"own output is not finite for 1 of 3 samples \(number 1\)"):
         got = analyzer.analyze(broken, 1)
     np.testing.assert_allclose(got[[0, 2]], expected[[0, 2]], rtol=1e-5, atol=1e-7)
     assert np.isfinite(expected).all()

@@ -17,7 +17,8 @@ from innspect.analyzers.base.assembly import assembled
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.request import Request
-from innspect.inputs.batches import Inputs
+from innspect.graph.opened.opened_model import OpenedModel
+from innspect.inputs.batches import Inputs, on_device
 from innspect.inputs.missing import filled, says
 from innspect.inputs.predictor import Network, Predictor
 from innspect.inputs.references import References
@@ -70,6 +71,7 @@ class Sound(Facts):
         axis = 1 if request.several else 0
         fine = _finite(explanation.attributions, axis)
         known = _finite([explanation.targets], axis) & (fine | _finite(keras.tree.flatten(explanation.outputs), 0))
+        known &= ~_unknown_to(self.opened, request)
         complete = fine if explanation.delta is None else fine & _finite([explanation.delta], axis)
         apart = self._not_finite_at_references(request, np.flatnonzero(known & ~complete))
         lost = np.setdiff1d(np.flatnonzero(known & ~fine), apart)
@@ -116,6 +118,23 @@ class Sound(Facts):
         for inputs in references.as_inputs(samples):
             sound &= _finite([says(inputs, self._asked, request.output)], 0)
         return samples[~sound]
+
+
+def _unknown_to(opened: OpenedModel | None, request: Request) -> Array:
+    """For which samples that are not finite the model's own answer is not a number, (samples,).
+
+    A compiled function may lose a NaN on its way, as TensorFlow's do where it fuses a convolution and a ReLU.
+    """
+    inputs = request.inputs
+    unknown, floats = np.zeros(inputs.samples, bool), [a for a in inputs.arrays if a.dtype.kind == "f"]
+    if opened is None or opened.batch is not None or not floats:
+        return unknown
+    odd = np.flatnonzero(~_finite(floats, 0))
+    for start in range(0, len(odd), request.batch_size):
+        rows = odd[start : start + request.batch_size]
+        y = opened.outputs(on_device([a[rows] for a in inputs.arrays], opened))[request.output]
+        unknown[rows] = np.isnan(y).reshape(len(rows), -1).any(axis=1)
+    return unknown
 
 
 def _finite(arrays: Iterable[Array], axis: int) -> Array:

@@ -47,7 +47,13 @@ class LayerMap(GradientRules):
     needs = "a layer with spatial axes"
     default_relu = True
     composable = False
-    ranges = {"layer": Elsewhere("find_layer"), "upsample": Boolean(), "relu": Boolean(), "resize": OneOf(*CONVENTIONS)}
+    ranges = {
+        "layer": Elsewhere("find_layer"),
+        "tokens": Elsewhere("find_layer"),
+        "upsample": Boolean(),
+        "relu": Boolean(),
+        "resize": OneOf(*CONVENTIONS),
+    }
 
     def __init__(self, model, *, layer=None, tokens=None, upsample=True, relu=None, resize="half_pixel", **arguments):
         super().__init__(model, **arguments)

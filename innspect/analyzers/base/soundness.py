@@ -68,6 +68,8 @@ class Sound(Facts):
             request: The `Request`.
             explanation: With a flat list of attributions.
         """
+        if _all_finite(request, explanation):
+            return explanation
         axis = 1 if request.several else 0
         fine = _finite(explanation.attributions, axis)
         known = _finite([explanation.targets], axis) & (fine | _finite(keras.tree.flatten(explanation.outputs), 0))
@@ -118,6 +120,13 @@ class Sound(Facts):
         for inputs in references.as_inputs(samples):
             sound &= _finite([says(inputs, self._asked, request.output)], 0)
         return samples[~sound]
+
+
+def _all_finite(request: Request, explanation: Explanation) -> bool:
+    """Whether there is nothing to look at: inputs, explained values and maps, all that they hold, are finite."""
+    delta = [] if explanation.delta is None else [explanation.delta]
+    floats = [a for a in request.inputs.arrays if a.dtype.kind == "f"]
+    return all(np.isfinite(a).all() for a in (*explanation.attributions, explanation.targets, *delta, *floats))
 
 
 def _unknown_to(opened: OpenedModel | None, request: Request) -> Array:

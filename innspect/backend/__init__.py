@@ -90,6 +90,7 @@ ID_DTYPE: str = getattr(_active, "ID_DTYPE", "int64")
 GIVES_INITIAL_STATE: bool = getattr(_active, "GIVES_INITIAL_STATE", False)
 LOSES_SHAPES = hasattr(_active, "with_shape")  # a tensor in a compiled function may not know its shape
 with_shape: Callable[[BackendTensor, Any], BackendTensor] = getattr(_active, "with_shape", lambda tensor, shape: tensor)
+EAGER: bool = getattr(_active, "EAGER", False)  # what runs is not compiled, so a layer may compute with NumPy
 EXPORTS: bool = getattr(_active, "EXPORTS", False)  # whether there is `innspect.backend.saved_model`
 
 

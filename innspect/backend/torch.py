@@ -3,6 +3,8 @@
 import keras
 import torch
 
+EAGER = True
+
 matmul = torch.matmul
 
 

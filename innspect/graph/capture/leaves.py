@@ -8,6 +8,7 @@ import contextlib
 import keras
 from keras import ops
 
+from innspect import backend
 from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.capture.layer_calls import has_symbols
@@ -54,17 +55,21 @@ def _aside(trace):
 
 def _spec(trace, layer, call, path):
     """The shapes and dtypes of what a layer makes."""
+    reason: Exception
     try:
         return layer.compute_output_spec(*call.args, **call.kwargs)
     except Exception as untold:
-        try:
-            return _tried(layer, call)
-        except Exception as reason:
-            raise NotAnalyzeableModelError(
-                f"The layer {path!r} (of type {type(layer).__name__}) can neither be opened into Keras operations "
-                f"({trace.unopened.get(path)}) nor run on a symbolic tensor ({said(untold)}), nor on drawn numbers. Give it a "
-                f"`compute_output_spec` method. Received: {said(reason)}"
-            ) from reason
+        reason = untold
+        if backend.EAGER:  # else it cannot be compiled either
+            try:
+                return _tried(layer, call)
+            except Exception as error:
+                reason = error
+        raise NotAnalyzeableModelError(
+            f"The layer {path!r} (of type {type(layer).__name__}) can neither be opened into Keras operations "
+            f"({trace.unopened.get(path)}) nor run on a symbolic tensor. Give it a `compute_output_spec` method. "
+            f"Received: {said(reason)}"
+        ) from reason
 
 
 def _tried(layer, call):

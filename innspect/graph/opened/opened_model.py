@@ -37,7 +37,7 @@ from innspect.graph.opened.structure import (
     output_names,
     output_places,
 )
-from innspect.graph.opened.verification import compare, computes_with_keras
+from innspect.graph.opened.verification import DoesNotRun, compare, computes_with_keras
 from innspect.graph.passes.heads import heads_last
 from innspect.graph.passes.ids import ids_as_integers, ids_of, keep_numbers, read_as_numbers
 from innspect.graph.passes.kernels import with_kernels
@@ -196,9 +196,7 @@ class OpenedModel:
             return
         try:
             self.hidden_softmax = compare(self, drawn)
-        except NotAnalyzeableModelError:
-            raise
-        except Exception:
+        except DoesNotRun:
             if inputs is None and not knows_its_inputs(self.model):
                 return  # it takes strings, or what else Keras has not kept: the first sample will tell
             raise

@@ -89,13 +89,17 @@ def compare(opened, inputs, again=False):
     return hidden
 
 
+class DoesNotRun(NotAnalyzeableModelError):
+    """A model that raises for what it is given to compare it on."""
+
+
 def _answer(opened, tensors):
     """The model's own outputs."""
     try:
         return opened.answer(tensors)
     except Exception as error:
         shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
-        raise NotAnalyzeableModelError(
+        raise DoesNotRun(
             f"The model {opened.model.name!r} does not run on one sample, of shape {shapes}: {said(error)}. Every sample is "
             "explained by itself; a model whose samples depend on each other is explained by a function from a sample to its "
             "output, with 'occlusion' or 'rise'."

@@ -146,7 +146,7 @@ def test_several_inputs_have_a_map_each():
     [
         ({"methods": []}, "at least one method"),
         ({"methods": ["gradient", "gradient"]}, "differ"),
-        ({"top": 0}, "at least 1"),
+        ({"top": 0}, "positive integer"),
         ({"names": ["a"]}, "each of the 2"),
         ({"images": np.zeros((1, 4, 4))}, "each of the 2"),
         ({"neurons": [7]}, "between 0 and 4"),

@@ -140,8 +140,9 @@ class ScoreCam(ChannelScores):
         )
 
     def channel_weights(self, scores, targets):
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # of samples that the model says nothing finite of, which are warned about
+            powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+            return powers / powers.sum(axis=1, keepdims=True)
 
 
 @register_analyzer("ablation_cam")

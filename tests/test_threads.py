@@ -91,12 +91,31 @@ def test_an_attribute_that_both_set_is_the_others():
     assert layer.seen == "elsewhere"
 
 
+def test_what_is_set_here_is_seen_here_only():
+    """Also what a property sets, and what a call within this one does."""
+    model, layer = meeting()
+    classes, seen = [dict(vars(cls)) for cls in (Meeting, L.Dense, keras.Layer)], []
+    with untouched(model):
+        layer.seen, layer.trainable = "here", False
+        with untouched(layer):
+            layer.count = 7
+            elsewhere(lambda: seen.append((layer.seen, layer.count, layer.trainable)))
+            assert (layer.seen, layer.count, layer.trainable) == ("here", 7, False)
+        assert layer.count == 0
+    assert seen == [("before", 0, True)]
+    assert (layer.seen, layer.count, layer.trainable) == ("before", 0, True)
+    assert classes == [dict(vars(cls)) for cls in (Meeting, L.Dense, keras.Layer)]
+
+
 def test_an_attribute_that_is_deleted_here_comes_back():
     model, layer = meeting()
     with untouched(model):
         del layer.seen
+        assert not hasattr(layer, "seen")
         layer.other = 3
         del layer.other
+        with pytest.raises(AttributeError):
+            del layer.other
     assert layer.seen == "before"
     assert not hasattr(layer, "other")
 
@@ -112,6 +131,18 @@ def trainee():
     return model
 
 
+def recurrent():
+    """Its layers keep the masks of their dropout on themselves while they are called."""
+    keras.utils.set_random_seed(3)
+    x = keras.Input((6,))
+    h = L.Reshape((3, 2))(x)
+    h = L.Bidirectional(L.GRU(3, dropout=0.3, recurrent_dropout=0.2, seed=3, return_sequences=True))(h)
+    h = L.LSTM(4, dropout=0.3, recurrent_dropout=0.3, seed=4)(h)
+    model = keras.Model(x, L.Dense(3, activation="softmax")(h))
+    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", jit_compile=False)
+    return model
+
+
 TRAIN = array(64, 6), np.arange(64) % 3
 
 
@@ -120,7 +151,7 @@ def fitted(model):
 
 
 def stepped(model):
-    for _ in range(40):
+    for _ in range(20):
         model.train_on_batch(*TRAIN)
 
 
@@ -128,9 +159,9 @@ def bits(model):
     return [np.asarray(v).tobytes() for v in [*model.variables, *model.optimizer.variables]]
 
 
-@pytest.mark.parametrize("train", [fitted, stepped])
-def test_training_is_equal_to_the_bit_while_another_thread_explains(train):
-    alone, watched, stop, explained = trainee(), trainee(), threading.Event(), []
+@pytest.mark.parametrize(("train", "make"), [(fitted, trainee), (stepped, trainee), (stepped, recurrent)])
+def test_training_is_equal_to_the_bit_while_another_thread_explains(train, make):
+    alone, watched, stop, explained = make(), make(), threading.Event(), []
     train(alone)
     errors = []
 

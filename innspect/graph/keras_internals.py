@@ -29,8 +29,8 @@ COMPUTING = (
 INTERCEPTED = {
     "calls": ((keras.Layer, "__call__"), (keras.Operation, "symbolic_call")),
     "losses": ((keras.Layer, "add_loss"), (keras.Layer, "_clear_losses")),
-    "attributes": ((keras.Layer, "__setattr__"), (keras.Layer, "__delattr__")),
 }
+ATTRIBUTES = ("__setattr__", "__delattr__", "__getattribute__")  # so are these, of the classes of a model's layers
 
 # Of Keras' own layers those whose `call` sets attributes, or runs what may set them.
 WRITING = (L.RNN, L.GroupQueryAttention, L.Lambda)

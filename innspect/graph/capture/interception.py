@@ -3,10 +3,11 @@
 Keras has no hook for either, so `Layer.__call__`, `Operation.symbolic_call` and what else `INTERCEPTED` lists are replaced
 while at least one thread is listened to, and stand as they were afterwards; so are the places of the backend where functions
 pass that bring a gradient of their own, of which Keras knows nothing. Other threads meet what they always met. This is the
-one place where anything of Keras or its backend is replaced. While a model is called, what this thread writes on its layers
-is noted.
+one place where anything of Keras or its backend is replaced. While a model is called whose layers write on themselves, what
+reads and sets attributes is replaced on their classes too: what this thread writes, this thread alone reads.
 """
 
+import collections
 import contextlib
 import threading
 from typing import Any
@@ -17,7 +18,8 @@ from innspect import backend
 from innspect.graph.capture.custom_gradients import emit_call
 from innspect.graph.capture.dynamic_shapes import functions
 from innspect.graph.capture.layer_calls import has_symbols
-from innspect.graph.keras_internals import INTERCEPTED
+from innspect.graph.capture.writes import Unnoted
+from innspect.graph.keras_internals import ATTRIBUTES, INTERCEPTED
 
 _here = threading.local()
 _lock = threading.Lock()
@@ -45,20 +47,7 @@ class Listener:
         return original()
 
 
-class _Unnoted:
-    """What this thread writes on layers is not noted."""
-
-    def write(self, original, layer, *attribute):
-        original(layer, *attribute)
-
-    def add_loss(self, original, layer, loss):
-        original(layer, loss)
-
-    def clear_losses(self, original, layer):
-        original(layer)
-
-
-_KERAS, _UNNOTED = Listener(), _Unnoted()
+_KERAS, _UNNOTED = Listener(), Unnoted()
 
 
 def _listener():
@@ -150,13 +139,53 @@ _LOSSES = _Replaced(
         lambda layer: _writes().clear_losses(clear_losses, layer),
     ),
 )
-_ATTRIBUTES = _Replaced(
-    "attributes",
-    lambda set_attribute, delete_attribute: (
+
+
+class _Classes:
+    """Classes of layers whose attributes are read and set through `Writes`, while at least one thread wants it."""
+
+    def __init__(self):
+        self._wanted: collections.Counter = collections.Counter()
+        self._own: dict[type, dict[str, Any]] = {}  # what each class has of its own, not of its bases
+
+    @contextlib.contextmanager
+    def replaced(self, classes):
+        with _lock:
+            for cls in classes:
+                if not self._wanted[cls]:
+                    self._own[cls] = {name: vars(cls)[name] for name in ATTRIBUTES if name in vars(cls)}
+                    for name, method in _of_attributes(*(getattr(cls, name) for name in ATTRIBUTES)).items():
+                        setattr(cls, name, method)
+                self._wanted[cls] += 1
+        try:
+            yield
+        finally:
+            with _lock:
+                for cls in classes:
+                    self._wanted[cls] -= 1
+                    if not self._wanted[cls]:
+                        del self._wanted[cls]
+                        _put_back(cls, self._own.pop(cls))
+
+
+def _of_attributes(set_attribute, delete_attribute, read_attribute):
+    methods = (
         lambda layer, name, value: _writes().write(set_attribute, layer, name, value),
         lambda layer, name: _writes().write(delete_attribute, layer, name),
-    ),
-)
+        lambda layer, name: _writes().read(read_attribute, layer, name),
+    )
+    return dict(zip(ATTRIBUTES, methods, strict=True))
+
+
+def _put_back(cls, own):
+    for name in ATTRIBUTES:
+        if name in own:
+            setattr(cls, name, own[name])
+        else:
+            delattr(cls, name)
+
+
+_CLASSES = _Classes()
 
 
 @contextlib.contextmanager
@@ -174,8 +203,8 @@ def _heard_by(listener):
 @contextlib.contextmanager
 def noting(writes):
     """Let `Writes` have what this thread writes on layers."""
-    before = _writes()
-    with _LOSSES, _ATTRIBUTES if writes.of_attributes else contextlib.nullcontext():
+    before = writes.outer = _writes()
+    with _LOSSES, _CLASSES.replaced(writes.classes):
         _here.writes = writes
         try:
             yield

@@ -15,7 +15,7 @@ from innspect.graph.ir import widened
 
 @contextlib.contextmanager
 def untouched(layer):
-    """Take back what this thread writes on a layer besides its variables: attributes that a call sets, losses that it adds."""
+    """Keep aside what this thread writes on a layer besides its variables: attributes that a call sets, losses that it adds."""
     writes = Writes(layer)
     try:
         with noting(writes):

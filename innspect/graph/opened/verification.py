@@ -63,7 +63,7 @@ def compare(opened, inputs, again=False):
             return theirs, _run_graph(opened.graph, tensors, wanted)
 
     def answers():
-        arguments = weights(variables), tensors
+        arguments = weights(variables) or [keras.ops.convert_to_tensor(v) for v in variables], tensors
         proved = not suspects and backend.equal_by_construction(both, *arguments)
         return None if proved else backend.once(both, *arguments)
 

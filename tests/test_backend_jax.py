@@ -10,7 +10,7 @@ from networks import drawn
 
 import innspect
 from innspect import backend
-from innspect.graph.views import affine
+from innspect.graph.views import affine, convolutions
 
 if keras.backend.backend() != "jax":
     pytest.skip("of the JAX backend", allow_module_level=True)
@@ -123,32 +123,56 @@ FIRST = {"data_format": "channels_first"}
 LAYERS = {
     "dense": (affine.Dense, lambda: L.Dense(3), (5,)),
     "dense, a sequence": (affine.Dense, lambda: L.Dense(3), (4, 5)),
-    "valid, with a rest": (affine.Conv, lambda: L.Conv2D(3, (2, 3), strides=(3, 2)), (8, 9, 2)),
-    "strides as long as the window": (affine.Conv, lambda: L.Conv2D(3, 2, strides=2, padding="same"), (5, 6, 2)),
-    "strides longer than the window": (affine.Conv, lambda: L.Conv2D(3, 1, strides=2, padding="same"), (5, 6, 2)),
-    "same, dilated": (affine.Conv, lambda: L.Conv2D(3, (3, 4), dilation_rate=(2, 1), padding="same"), (6, 5, 2)),
-    "a large window": (affine.Conv, lambda: L.Conv2D(2, 9, strides=2, padding="same"), (7, 6, 2)),
-    "groups": (affine.Conv, lambda: L.Conv2D(6, 2, groups=2, padding="same"), (4, 4, 4)),
-    "channels first": (affine.Conv, lambda: L.Conv2D(3, 3, padding="same", **FIRST), (2, 5, 6)),
-    "causal": (affine.Conv, lambda: L.Conv1D(3, 3, padding="causal", dilation_rate=2), (7, 2)),
-    "causal, strided": (affine.Conv, lambda: L.Conv1D(3, 4, padding="causal", strides=3), (9, 2)),
-    "3 axes": (affine.Conv, lambda: L.Conv3D(2, 2, strides=(1, 2, 1), padding="same"), (3, 4, 3, 2)),
-    "pointwise": (affine.PointwiseConv, lambda: L.SeparableConv2D(3, 2, strides=2, padding="same"), (4, 5, 2)),
-    "depthwise": (affine.DepthwiseConv, lambda: L.DepthwiseConv2D(2, strides=2, depth_multiplier=3, padding="same"), (5, 4, 3)),
-    "depthwise, 1 axis": (affine.DepthwiseConv, lambda: L.DepthwiseConv1D(3, dilation_rate=2), (9, 2)),
-    "depthwise, channels first": (affine.DepthwiseConv, lambda: L.DepthwiseConv2D(3, depth_multiplier=2, **FIRST), (3, 5, 4)),
-    "transposed": (affine.ConvTranspose, lambda: L.Conv2DTranspose(3, 3, strides=2), (3, 4, 2)),
-    "transposed, same": (affine.ConvTranspose, lambda: L.Conv2DTranspose(3, (4, 2), strides=(3, 2), padding="same"), (3, 4, 2)),
-    "transposed, dilated": (affine.ConvTranspose, lambda: L.Conv2DTranspose(3, 3, dilation_rate=2, padding="same"), (3, 4, 2)),
-    "transposed, strides longer than the window": (affine.ConvTranspose, lambda: L.Conv1DTranspose(3, 2, strides=4), (5, 2)),
+    "valid, with a rest": (convolutions.Conv, lambda: L.Conv2D(3, (2, 3), strides=(3, 2)), (8, 9, 2)),
+    "strides as long as the window": (convolutions.Conv, lambda: L.Conv2D(3, 2, strides=2, padding="same"), (5, 6, 2)),
+    "strides longer than the window": (convolutions.Conv, lambda: L.Conv2D(3, 1, strides=2, padding="same"), (5, 6, 2)),
+    "same, dilated": (convolutions.Conv, lambda: L.Conv2D(3, (3, 4), dilation_rate=(2, 1), padding="same"), (6, 5, 2)),
+    "a large window": (convolutions.Conv, lambda: L.Conv2D(2, 9, strides=2, padding="same"), (7, 6, 2)),
+    "groups": (convolutions.Conv, lambda: L.Conv2D(6, 2, groups=2, padding="same"), (4, 4, 4)),
+    "channels first": (convolutions.Conv, lambda: L.Conv2D(3, 3, padding="same", **FIRST), (2, 5, 6)),
+    "causal": (convolutions.Conv, lambda: L.Conv1D(3, 3, padding="causal", dilation_rate=2), (7, 2)),
+    "causal, strided": (convolutions.Conv, lambda: L.Conv1D(3, 4, padding="causal", strides=3), (9, 2)),
+    "3 axes": (convolutions.Conv, lambda: L.Conv3D(2, 2, strides=(1, 2, 1), padding="same"), (3, 4, 3, 2)),
+    "pointwise": (convolutions.PointwiseConv, lambda: L.SeparableConv2D(3, 2, strides=2, padding="same"), (4, 5, 2)),
+    "depthwise": (
+        convolutions.DepthwiseConv,
+        lambda: L.DepthwiseConv2D(2, strides=2, depth_multiplier=3, padding="same"),
+        (5, 4, 3),
+    ),
+    "depthwise, 1 axis": (convolutions.DepthwiseConv, lambda: L.DepthwiseConv1D(3, dilation_rate=2), (9, 2)),
+    "depthwise, channels first": (
+        convolutions.DepthwiseConv,
+        lambda: L.DepthwiseConv2D(3, depth_multiplier=2, **FIRST),
+        (3, 5, 4),
+    ),
+    "transposed": (convolutions.ConvTranspose, lambda: L.Conv2DTranspose(3, 3, strides=2), (3, 4, 2)),
+    "transposed, same": (
+        convolutions.ConvTranspose,
+        lambda: L.Conv2DTranspose(3, (4, 2), strides=(3, 2), padding="same"),
+        (3, 4, 2),
+    ),
+    "transposed, dilated": (
+        convolutions.ConvTranspose,
+        lambda: L.Conv2DTranspose(3, 3, dilation_rate=2, padding="same"),
+        (3, 4, 2),
+    ),
+    "transposed, strides longer than the window": (
+        convolutions.ConvTranspose,
+        lambda: L.Conv1DTranspose(3, 2, strides=4),
+        (5, 2),
+    ),
     "transposed, same, with long strides": (
-        affine.ConvTranspose,
+        convolutions.ConvTranspose,
         lambda: L.Conv1DTranspose(3, 2, strides=5, padding="same"),
         (4, 2),
     ),
-    "transposed, more output": (affine.ConvTranspose, lambda: L.Conv1DTranspose(3, 3, strides=3, output_padding=2), (4, 2)),
+    "transposed, more output": (
+        convolutions.ConvTranspose,
+        lambda: L.Conv1DTranspose(3, 3, strides=3, output_padding=2),
+        (4, 2),
+    ),
     "transposed, same, more output": (
-        affine.ConvTranspose,
+        convolutions.ConvTranspose,
         lambda: L.Conv1DTranspose(3, 4, strides=3, padding="same", output_padding=1),
         (4, 2),
     ),

@@ -32,7 +32,8 @@ class Unnoted:
 class Writes:
     """Holds the attributes that this thread sets on some layers, and notes the losses that it adds.
 
-    Losses of a layer's last call are not cleared by another call, as Keras does it, since they may be of another thread.
+    A layer that its first call builds, such as one of a branch that was never taken, stays built, as Keras leaves it. Losses
+    of a layer's last call are not cleared by another call, as Keras does it, since they may be of another thread.
 
     Args:
         layer: A layer: what is written on it, and on the layers within it, is held. Layers that its `call` makes are its own.
@@ -46,7 +47,7 @@ class Writes:
 
     def __init__(self, layer: keras.Layer):
         layers = layers_of(layer)
-        self._layers = set(map(id, layers))
+        self._layers = {id(each) for each in layers if each.built}
         self.classes = {type(each) for each in layers} if any(map(may_write, layers)) else set()
         self._held: dict[tuple[int, str], Any] = {}
         self._added: list[tuple[keras.Layer, Any]] = []

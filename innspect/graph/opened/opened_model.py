@@ -251,7 +251,8 @@ class OpenedModel:
 
     @functools.cached_property
     def _mixed(self) -> frozenset[Tensor]:
-        return frozenset(t for t in self.graph.inputs if t in self._ids and t in read_as_numbers(self.graph, self._ids))
+        ids = self._ids.intersection(self.graph.inputs)
+        return ids & read_as_numbers(self.graph, self._ids) if ids else ids
 
     @functools.cached_property
     def _ids(self) -> frozenset[Tensor]:

@@ -25,7 +25,7 @@ _RENUMBERS = frozenset("Add Subtract Multiply FloorDivide Mod Clip Minimum Maxim
 def ids_as_integers(graph: Graph) -> Rewritten:
     """The graph with inputs that hold nothing but ids, and all that leads from there to embeddings, as integers."""
     ways = _ways(graph)
-    held, looked_up = _held_otherwise(graph, ways), {node.inputs[-1] for node in graph.nodes if node.kind == "embedding"}
+    held, looked_up = _held(graph, ways.__contains__), {node.inputs[-1] for node in graph.nodes if node.kind == "embedding"}
     found = looked_up.union(*(node.inputs[:1] for node in ways)) - held
     moved = {t: Tensor(t.shape, _ID) for t in graph.inputs if is_float(t.dtype) and t in found}
     nodes = []
@@ -73,16 +73,14 @@ def _is_whole(constant: Any) -> bool:
     return numbers.dtype.kind in "fiu" and bool((numbers == np.round(numbers)).all())
 
 
-def _held_otherwise(graph: Graph, ways: set[Node]) -> set[Tensor]:
-    """The tensors that are not only ids: they, or what is made of them, are read by what is no embedding and no constant."""
+def _held(graph: Graph, moves: Callable[[Node], bool]) -> set[Tensor]:
+    """The tensors that are read, or made into what is read, by what neither looks up nor `moves` them, and is no constant."""
     held, alive = set(graph.outputs), set(graph.outputs)
     for node in reversed(graph.nodes):
         if node.kind == "constant" or not any(t in alive for t in node.outputs):
             continue
         alive.update(node.inputs)
-        if node in ways:
-            held.update(node.inputs[:1] if any(t in held for t in node.outputs) else ())
-        elif node.kind != "embedding":
+        if node.kind != "embedding" and (not moves(node) or any(t in held for t in node.outputs)):
             held.update(node.inputs)
     return held
 
@@ -158,12 +156,4 @@ def ids_of(graph: Graph) -> set[Tensor]:
 
 def read_as_numbers(graph: Graph, ids: Collection[Tensor]) -> set[Tensor]:
     """The tensors that are read, or from which something is made that is read, by more than embeddings and constants."""
-    held, alive = set(graph.outputs), set(graph.outputs)
-    for node in reversed(graph.nodes):
-        if node.kind == "constant" or not any(t in alive for t in node.outputs):
-            continue
-        alive.update(node.inputs)
-        moves = node.kind in ("reindex", "pass") and any(t in ids for t in node.outputs)
-        if node.kind != "embedding" and (not moves or any(t in held for t in node.outputs)):
-            held.update(node.inputs)
-    return held
+    return _held(graph, lambda node: node.kind in ("reindex", "pass") and any(t in ids for t in node.outputs))

@@ -11,6 +11,7 @@ from keras import layers as L
 from models import array, shake
 
 import innspect
+from innspect import backend
 from innspect.backend.compiling import Compiler
 from innspect.graph.capture.untouched import untouched
 
@@ -127,7 +128,7 @@ def trainee():
     h = L.Dropout(0.2, seed=1)(L.Dense(16, activation="relu", activity_regularizer="l2")(x))
     h = L.BatchNormalization()(h)
     model = keras.Model(x, L.Dense(3, activation="softmax")(h))
-    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", jit_compile=BACKEND == "jax")
     return model
 
 
@@ -135,11 +136,10 @@ def recurrent():
     """Its layers keep the masks of their dropout on themselves while they are called."""
     keras.utils.set_random_seed(3)
     x = keras.Input((6,))
-    h = L.Reshape((3, 2))(x)
-    h = L.Bidirectional(L.GRU(3, dropout=0.3, recurrent_dropout=0.2, seed=3, return_sequences=True))(h)
-    h = L.LSTM(4, dropout=0.3, recurrent_dropout=0.3, seed=4)(h)
+    h = L.Reshape((2, 3))(x)
+    h = L.Bidirectional(L.GRU(3, dropout=0.3, recurrent_dropout=0.2, seed=3))(h)
     model = keras.Model(x, L.Dense(3, activation="softmax")(h))
-    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", jit_compile=BACKEND == "jax")
     return model
 
 
@@ -159,8 +159,15 @@ def bits(model):
     return [np.asarray(v).tobytes() for v in [*model.variables, *model.optimizer.variables]]
 
 
-@pytest.mark.parametrize(("train", "make"), [(fitted, trainee), (stepped, trainee), (stepped, recurrent)])
-def test_training_is_equal_to_the_bit_while_another_thread_explains(train, make):
+@pytest.mark.parametrize(
+    ("train", "make", "methods"),
+    [
+        (fitted, trainee, ["lrp.epsilon", "integrated_gradients"]),
+        (stepped, trainee, ["gradient", "occlusion"]),
+        (stepped, recurrent, ["lrp.epsilon"]),
+    ],
+)
+def test_training_is_equal_to_the_bit_while_another_thread_explains(train, make, methods):
     alone, watched, stop, explained = make(), make(), threading.Event(), []
     train(alone)
     errors = []
@@ -168,7 +175,7 @@ def test_training_is_equal_to_the_bit_while_another_thread_explains(train, make)
     def explain():
         while not stop.is_set():
             try:
-                for name in ("lrp.epsilon", "integrated_gradients", "occlusion"):
+                for name in methods:
                     maps = innspect.create_analyzer(name, watched).analyze(TRAIN[0][:4], 1)
                     explained.append(np.isfinite(maps).all())
             except RuntimeError as error:
@@ -211,10 +218,28 @@ def test_a_map_is_of_one_state_of_the_weights():
     assert not np.array_equal(found, expected[1])
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="only there are weights given away")
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients"])
+def test_weights_that_are_given_away_while_they_are_read_are_read_again(method, monkeypatch):
+    model, x, read = trainee(), TRAIN[0][:3], backend.variable_values
+    analyzer = innspect.create_analyzer(method, model)
+    expected, left = analyzer.analyze(x, 1), iter(range(3))
+
+    def given_away(variables):
+        values = read(variables)
+        if values and next(left, None) is not None:
+            give_away(model, values)
+        return values
+
+    monkeypatch.setattr(backend, "variable_values", given_away)
+    assert np.array_equal(analyzer.analyze(x, 1), expected)
+    assert next(left, None) is None
+
+
 def give_away(model, values):
     """As a training step does on JAX, whose arrays are given to it."""
     if BACKEND == "jax":
-        values = [v.value for v in model.variables]
+        values = [v.value for v in model.weights]
         model.set_weights([np.asarray(v) for v in values])
         for value in values:
             value.delete()
@@ -257,8 +282,8 @@ def test_importing_starts_no_backend():
 def test_compiled_functions_are_kept_in_bounded_number_the_last_used_ones():
     made = Compiler([])
     x = keras.ops.ones((1,))
-    for number in range(500):
+    for number in range(80):
         made("used again and again", lambda x: x, x)
         made(number, lambda x: x, x)
     assert len(made._made) <= 32
-    assert {"used again and again", 499} <= set(made._made)
+    assert {"used again and again", 79} <= set(made._made)

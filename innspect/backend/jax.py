@@ -82,16 +82,18 @@ def variable_values(variables):
 
 
 def marks(values):
-    """What is another where values are not what they were: whether they were given away."""
-    return [value.is_deleted() for value in values]
+    """What is another where values are not what they were; what was given away has a new one whenever it is asked."""
+    return [object() if value.is_deleted() else None for value in values]
 
 
 def copies(values):
     """Copies of values, or None where these were given away meanwhile."""
     try:
         return [jnp.copy(value) for value in values]
-    except RuntimeError:
-        return None
+    except (RuntimeError, ValueError):  # as they are found to be gone by JAX, or by the device
+        if any(value.is_deleted() for value in values):
+            return None
+        raise
 
 
 def inference():

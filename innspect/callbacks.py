@@ -8,8 +8,11 @@ import warnings
 import keras
 import numpy as np
 
-from innspect.checks import Integer
+from innspect.checks import File, Integer
 from innspect.files import write
+
+# What the user may say of the grid; the rest is told by the training.
+_LOOK = ("cell", "reduce", "channel_axis", "percentile", "gamma", "palette", "ground")
 
 
 class PatternCheckpoint(keras.callbacks.Callback):
@@ -33,9 +36,21 @@ class PatternCheckpoint(keras.callbacks.Callback):
     def __init__(self, path, data, every=1, pattern_type="auto", **arguments):
         super().__init__()
         Integer(1).check("every", every)
+        File().check("path", path)
         self.path, self.data, self.every = str(path), data, every
         self._arguments = {"pattern_type": pattern_type, "verbose": 0, **arguments}
         self._saved = None
+
+    def on_train_begin(self, logs=None):
+        """Fits to a few samples: what does not fit is said now, and not after an epoch. A stream is left alone."""
+        from innspect import patterns
+        from innspect.inputs.batches import is_stream
+
+        if is_stream(self.data):
+            return
+        few = keras.tree.map_structure(lambda a: a[:2] if getattr(a, "shape", ()) else a, self.data)
+        File().check_given("checkpoint", self._arguments.get("checkpoint"))
+        patterns.fit(self.model, few, **{**self._arguments, "checkpoint": None})
 
     def on_epoch_end(self, epoch, logs=None):
         self._logs = dict(logs or {})
@@ -90,15 +105,18 @@ class ExplanationImages(keras.callbacks.Callback):
         super().__init__()
         Integer(1).check("every", every)
         Integer(1).check("samples", samples)
+        File().check("log_dir", log_dir)
         self.every, self.log_dir, self.fit_data, self.neuron_selection = every, str(log_dir), fit_data, neuron_selection
-        self.methods = [_named(method) for method in methods] if not isinstance(methods, str) else [_named(methods)]
-        if not self.methods:
-            raise ValueError("`methods` must name at least one method. Received: an empty list")
+        listed = [methods] if isinstance(methods, str) else methods
+        if not isinstance(listed, list | tuple) or not listed:
+            raise ValueError(f"`methods` must be a list of names, or of pairs (name, arguments). Received: {methods!r:.80}")
+        self.methods = [_named(method) for method in listed]
         self.x = _first(data, samples)
-        self._look = {"cell": 0.9, **look}
+        self._look = {"cell": 0.9, **_checked(look)}
 
     def on_train_begin(self, logs=None):
         from innspect import study
+        from innspect.inputs.batches import called
         from innspect.inputs.predictor import black_box
         from innspect.visualize.charts import new_figure
         from innspect.visualize.tensorboard import ImageWriter
@@ -108,9 +126,13 @@ class ExplanationImages(keras.callbacks.Callback):
         for name, arguments in self.methods:
             labelled[name if name not in labelled else f"{name} {len(labelled) + 1}"] = name, arguments
         self._analyzers = study.make_analyzers(self.model, labelled)
-        self.x = self.x.reshape(black_box(self.model).inputs(self.x).arrays[0].shape)  # with channels, where they are missing
+        with called("data"):
+            self.x = self.x.reshape(black_box(self.model).inputs(self.x).arrays[0].shape)  # with channels, where they miss
         self._refitted = study.unfitted(self._analyzers)
         study.check_fit_data(self._refitted, self.fit_data)
+        ready = [analyzer for name, analyzer in self._analyzers.items() if name not in self._refitted]
+        for analyzer in ready[:1]:  # what cannot be explained is said now, too
+            analyzer.analyze(self.x, self.neuron_selection, batch_size=len(self.x))
         os.makedirs(self.log_dir, exist_ok=True)
         self._writer = ImageWriter(self.log_dir)
         self._epoch = self._drawn = 0
@@ -163,23 +185,36 @@ def _going_on(what):
 
 def _named(method):
     """(name, arguments) of a name or of such a pair."""
-    name, arguments = (method, {}) if isinstance(method, str) else method
-    if not isinstance(name, str) or not isinstance(arguments, dict):
+    pair = (method, {}) if isinstance(method, str) else method
+    if not isinstance(pair, list | tuple) or [type(each) for each in pair] != [str, dict]:
         raise ValueError(f"`methods` must hold names or pairs (name, arguments). Received: {method!r}")
-    return name, dict(arguments)
+    return pair[0], dict(pair[1])
+
+
+def _checked(look):
+    """Arguments of `grid`, looked at before hours of training, as it does."""
+    from innspect.visualize import grid
+
+    unknown = [name for name in look if name not in _LOOK]
+    if unknown:
+        raise TypeError(f"`ExplanationImages` takes of a grid's arguments {', '.join(_LOOK)}. Received: `{unknown[0]}`")
+    grid({"": np.zeros((1, 2, 2, 1))}, **look)
+    return look
 
 
 def _first(data, samples):
     """The first samples as one NumPy array of their own."""
-    from innspect import backend
-    from innspect.inputs.batches import batches_of, is_stream
+    from innspect.inputs.batches import as_numbers, batches_of, is_stream
 
     parts, count = [], 0
     for batch in batches_of(data) if is_stream(data) else [data]:
         leaves = keras.tree.flatten(batch)
         if len(leaves) != 1:
             raise ValueError(f"`data` must hold inputs of a model with one input. Received: {len(leaves)} arrays")
-        parts.append(np.array(backend.to_numpy(leaves[0]) if backend.is_tensor(leaves[0]) else leaves[0])[: samples - count])
+        array = as_numbers(leaves[0], "data")
+        if not array.ndim:
+            raise ValueError(f"`data` must hold images, series or vectors, samples first. Received: {array.item()!r}")
+        parts.append(array[: samples - count].copy())
         count += len(parts[-1])
         if count == samples:
             break

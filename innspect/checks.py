@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from innspect.types import Array
+
 T = TypeVar("T")
 
 MOST = 1_000_000  # of what is computed one by one
@@ -107,6 +109,17 @@ class Number(Range):
         return "a number that is not negative" if self.high is None else f"above 0 and at most {self.high:g}"
 
 
+@dataclass(frozen=True)
+class Positive(Range):
+    """A number above 0 that float32 can hold."""
+
+    def holds(self, value: Any) -> bool:
+        return is_number(value) and value > 0
+
+    def __str__(self) -> str:
+        return "a number above 0"
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a number, and float32 can hold it."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
@@ -162,6 +175,20 @@ class ListOf(Range):
 
     def __str__(self) -> str:
         return f"a list, of which each is {self.each}"
+
+
+@dataclass(frozen=True)
+class Texts(Range):
+    """A list of so many texts, or of what is shown as text."""
+
+    count: int
+
+    def holds(self, value: Any) -> bool:
+        listed = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
+        return listed and len(value) == self.count
+
+    def wanted(self, value: Any) -> str:
+        return f"a list of {self.count} texts"
 
 
 @dataclass(frozen=True)
@@ -258,6 +285,24 @@ class Elsewhere(Range):
 
     def __str__(self) -> str:
         return f"what {self.by} takes"
+
+
+def numeric(name: str, given: Any) -> Array:
+    """An array of numbers as a float64 array of its own.
+
+    Raises:
+        ValueError: It holds something else, or rows of different lengths.
+    """
+    if np.ma.is_masked(given):
+        raise ValueError(f"`{name}` has masked values, whose mask would be lost: fill them. Received: a masked array")
+    try:
+        array = np.array(given)
+        if array.dtype.kind in "biufV" or (array.dtype.kind == "O" and array.ndim):  # such as bfloat16
+            return array.astype("float64", copy=False)
+    except Exception:  # whatever a foreign object raises
+        pass
+    kind = type(given).__name__ if np.isscalar(given) or given is None else f"{type(given).__name__}: {str(given)[:60]}"
+    raise ValueError(f"`{name}` must be an array of numbers. Received: {kind}")
 
 
 def number(name: str, value: Any) -> float:

@@ -133,7 +133,7 @@ def test_the_first_samples_are_taken_at_once(data):
     [
         ({"every": 0}, "`every` must be a positive integer. Received: 0"),
         ({"samples": 0}, "`samples` must be a positive integer. Received: 0"),
-        ({"methods": []}, "`methods` must name at least one"),
+        ({"methods": []}, "`methods` must be a list of names"),
         ({"methods": [("gradient", 3)]}, r"`methods` must hold names or pairs.*Received: \('gradient', 3\)"),
         ({"data": [X, X]}, "one input. Received: 2 arrays"),
         ({"data": X[:0]}, "`data` must hold at least one sample"),

@@ -93,7 +93,7 @@ def test_channels_may_come_first():
         (np.zeros((1, 2, 3, 4, 5)), {}, "Received: shape"),
         (np.zeros((1, 8, 8)), {"reduce": "mean"}, "`reduce` must be 'sum'.*Received: 'mean'"),
         (np.zeros((1, 8, 8)), {"percentile": 0}, "`percentile` must be above 0.*Received: 0"),
-        (np.zeros((1, 8, 8)), {"gamma": -1.0}, "`gamma` must be a positive number.*Received: -1.0"),
+        (np.zeros((1, 8, 8)), {"gamma": -1.0}, "`gamma` must be a number above 0.*Received: -1.0"),
         (np.zeros((1, 8, 8)), {"palette": "jet"}, "`palette` must be 'red_blue'.*Received: 'jet'"),
         (np.zeros((1, 8, 8)), {"ground": "pink"}, "`ground` must be 'light' or 'dark'.*Received: 'pink'"),
     ],

@@ -111,9 +111,9 @@ def test_a_grid_changes_no_setting(tmp_path):
         ({"maps": {}}, "`maps` must hold at least one map"),
         ({"maps": {"a": np.zeros((0, 8, 8))}}, "at least one sample"),
         ({"maps": {"a": np.zeros((2, 8, 8)), "b": np.zeros((3, 8, 8))}}, "same number of samples.*'b': 3"),
-        ({"maps": {"a": np.zeros((2, 8, 8))}, "captions": ["one"]}, "'captions': 1"),
+        ({"maps": {"a": np.zeros((2, 8, 8))}, "captions": ["one"]}, "`captions` must be a list of 2 texts"),
         ({"maps": {"a": np.zeros((2, 8, 8))}, "images": np.zeros((2, 8, 8, 2))}, "`images` must have the shape"),
-        ({"maps": {"a": np.zeros((2, 8, 8))}, "families": {"f": ["b"]}}, r"`families` must hold labels.*\['b'\]"),
+        ({"maps": {"a": np.zeros((2, 8, 8))}, "families": {"f": ["b"]}}, r"`families` must hold lists of labels.*\['b'\]"),
     ],
 )
 def test_bad_grids_are_named(arguments, message):

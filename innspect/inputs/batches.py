@@ -28,7 +28,7 @@ class OneSample(ValueError):
 
 def is_stream(x: Any) -> bool:
     """Whether `x` yields batches (a dataset, loader or generator) rather than being one array or nest of arrays."""
-    whole = np.ndarray | list | tuple | dict | str | int | float
+    whole = np.ndarray | list | tuple | dict | str | bytes | int | float
     if isinstance(x, whole) or hasattr(x, "__array__") or backend.is_tensor(x):
         return False
     return hasattr(x, "__iter__") or hasattr(x, "__getitem__") or inspect.isgenerator(x)
@@ -61,6 +61,15 @@ def of_a_stream() -> Iterator[None]:
             "A stream must yield batches, and this one yields single samples. Batch it, such as by `dataset.batch(32)`. "
             f"Received: {received}"
         ) from None
+
+
+@contextlib.contextmanager
+def called(name: str) -> Iterator[None]:
+    """Where inputs are an argument of another name: an error about them says that one."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace("`x`", f"`{name}`")) from error
 
 
 class Inputs:

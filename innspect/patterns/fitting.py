@@ -12,7 +12,7 @@ import numpy as np
 
 from innspect.checks import File, Integer, OneOf
 from innspect.graph.opened.opened_model import OpenedModel
-from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
+from innspect.inputs.batches import Inputs, batches_of, called, is_stream, of_a_stream
 from innspect.patterns.collection import Patterns
 from innspect.patterns.statistics import PatternStatistics
 from innspect.types import Array, Path
@@ -125,11 +125,12 @@ def batches(data: Any, opened: OpenedModel, batch_size: int, done: int = 0, step
         for number, batch in enumerate(batches_of(data)):
             if steps is not None and number >= steps:
                 return
-            with of_a_stream():
+            with called("data"), of_a_stream():
                 arrays = [] if 0 < number < done else Inputs(batch, opened).arrays
             yield arrays
         return
-    inputs = Inputs(data, opened)
+    with called("data"):
+        inputs = Inputs(data, opened)
     inputs.checked_size(batch_size)
     for number, start in enumerate(range(0, inputs.samples, batch_size)):
         if steps is not None and number >= steps:
@@ -153,7 +154,7 @@ def _number_of_batches(data: Any, batch_size: int, steps: int | None) -> int | N
         count = None if count is None or count < 0 else count
     else:
         leaves = keras.tree.flatten(data)
-        count = -(-len(leaves[0]) // max(batch_size, 1)) if hasattr(leaves[0], "__len__") else None
+        count = -(-len(leaves[0]) // max(batch_size, 1)) if leaves and hasattr(leaves[0], "__len__") else None
     return steps if count is None else count if steps is None else min(count, steps)
 
 

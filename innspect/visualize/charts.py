@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from innspect.checks import Integer
+from innspect.checks import Integer, OneOf, Texts, numeric
 from innspect.types import Array
 from innspect.visualize.colours import colours, reduce, scaled
 from innspect.visualize.palettes import GROUNDS, INKS
@@ -30,6 +30,7 @@ def new_figure(width: float, height: float, ground: str = "light") -> "Figure":
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("Figures need matplotlib: `pip install matplotlib`, or innspect with its extra `plot`.") from error
+    OneOf(*GROUNDS).check("ground", ground)
     return Figure(figsize=(width, height), facecolor=_colour_of(ground))
 
 
@@ -68,9 +69,8 @@ def series(
     samples, _, rows = shades.shape
     if not 0 < samples * rows <= _MOST_ROWS:
         raise ValueError(f"`values` must make at least one and at most {_MOST_ROWS} rows. Received: {samples * rows} rows")
-    names = [f"channel {i}" for i in range(values.shape[2])] if names is None else list(names)
-    _check_count("names", names, values.shape[2])
-    _check_count("captions", captions, samples)
+    names = texts("names", names, values.shape[2]) or [f"channel {i}" for i in range(values.shape[2])]
+    captions = texts("captions", captions, samples)
     figure = new_figure(_WIDE, _ROW * samples * rows + 0.5, ground)
     axes = figure.subplots(samples * rows, 1, squeeze=False, sharex=True)[:, 0]
     for number, ax in enumerate(axes):
@@ -91,7 +91,7 @@ def series(
 
 def _steps(values: ArrayLike, attribution: ArrayLike, how: str, percentile: float | None, gamma: float) -> Iterator[Array]:
     """Values (samples, steps, channels), scaled attributions (samples, steps, rows)."""
-    values, attribution = np.array(values, "float64"), np.array(attribution, "float64")
+    values, attribution = numeric("values", values), numeric("attribution", attribution)
     if values.ndim == 2 and attribution.ndim == 3:
         attribution = reduce(attribution, how)
     fits = values.ndim in (2, 3) and attribution.shape in (values.shape, values.shape[:2])
@@ -148,17 +148,16 @@ def table(
         ValueError: The shapes do not fit.
         ImportError: matplotlib is not installed.
     """
-    attribution = np.array(attribution, "float64")
+    attribution = numeric("attribution", attribution)
     if attribution.ndim != 2 or not attribution.size:
         raise ValueError(f"`attribution` must have the shape (samples, features). Received: shape {attribution.shape}")
     samples, features = attribution.shape
     Integer(1).check("most", most)
-    names = [f"feature {i}" for i in range(features)] if names is None else [str(n) for n in names]
-    _check_count("names", names, features)
-    _check_count("captions", captions, samples)
-    if values is not None and np.shape(values) != attribution.shape:
-        raise ValueError(f"`values` must have the shape {attribution.shape}. Received: shape {np.shape(values)}")
-    beside = None if values is None else np.asarray(values)
+    names = texts("names", names, features) or [f"feature {i}" for i in range(features)]
+    captions = texts("captions", captions, samples)
+    beside = None if values is None else numeric("values", values)
+    if beside is not None and beside.shape != attribution.shape:
+        raise ValueError(f"`values` must have the shape {attribution.shape}. Received: shape {beside.shape}")
     bars = min(most, features) + (features > most)
     figure = new_figure(_WIDE, samples * (_BAR * bars + 0.55), ground)
     for sample, ax in enumerate(figure.subplots(samples, 1, squeeze=False)[:, 0]):
@@ -196,9 +195,9 @@ def _finite(values: Array) -> Array:
     return np.where(np.isfinite(values), values, 0.0)
 
 
-def _check_count(name: str, given: Sequence[str] | None, expected: int) -> None:
-    if given is not None and len(given) != expected:
-        raise ValueError(f"`{name}` must hold {expected} texts. Received: {len(given)}")
+def texts(name: str, given: Sequence[str] | None, count: int) -> list[str] | None:
+    """So many texts, where any are given."""
+    return None if given is None else [str(each) for each in Texts(count).check(name, given)]
 
 
 def _quiet(ax: "Axes", ground: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from innspect.checks import OneOf
+from innspect.checks import Integer, Number, OneOf, Positive, numeric
 from innspect.types import Array
 from innspect.visualize.palettes import NOT_FINITE, STOPS, stops_of
 
@@ -37,11 +37,22 @@ def reduce(attribution: ArrayLike, how: str = "sum", axis: int = -1) -> Array:
         A float64 array of its own, without that axis.
 
     Raises:
-        ValueError: An unknown reduction.
+        ValueError: An unknown reduction, or no such axis.
     """
+    array = numeric("attribution", attribution)
+    if not array.ndim:
+        raise ValueError(f"`attribution` must be an array. Received: the number {array}")
     OneOf(*REDUCTIONS).check("reduce", how)
+    Integer(-array.ndim, array.ndim - 1).check("axis", axis)
     with np.errstate(all="ignore"):  # infinities may cancel to nan here, and are drawn as such
-        return np.asarray(REDUCTIONS[how](np.array(attribution, "float64"), axis))
+        return np.asarray(REDUCTIONS[how](array, axis))
+
+
+def check_channels(axis: int, array: Array) -> None:
+    """Raise where an array (samples, ...) has no such axis for channels."""
+    Integer(1 - array.ndim, array.ndim - 1).check("channel_axis", axis)
+    if axis == 0:
+        raise ValueError("`channel_axis` must not be 0, which is that of the samples. Received: 0")
 
 
 def reduced(attribution: ArrayLike, how: str = "sum", channel_axis: int = -1) -> Array:
@@ -58,14 +69,17 @@ def reduced(attribution: ArrayLike, how: str = "sum", channel_axis: int = -1) ->
     Raises:
         ValueError: Another number of axes, or an unknown reduction.
     """
-    array = np.array(attribution, "float64")
+    array = numeric("attribution", attribution)
     if array.ndim not in (3, 4):
         raise ValueError(
             "`attribution` must have the shape (samples, height, width) or (samples, height, width, channels). "
             f"Received: shape {array.shape}"
         )
-    values = reduce(array[..., None] if array.ndim == 3 else array, how, -1 if array.ndim == 3 else channel_axis)
-    return array if array.ndim == 3 else values
+    if array.ndim == 3:
+        OneOf(*REDUCTIONS).check("reduce", how)
+        return array
+    check_channels(channel_axis, array)
+    return reduce(array, how, channel_axis)
 
 
 def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.0) -> Array:
@@ -83,11 +97,12 @@ def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.
     Raises:
         ValueError: `percentile` is not in (0, 100], or `gamma` is not positive.
     """
-    if percentile is not None and not 0 < percentile <= 100:
-        raise ValueError(f"`percentile` must be above 0 and at most 100. Received: {percentile!r}")
-    if not 0 < gamma < np.inf:
-        raise ValueError(f"`gamma` must be a positive number. Received: {gamma!r}")
-    values = np.where(np.isfinite(values), values, np.nan).astype("float64")
+    Number(100).check_given("percentile", percentile)
+    Positive().check("gamma", gamma)
+    values = numeric("values", values)
+    if not values.ndim:
+        raise ValueError(f"`values` must have the shape (samples, ...). Received: the number {values}")
+    values[~np.isfinite(values)] = np.nan
     flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
     limits = np.array([_limit(np.abs(row[~np.isnan(row)]), percentile) for row in flat]).reshape(-1, 1)
     flat = np.clip(flat / np.where(limits > 0, limits, 1.0), -1, 1)
@@ -110,8 +125,11 @@ def colours(values: ArrayLike, palette: str = "red_blue", ground: str = "light")
 
     Returns:
         A uint8 array (..., 3).
+
+    Raises:
+        ValueError: An unknown palette or ground, or no numbers.
     """
-    values = np.asarray(values, "float64")
+    values = numeric("values", values)
     positive, negative = stops_of(palette, ground)
     magnitude = np.nan_to_num(values) if negative is None else np.abs(np.nan_to_num(values))
     sides = [

@@ -6,14 +6,15 @@ get exactly the room that they need.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from innspect.checks import ListOf, Number, OneOf, Text
 from innspect.types import Array
-from innspect.visualize.charts import new_figure
+from innspect.visualize.charts import new_figure, texts
 from innspect.visualize.colours import colours, heatmap
 from innspect.visualize.images import pictures
 from innspect.visualize.palettes import INKS, stops_of
@@ -80,7 +81,7 @@ def grid(
         captions: One line of text for each sample, drawn beside the image: the prediction, say.
         captions_label: The label above the captions.
         families: Dict from the label of a family to the labels of its columns, which stand together.
-        cell: Height of a row in inches.
+        cell: Height of a row in inches, at most 100.
         reduce: As for `heatmap`.
         channel_axis: As for `heatmap`; it holds for `images` too.
         percentile, gamma: As for `heatmap`.
@@ -101,13 +102,20 @@ def grid(
         "gamma": gamma,
         "ground": ground,
     }
-    palettes = {name: palette if isinstance(palette, str) else palette.get(name, "red_blue") for name in maps}
+    families = {} if families is None else families
+    for given, name, of in ((maps, "maps", "arrays"), (families, "families", "lists of labels")):
+        if not isinstance(given, Mapping):
+            raise ValueError(f"`{name}` must be a dict from labels to {of}. Received: {given!r:.80}")
+    palettes = {name: palette.get(name, "red_blue") if isinstance(palette, Mapping) else palette for name in maps}
     drawn = {n: np.asarray(a) if _is_picture(a) else heatmap(a, palette=palettes[n], **colouring) for n, a in maps.items()}
     columns = [_Column(str(name), a) for name, a in drawn.items()]
-    _check(columns, images, captions, families, maps)
+    shown = [] if images is None else [_Column("images", pictures(images, channel_axis=channel_axis))]
+    _check(columns, shown, families, maps)
+    Number(100).check("cell", cell)
+    Text().check("captions_label", captions_label)
+    captions = texts("captions", captions, len(columns[0].images))
     figure = new_figure(1, 1, ground)  # grows to what the layout needs
-    shown = [] if images is None else [_Column("input", pictures(images, channel_axis=channel_axis))]
-    layout = _lay_out(shown, columns, captions, captions_label, families or {}, cell)
+    layout = _lay_out([replace(column, label="input") for column in shown], columns, captions, captions_label, families, cell)
     legends = list(dict.fromkeys(palettes[n] for n, a in maps.items() if not _is_picture(a)))
     _draw(figure, layout, captions, captions_label, cell, legends, ground)
     return figure
@@ -120,20 +128,19 @@ def _is_picture(given: ArrayLike) -> bool:
 
 def _check(
     columns: list[_Column],
-    images: Any,
-    captions: Sequence[str] | None,
-    families: Mapping[str, Sequence[str]] | None,
+    shown: list[_Column],
+    families: Mapping[str, Sequence[str]],
     maps: Mapping[str, ArrayLike],
 ) -> None:
     if not columns or not len(columns[0].images):
         raise ValueError(f"`maps` must hold at least one map of at least one sample. Received: {list(maps)}")
-    counts = {c.label: len(c.images) for c in columns}
-    counts |= {name: len(v) for name, v in (("images", images), ("captions", captions)) if v is not None}
+    counts = {c.label: len(c.images) for c in columns + shown}
     if len(set(counts.values())) > 1:
         raise ValueError(f"All columns must have the same number of samples. Received: {counts}")
-    unknown = [name for names in (families or {}).values() for name in names if name not in maps]
-    if unknown:
-        raise ValueError(f"`families` must hold labels of `maps`. Received: {unknown}")
+    listed = ListOf(OneOf(*maps))
+    for label, names in families.items():
+        if not listed.holds(names):
+            raise ValueError(f"`families` must hold lists of labels of `maps`. Received: {names!r} for {label!r}")
 
 
 # ---------------------------------------------------------------------- where things go

@@ -28,6 +28,8 @@ def explanation_html(explanation: "Explanation") -> str:
     Returns:
         One HTML element as a string; nothing is loaded from elsewhere.
     """
+    if not hasattr(explanation, "attributions"):
+        raise ValueError(f"`explanation` must be an `Explanation`, as `explain` returns it. Received: {explanation!r:.80}")
     several = np.ndim(explanation.targets) == 2
     heading = f"<b>{on_page(explanation.settings.get('method', 'explanation'))}</b>"
     model = explanation.settings.get("model")

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from innspect.checks import Boolean, ListOf, Number, is_number, numeric
 from innspect.types import Array
-from innspect.visualize.colours import colours, reduced, scaled
+from innspect.visualize.colours import check_channels, colours, reduced, scaled
 from innspect.visualize.palettes import stops_of
 
 _VIVID = 0.6  # from here on a palette's colours are saturated
@@ -26,16 +27,19 @@ def pictures(images: ArrayLike, *, channel_axis: int = -1, value_range: tuple[fl
         A uint8 array (samples, height, width, 3).
 
     Raises:
-        ValueError: Another shape.
+        ValueError: Another shape, or no pair of numbers.
     """
     shown = _four_axes(images, channel_axis, "images")
+    ListOf(Number(signed=True)).check_given("value_range", value_range)
+    if value_range is not None and len(value_range) != 2:
+        raise ValueError(f"`value_range` must be a pair (low, high). Received: {value_range!r}")
     if shown.dtype != np.uint8:
         values = np.nan_to_num(shown.astype("float64"), posinf=0.0, neginf=0.0)
         axes = (1, 2, 3)
         low, high = (
             (values.min(axes, keepdims=True, initial=np.inf), values.max(axes, keepdims=True, initial=-np.inf))
             if value_range is None
-            else value_range
+            else map(float, value_range)
         )
         span = np.where(np.greater(high, low), np.subtract(high, low), 1.0)
         shown = np.round(255 * np.clip((values - low) / span, 0, 1)).astype("uint8")
@@ -44,7 +48,9 @@ def pictures(images: ArrayLike, *, channel_axis: int = -1, value_range: tuple[fl
 
 def _four_axes(given: ArrayLike, channel_axis: int, name: str) -> Array:
     """(samples, height, width, 1 or 3)."""
-    images = np.asarray(given)
+    images = np.asarray(given) if getattr(given, "dtype", None) == np.uint8 else numeric(name, given)
+    if images.ndim == 4:
+        check_channels(channel_axis, images)
     moved = images[..., None] if images.ndim == 3 else np.moveaxis(images, channel_axis, -1) if images.ndim == 4 else images
     if moved.ndim != 4 or moved.shape[-1] not in (1, 3):
         raise ValueError(
@@ -87,8 +93,9 @@ def overlay(
     Raises:
         ValueError: The sizes differ, or `strength` is not in [0, 1].
     """
-    if not 0 <= strength <= 1:
+    if not is_number(strength) or not 0 <= strength <= 1:
         raise ValueError(f"`strength` must be between 0 and 1. Received: {strength!r}")
+    Boolean().check("keep_colours", keep_colours)
     below = pictures(images, channel_axis=channel_axis, value_range=value_range).astype("float64")
     v = np.nan_to_num(scaled(reduced(attribution, reduce, channel_axis), percentile, gamma))
     if v.shape != below.shape[:3]:
@@ -121,7 +128,7 @@ def signal(signals: ArrayLike, *, channel_axis: int = -1, percentile: float | No
     Raises:
         ValueError: Another shape.
     """
-    values = scaled(_four_axes(np.asarray(signals, "float64"), channel_axis, "signals"), percentile)
+    values = scaled(_four_axes(signals, channel_axis, "signals"), percentile)
     rgb = np.round(127.5 + 127.5 * np.nan_to_num(values))
     lost = np.isnan(values).any(-1, keepdims=True)
     return np.where(lost, _NOT_FINITE, np.broadcast_to(rgb, (*rgb.shape[:-1], 3))).astype("uint8")
@@ -152,7 +159,7 @@ def to_pil(picture: Any) -> Any:
         picture.savefig(file, format="png", dpi=160)
         with Image.open(file) as image:
             return image.convert("RGB")
-    array = np.asarray(picture)
+    array = np.asarray(picture) if hasattr(picture, "shape") else numeric("picture", picture)
     if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] not in (3, 4):
         raise ValueError(
             "`picture` must be a uint8 array (samples, height, width, 3) or (height, width, 3), or a figure. "

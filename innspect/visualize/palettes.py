@@ -51,6 +51,8 @@ def palette_of(of: Any, signed: str = "red_blue", unsigned: str = "heat") -> str
         signed, unsigned: The palettes to choose from; "orange_blue" and "blue_yellow" are told apart by colour-blind
             eyes of every kind.
     """
+    OneOf(*PALETTES).check("signed", signed)
+    OneOf(*PALETTES).check("unsigned", unsigned)
     return signed if _has_sign(of) else unsigned
 
 
@@ -58,6 +60,8 @@ def _has_sign(of: Any) -> bool:
     if isinstance(of, dict):  # files that are older than the key have the name only
         return of["signed"] if "signed" in of else _has_sign(of.get("method", ""))
     if not isinstance(of, str | None):
+        if not hasattr(of, "signed"):
+            raise ValueError(f"`of` must be an analyzer, an explanation's settings or a method. Received: {of!r:.80}")
         return of.signed
     from innspect.analyzers.base.registry import is_signed
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from innspect.checks import OneOf, Text, numeric
 from innspect.tables import on_page, printable
 from innspect.types import Array
 from innspect.visualize.colours import colours, reduce, scaled
@@ -49,10 +50,12 @@ def text(
     Examples:
         >>> print(innspect.visualize.text(["not", "bad"], np.array([-0.4, 1.2]), form="ansi"))
     """
-    if form not in _WRITERS:
-        raise ValueError(f"`form` must be 'html' or 'ansi'. Received: {form!r}")
-    values = np.array(attribution, "float64")
-    several = bool(len(tokens)) and isinstance(tokens[0], list | tuple | np.ndarray)
+    OneOf(*_WRITERS).check("form", form)
+    Text().check("separator", separator)
+    values = numeric("attribution", attribution)
+    if not isinstance(tokens, list | tuple | np.ndarray) or np.ndim(tokens if isinstance(tokens, np.ndarray) else [0]) != 1:
+        raise ValueError(f"`tokens` must be a list of tokens, or a list of such lists. Received: {tokens!r:.80}")
+    several = bool(len(tokens)) and all(isinstance(line, list | tuple | np.ndarray) for line in tokens)
     if not several:
         if values.ndim not in (1, 2):
             raise ValueError(f"`attribution` must have the shape (tokens,) for one text. Received: shape {values.shape}")

@@ -156,6 +156,16 @@ def most_likely(outputs: Array, top: int) -> Array | None:
     return np.argsort(-outputs, axis=1, kind="stable")[:, :top].T.astype("int32")
 
 
+def classes(outputs: Array) -> int:
+    """How many neurons outputs, samples first, have along their last axis."""
+    return outputs.shape[-1] if outputs.ndim > 1 else 1
+
+
+def same_for_all(neurons: list[int], samples: int) -> Array:
+    """The same neurons for every sample: (neurons, samples)."""
+    return np.repeat(np.array(neurons, "int32")[:, None], samples, axis=1)
+
+
 def explain(
     analyzers: dict[str, Analyzer],
     x: Nest,

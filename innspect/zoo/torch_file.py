@@ -9,7 +9,7 @@ import collections
 import math
 import os
 import pickle
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def read_tensors(path: Path) -> dict[str, Array]:
     with open(path, "rb") as file, reading(path, "PyTorch file of tensors"):
         if _Unpickler(file).load() != _MAGIC or _Unpickler(file).load() != _PROTOCOL:
             raise ValueError("its start is not that of such a file")
-        order = "<" if _Unpickler(file).load()["little_endian"] else ">"
+        order: Literal["<", ">"] = "<" if _Unpickler(file).load()["little_endian"] else ">"
         tensors = _Unpickler(file).load()
         if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
             raise ValueError("expected a dict of tensors")
@@ -90,7 +90,7 @@ def _tensor(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tup
     return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
-def _read(file: BinaryIO, storage: _Storage, order: str) -> Array:
+def _read(file: BinaryIO, storage: _Storage, order: Literal["<", ">"]) -> Array:
     """The numbers of the storage that stands next in the file."""
     dtype = np.dtype(storage.dtype).newbyteorder(order)
     size = int.from_bytes(file.read(8), "little" if order == "<" else "big", signed=True)
@@ -102,11 +102,12 @@ def _read(file: BinaryIO, storage: _Storage, order: str) -> Array:
 
 def _view(tensor: _Tensor, storage: Array) -> Array:
     """The array of a tensor, its own copy."""
+    count = math.prod(list(tensor.shape))
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
     inside = min((tensor.offset, *tensor.shape, *tensor.strides)) >= 0 and last < len(storage)
-    if math.prod(tensor.shape) > len(storage) or (math.prod(tensor.shape) and not inside):
+    if count > len(storage) or (count and not inside):
         raise ValueError(f"a tensor of shape {tensor.shape} is no part of its storage of {len(storage)} numbers")
-    if not math.prod(tensor.shape):
+    if not count:
         return np.zeros(tensor.shape, storage.dtype)
     steps = [step * storage.itemsize for step in tensor.strides]
     return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, steps, writeable=False).copy()

@@ -8,6 +8,7 @@ a space, since Keras writes "tabby_cat".
 import json
 import os
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -23,7 +24,7 @@ _IMAGENET = 1000  # classes that `decode_predictions` takes
 _LARGEST = 1 << 24  # bytes of a file of labels at most
 _LISTED = 20  # neurons that an error lists at most
 _WORDNET = re.compile(r"[nvars]\d{8}")  # WordNet's own number of what a name means, "n02123045"
-_NUMBERED = re.compile(r"""["']?\d+["']?\s*[,;:\t=]""")  # the beginning of a line in a table of numbers and names
+_TABLE = re.compile(r"""["']?\d+["']?\s*[,;:=].*|.*[,;:=]\s*["']?\d+["']?,?|.*\t.*""")  # a line with a number and a name
 _EMPTY = "a name that is not empty"
 
 
@@ -49,7 +50,7 @@ class Labels(tuple[str, ...]):
             raise made._refused("at least one name", "none")
         for number, name in enumerate(made):
             if not isinstance(name, str) or not name.strip():
-                raise made._refused(_EMPTY, f"{name!r} {made._place(number)}")
+                raise made._refused(_EMPTY, f"{_shown(name)} {made._place(number)}")
         return made
 
     def fitting(self, count: int | None) -> Self:
@@ -63,7 +64,7 @@ class Labels(tuple[str, ...]):
         told = "the first too many" if len(self) > count else "the last"
         number = count if len(self) > count else len(self) - 1
         expected = f"{count} names, one for each neuron of the output's last axis"
-        raise self._refused(expected, f"{len(self)}, {told} {self[number]!r} {self._place(number)}")
+        raise self._refused(expected, f"{len(self)}, {told} {_shown(self[number])} {self._place(number)}")
 
     def find(self, word: str) -> int:
         """The number of the neuron that a person calls `word`: its name, a synonym in it, or a beginning that only it has.
@@ -127,8 +128,9 @@ def read(given: "Given", count: int | None = None) -> Labels | None:
 
     Args:
         given: None; a list of names, or of the synonyms of each; a dict from number to name, or from name to number; the
-            content of `imagenet_class_index.json`, a dict from number to WordNet id and name; the path of a file: text with
-            one name a line, or JSON of one of these; or a function such as `keras.applications.vgg16.decode_predictions`.
+            content of `imagenet_class_index.json`, a dict from number to WordNet id and name; the path of a file, text with
+            one name a line, after a WordNet id perhaps, or JSON of one of these; or a function such as
+            `keras.applications.vgg16.decode_predictions`.
         count: How many there must be, the length of the output's last axis; None where that is not known.
 
     Returns:
@@ -161,7 +163,7 @@ def _of_nest(given: Any, file: str | None = None) -> Labels:
     if isinstance(given, Mapping):
         given = _in_order(given)
     elif isinstance(given, bytes) or not isinstance(given, Iterable):
-        raise _wrong("a list, a dict, a file or a function", repr(given))
+        raise _wrong("a list, a dict, a file or a function", _shown(given))
     return Labels([_name(entry) for entry in given], file)
 
 
@@ -187,7 +189,7 @@ def _in_order(given: Mapping[Any, Any]) -> list[Any]:
     for key, name in pairs:
         number = _whole(key)
         if number is None or number in names:
-            raise _wrong(f"a dict with each number from 0 to {len(pairs) - 1} once", f"{key!r} for {name!r}")
+            raise _wrong(f"a dict with each number from 0 to {len(pairs) - 1} once", f"{_shown(key)} for {_shown(name)}")
         names[number] = name
     for number in range(len(names)):
         if number not in names:
@@ -245,7 +247,7 @@ def _of_json(text: str, path: str) -> Labels:
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, "JSON", str(error)) from error
     if not isinstance(content, list | dict):
-        raise _unreadable(path, "a list or a dict of names", repr(content)[:80])
+        raise _unreadable(path, "a list or a dict of names", _shown(content))
     try:
         return _of_nest(content, path)
     except UnreadableFileError:
@@ -258,12 +260,19 @@ def _of_lines(text: str, path: str) -> Labels:
     lines = re.split("\r\n|\r|\n", text)
     lines = lines[:-1] if len(lines) > 1 and not lines[-1] else lines  # the end of the last line
     names = [line.strip() for line in lines]
-    if len(names) > 1 and all(_NUMBERED.match(name) for name in names):
-        raise _unreadable(path, "names alone, one a line", f"a table, {names[0]!r} in line 1")
+    if all(_WORDNET.match(name) for name in names):
+        names = [_WORDNET.sub("", name, count=1).strip() for name in names]
+    if len(names) > 1 and all(_TABLE.fullmatch(name) for name in names):
+        raise _unreadable(path, "names alone, one a line", f"a table, {_shown(names[0])} in line 1")
     return Labels(names, path, lines=True)
 
 
 # ------------------------------------------------------------------ errors
+def _shown(value: Any) -> str:
+    """A value in an error, which may be a whole file."""
+    return reprlib.repr(value)
+
+
 def _wrong(expected: str, received: str) -> ValueError:
     return ValueError(f"`labels` must hold {expected}. Received: {received}")
 

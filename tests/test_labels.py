@@ -114,6 +114,11 @@ def test_text_has_a_name_a_line(content, tmp_path):
     assert read(str(tmp_path / "labels.txt"), 3) == ("a", "b", "c")
 
 
+def test_ids_of_wordnet_are_no_names(tmp_path):
+    (tmp_path / "synset_words.txt").write_text("n01440764 tench, Tinca tinca\nn01443537\tgoldfish\n")
+    assert read(tmp_path / "synset_words.txt") == ("tench, Tinca tinca", "goldfish")
+
+
 def test_a_name_may_begin_with_a_bracket(tmp_path):
     (tmp_path / "labels.txt").write_text("[PAD]\n[UNK]\n")
     assert read(tmp_path / "labels.txt") == ("[PAD]", "[UNK]")
@@ -137,6 +142,9 @@ def test_names_may_be_digits(tmp_path):
         (b"a\nb\0\nc\n", "zero byte in line 2"),
         (b"0,a\n1,b\n2,c\n", "names alone.*'0,a' in line 1"),
         (b'"0": a\n"1": b\n"2": c\n', "names alone.*in line 1"),
+        (b"a,0\nb,1\nc,2\n", "names alone.*'a,0' in line 1"),
+        (b"0\ta\n1\tb\n2\tc\n", "names alone.*in line 1"),
+        (b'{"classes": ["a", "b", "c"]}', "'classes' for"),
         (b"{0: 'a',\n 1: 'b',\n 2: 'c'}", "JSON.*in line 1"),
         (b'{"0": "a",\n "1": "b"\n "2": "c"}', "JSON.*in line 3"),
         (b'{"0": "a", "2": "c", "3": "d"}', "from 0 to 2 once.*none for 1"),

@@ -127,6 +127,9 @@ def test_a_report_takes_names(model, tmp_path):
         innspect.report(model, X, ["gradient"], neurons=["crane"], labels=tmp_path / "labels.json")
     with pytest.raises(ValueError, match=r"3 names.*Received: 2"):
         innspect.report(model, X, ["gradient"], labels=["a", "b"])
+    known = innspect.report(model, X, {"mine": innspect.create_analyzer("gradient", model, labels=NAMES)}, neurons=["tiger"])
+    assert "tiger" in known.html
+    assert "labels" not in known.explained.methods["mine"].settings
     with pytest.raises(ValueError, match="only where there are `labels`"):
         innspect.report(model, X, ["gradient"], neurons=["crane"])
 

@@ -72,7 +72,8 @@ def report(
         neurons: The outputs to explain instead, a list of integers, or of names that `labels` has.
         names: What each input is called.
         images: The inputs as they should be shown, (samples, height, width[, 1 or 3]), where `x` is preprocessed.
-        labels: Names of the classes: a list, a file, or another form that `innspect.labels.read` takes.
+        labels: Names of the classes: a list, a file, or another form that `innspect.labels.read` takes. None takes
+            those of the analyzers, where they know some.
         title: Heading of the page.
         batch_size, output: As for `analyze`.
 
@@ -106,7 +107,7 @@ def report(
     batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
     parts = [keras.tree.map_structure(lambda a, r=rows: a[r], x) for rows in batches]
     outputs = study.predict(opened, parts, output)
-    known = read(labels, study.classes(outputs))
+    known = read(study.labels_of(analyzers) if labels is None else labels, study.classes(outputs))
     if neurons is None:
         chosen = study.most_likely(outputs, top)
     else:

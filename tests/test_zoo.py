@@ -51,6 +51,7 @@ def test_building_it_draws_nothing():
     np.testing.assert_array_equal(np.random.get_state()[1], drawn)
 
 
+@pytest.mark.sweep(on="jax tensorflow")  # which would compile all of it
 def test_a_small_one_with_random_weights_is_explained_by_name():
     small = zoo.load("efficientnet_lite0", weights=None, size=32, classifier_activation=None)
     assert small.size == (32, 32)

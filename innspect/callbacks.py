@@ -10,6 +10,7 @@ import numpy as np
 
 from innspect.checks import Integer
 from innspect.files import write
+from innspect.labels import read
 
 
 class PatternCheckpoint(keras.callbacks.Callback):
@@ -74,6 +75,8 @@ class ExplanationImages(keras.callbacks.Callback):
         samples: How many inputs are drawn at most.
         fit_data: What methods with patterns are fitted to before each picture, as for `innspect.patterns.fit`.
         neuron_selection: As for `analyze`; None explains the class that is predicted in that epoch.
+        labels: Names of the classes: a list, a file, or another form that `innspect.labels.read` takes. They stand in the
+            pictures, and `neuron_selection` may be one.
         **look: Others of `innspect.visualize.grid`, such as `percentile`, `ground` and `cell`.
 
     Raises:
@@ -85,7 +88,17 @@ class ExplanationImages(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, data, methods, every=1, log_dir="explanations", *, samples=8, fit_data=None, neuron_selection=None, **look
+        self,
+        data,
+        methods,
+        every=1,
+        log_dir="explanations",
+        *,
+        samples=8,
+        fit_data=None,
+        neuron_selection=None,
+        labels=None,
+        **look,
     ):
         super().__init__()
         Integer(1).check("every", every)
@@ -94,6 +107,7 @@ class ExplanationImages(keras.callbacks.Callback):
         self.methods = [_named(method) for method in methods] if not isinstance(methods, str) else [_named(methods)]
         if not self.methods:
             raise ValueError("`methods` must name at least one method. Received: an empty list")
+        self.labels = read(labels)
         self.x = _first(data, samples)
         self._look = {"cell": 0.9, **look}
 
@@ -108,6 +122,8 @@ class ExplanationImages(keras.callbacks.Callback):
         for name, arguments in self.methods:
             labelled[name if name not in labelled else f"{name} {len(labelled) + 1}"] = name, arguments
         self._analyzers = study.make_analyzers(self.model, labelled)
+        for analyzer in self._analyzers.values():
+            analyzer.labels = self.labels
         self.x = self.x.reshape(black_box(self.model).inputs(self.x).arrays[0].shape)  # with channels, where they are missing
         self._refitted = study.unfitted(self._analyzers)
         study.check_fit_data(self._refitted, self.fit_data)
@@ -148,7 +164,12 @@ class ExplanationImages(keras.callbacks.Callback):
             else:
                 maps[label] = _as_maps(explanation.attributions, self.x)
         palettes = {label: palette_of(analyzer) for label, analyzer in self._analyzers.items()}
-        look = {"palette": palettes, "captions": _captions(outputs), "captions_label": f"epoch {self._epoch}", **self._look}
+        look = {
+            "palette": palettes,
+            "captions": _captions(outputs, self.labels),
+            "captions_label": f"epoch {self._epoch}",
+            **self._look,
+        }
         return grid(maps, **({"images": self.x} if is_image else {}), **look)
 
 
@@ -201,13 +222,13 @@ def _as_maps(attributions, x):
     return (reduce(values) if values.ndim == 3 else values)[:, None]
 
 
-def _captions(outputs):
+def _captions(outputs, labels):
     """The predicted class and its output; nothing where the model does not classify."""
     if outputs.ndim != 2:
         return None
     if outputs.shape[1] == 1:
         return [f"{value:.3g}" for value in outputs[:, 0]]
-    return [f"{row.argmax()}  {row.max():.2f}" for row in outputs]
+    return [f"{row.argmax() if labels is None else labels.short(row.argmax())}  {row.max():.2f}" for row in outputs]
 
 
 def _png(figure):

@@ -10,6 +10,7 @@ import numpy as np
 
 from innspect.checks import File, Integer
 from innspect.files import write
+from innspect.labels import read
 
 # What the user may say of the grid; the rest is told by the training.
 _LOOK = ("cell", "reduce", "channel_axis", "percentile", "gamma", "palette", "ground")
@@ -89,6 +90,8 @@ class ExplanationImages(keras.callbacks.Callback):
         samples: How many inputs are drawn at most.
         fit_data: What methods with patterns are fitted to before each picture, as for `innspect.patterns.fit`.
         neuron_selection: As for `analyze`; None explains the class that is predicted in that epoch.
+        labels: Names of the classes: a list, a file, or another form that `innspect.labels.read` takes. They stand in the
+            pictures, and `neuron_selection` may be one.
         **look: Others of `innspect.visualize.grid`, such as `percentile`, `ground` and `cell`.
 
     Raises:
@@ -100,7 +103,17 @@ class ExplanationImages(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, data, methods, every=1, log_dir="explanations", *, samples=8, fit_data=None, neuron_selection=None, **look
+        self,
+        data,
+        methods,
+        every=1,
+        log_dir="explanations",
+        *,
+        samples=8,
+        fit_data=None,
+        neuron_selection=None,
+        labels=None,
+        **look,
     ):
         super().__init__()
         Integer(1).check("every", every)
@@ -111,6 +124,7 @@ class ExplanationImages(keras.callbacks.Callback):
         if not isinstance(listed, list | tuple) or not listed:
             raise ValueError(f"`methods` must be a list of names, or of pairs (name, arguments). Received: {methods!r:.80}")
         self.methods = [_named(method) for method in listed]
+        self.labels = read(labels)
         self.x = _first(data, samples)
         self._look = {"cell": 0.9, **_checked(look)}
 
@@ -126,6 +140,8 @@ class ExplanationImages(keras.callbacks.Callback):
         for name, arguments in self.methods:
             labelled[name if name not in labelled else f"{name} {len(labelled) + 1}"] = name, arguments
         self._analyzers = study.make_analyzers(self.model, labelled)
+        for analyzer in self._analyzers.values():
+            analyzer.labels = self.labels
         with called("data"):
             self.x = self.x.reshape(black_box(self.model).inputs(self.x).arrays[0].shape)  # with channels, where they miss
         self._refitted = study.unfitted(self._analyzers)
@@ -170,7 +186,12 @@ class ExplanationImages(keras.callbacks.Callback):
             else:
                 maps[label] = _as_maps(explanation.attributions, self.x)
         palettes = {label: palette_of(analyzer) for label, analyzer in self._analyzers.items()}
-        look = {"palette": palettes, "captions": _captions(outputs), "captions_label": f"epoch {self._epoch}", **self._look}
+        look = {
+            "palette": palettes,
+            "captions": _captions(outputs, self.labels),
+            "captions_label": f"epoch {self._epoch}",
+            **self._look,
+        }
         return grid(maps, **({"images": self.x} if is_image else {}), **look)
 
 
@@ -236,13 +257,13 @@ def _as_maps(attributions, x):
     return (reduce(values) if values.ndim == 3 else values)[:, None]
 
 
-def _captions(outputs):
+def _captions(outputs, labels):
     """The predicted class and its output; nothing where the model does not classify."""
     if outputs.ndim != 2:
         return None
     if outputs.shape[1] == 1:
         return [f"{value:.3g}" for value in outputs[:, 0]]
-    return [f"{row.argmax()}  {row.max():.2f}" for row in outputs]
+    return [f"{row.argmax() if labels is None else labels.short(row.argmax())}  {row.max():.2f}" for row in outputs]
 
 
 def _png(figure):

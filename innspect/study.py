@@ -18,6 +18,7 @@ from innspect.analyzers.relevance.conservation import ConservationTable
 from innspect.graph.opened.opened_model import OpenedModel, opened_if_possible
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.predictor import black_box
+from innspect.labels import Labels
 from innspect.nests import joined
 from innspect.progress import Progress, Quiet
 from innspect.tables import printable
@@ -164,6 +165,22 @@ def most_likely(outputs: Array, top: int) -> Array | None:
     return np.argsort(-outputs, axis=1, kind="stable")[:, :top].T.astype("int32")
 
 
+def classes(outputs: Array) -> int:
+    """How many neurons outputs, samples first, have along their last axis."""
+    return outputs.shape[-1] if outputs.ndim > 1 else 1
+
+
+def labels_of(analyzers: dict[str, Analyzer]) -> Labels | None:
+    """The labels of the first analyzer that knows some."""
+    known = (getattr(analyzer, "labels", None) for analyzer in analyzers.values())
+    return next((labels for labels in known if labels is not None), None)
+
+
+def same_for_all(neurons: list[int], samples: int) -> Array:
+    """The same neurons for every sample: (neurons, samples)."""
+    return np.repeat(np.array(neurons, "int32")[:, None], samples, axis=1)
+
+
 def explain(
     analyzers: dict[str, Analyzer],
     x: Nest,
@@ -220,6 +237,8 @@ def _run(
         progress.advance()
     whole = Explanation.join(parts)
 
+    settings = {k: v for k, v in whole.settings.items() if k != "labels"}  # a report's own stand with its predictions
+
     def by_neuron(array: Array) -> Array:
         return array[None] if neurons is None else array
 
@@ -228,7 +247,7 @@ def _run(
         targets=by_neuron(whole.targets),
         delta=None if whole.delta is None else by_neuron(whole.delta),
         seconds=min(spent),
-        settings=whole.settings | {"neuron_selection": None if neurons is None else neurons.tolist()},
+        settings=settings | {"neuron_selection": None if neurons is None else neurons.tolist()},
     )
 
 

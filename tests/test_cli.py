@@ -96,6 +96,36 @@ def test_explain_writes_a_picture_for_each_input_class_and_method(run, tmp_path,
     for entry, best in zip(index["inputs"], order, strict=True):
         assert f"{entry['name']}: {names[best[0]]} (" in out
     assert "Explaining: 2 of 2" in out
+    assert [entry["labels"] for entry in index["inputs"]] == [[names[n] for n in best] for best in order]
+
+
+def test_neurons_are_explained_by_name(run, tmp_path):
+    (tmp_path / "names.json").write_text('{"0": "ant", "1": "bee", "2": "cat, tom cat", "3": "dog", "4": "ant"}')
+    words = ["x.npy", "--limit", "2", "--method", "gradient", "--labels", "names.json"]
+    code, out, err = run("explain", "model.keras", *words, "--neuron", "TOM", "--neuron", "1", "--format", "npz")
+    assert (code, err) == (0, "")
+    assert "cat, tom cat (" in out
+    with np.load(tmp_path / "explanations" / "gradient.npz") as found:
+        assert found["neurons"].tolist() == [[2, 2], [1, 1]]
+    assert run("compare", "model.keras", *words, "--neuron", "dog")[0] == 0
+    for command, *more in (["explain", "--out", "more"], ["compare"]):
+        for given, told in (("ant", "0 'ant', 4 'ant'"), ("emu", "No label is 'emu'")):
+            code, _, err = run(command, "model.keras", *words, *more, "--neuron", given)
+            assert code == 1
+            assert told in one_line(err)
+        code, _, err = run(command, "model.keras", *words[:-2], *more, "--neuron", "dog")
+        assert code == 1
+        assert "`labels`" in one_line(err)
+
+
+def test_labels_must_be_as_many_as_the_outputs(run, tmp_path):
+    (tmp_path / "four.txt").write_text("ant\nbee\ncat\ndog\n")
+    for command in ("explain", "compare"):
+        code, _, err = run(command, "model.keras", "x.npy", "--method", "gradient", "--labels", "four.txt")
+        assert code == 1
+        assert "'four.txt' holds no labels: expected 5 names" in one_line(err)
+        assert "the last 'dog' in line 4" in err
+    assert not (tmp_path / "explanations").exists()
 
 
 def test_explained_arrays_are_those_of_the_analyzer(run, tmp_path, model, place):

@@ -5,6 +5,7 @@ import os
 
 from innspect.cli import options
 from innspect.files import write
+from innspect.labels import number_of, read
 from innspect.progress import Progress
 from innspect.tables import Table, printable
 
@@ -33,21 +34,22 @@ def add(commands, common):
     options.add_model(parser)
     options.add_inputs(parser, "data", "DATA", "images, folders, globs, or arrays; see below")
     options.add_methods(parser)
-    parser.add_argument("--neuron", type=int, metavar="N", help="explain output N (default: the largest)")
+    options.add_neuron(parser, "for every input (default: the largest of each)")
+    options.add_labels(parser)
     parser.add_argument("--out", metavar="DIR", help="also write the numbers and the maps")
     options.add_force(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(given):
-    import numpy as np
-
     from innspect import study
     from innspect.graph.opened.opened_model import opened_if_possible
 
     files = [os.path.join(given.out, name) for name in ("comparison.csv", "comparison.png")] if given.out else []
     options.refuse_existing(files, given.force)
     options.check_folder(given.out or ".")
+    labels = read(given.labels)
+    neuron = None if given.neuron is None else number_of(given.neuron, labels)
     model = options.load_model(given)
     opened = opened_if_possible(model)  # once, for all that follows
     source = options.read_inputs(given, given.data, model)
@@ -56,10 +58,8 @@ def _run(given):
     analyzers = study.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
     x = source[:]
     outputs = study.predict(model, source.batches(given.batch_size))
-    if given.neuron is None:
-        neurons = study.most_likely(outputs, 1)
-    else:
-        neurons = np.full((1, len(outputs)), given.neuron, "int32")
+    read(labels, study.classes(outputs))  # says where the names are not the model's
+    neurons = study.most_likely(outputs, 1) if neuron is None else study.same_for_all([neuron], len(outputs))
     _warm_up(analyzers, source, neurons, given.batch_size)
     batches = -(-len(source) // given.batch_size)
     with Progress("Comparing", len(analyzers) * batches) as progress:

@@ -3,11 +3,11 @@
 import argparse
 import json
 import os
-import re
 import shlex
 
 from innspect.cli import options
-from innspect.files import readable, write
+from innspect.files import write
+from innspect.labels import name_of, number_of, read
 from innspect.progress import Progress
 from innspect.tables import printable
 
@@ -24,7 +24,6 @@ examples:
   innspect explain model.keras 'photos/**/*.jpg' --preprocess unit --format html --labels classes.txt
   innspect explain model.keras data.npz:x_test --limit 16 --method lrp.gamma:gamma=0.5 --format npz
 """
-_LABELS = 1 << 24  # bytes of a file of labels at most
 
 
 def add(commands, common):
@@ -41,8 +40,8 @@ def add(commands, common):
     options.add_methods(parser)
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--top", type=options.positive, metavar="K", help="explain the K largest outputs (default: 1)")
-    chosen.add_argument("--neuron", action="append", type=int, metavar="N", help="explain output N; may be given several times")
-    parser.add_argument("--labels", metavar="FILE", help="the names of the classes, one a line")
+    options.add_neuron(chosen, "may be given several times", action="append")
+    options.add_labels(parser)
     parser.add_argument(
         "--format", action="append", choices=("png", "npz", "html"), help="may be given several times (default: png)"
     )
@@ -52,14 +51,13 @@ def add(commands, common):
 
 
 def _run(given):
-    import numpy as np
-
     from innspect import study
     from innspect.graph.opened.opened_model import opened_if_possible
 
     given.top = given.top or 1
     options.check_folder(given.out)
-    labels = _labels(given.labels)
+    labels = read(given.labels)
+    given.neuron = [number_of(n, labels) for n in given.neuron or ()]
     model = options.load_model(given)
     opened = opened_if_possible(model)  # once, for all that follows
     source = options.read_inputs(given, given.inputs, model)
@@ -74,7 +72,8 @@ def _run(given):
     x = source[:]
     batches = -(-len(source) // given.batch_size)
     outputs = study.predict(model, source.batches(given.batch_size))
-    neurons = _neurons(given, outputs, np)
+    labels = read(labels, study.classes(outputs))
+    neurons = _neurons(given, outputs)
     with Progress("Explaining", batches * len(analyzers)) as progress:
         settings = {"batch_size": given.batch_size, "books": "html" in formats, "progress": progress}
         result = study.explain(analyzers, x, outputs, neurons, **settings)
@@ -89,34 +88,15 @@ def _run(given):
     options.say_what_pixels_were(given, source, model)
 
 
-def _labels(path):
-    """The lines of a file of labels, without those that are empty.
-
-    Raises:
-        ValueError: It is no text in UTF-8, or far too long for one.
-    """
-    if path is None:
-        return None
-    with open(readable(path), "rb") as file:
-        content = file.read(_LABELS + 1)
-    if len(content) > _LABELS:
-        raise ValueError(f"{path!r} holds no labels: expected at most {_LABELS} bytes. Received: more")
-    try:
-        lines = re.split("\r\n|\r|\n", content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path!r} holds no labels: expected text in UTF-8. Received: {error}") from error
-    return [line.strip() for line in lines if line.strip()]
-
-
-def _neurons(given, outputs, np):
-    from innspect.study import most_likely
+def _neurons(given, outputs):
+    from innspect.study import most_likely, same_for_all
 
     if not given.neuron:
         found = most_likely(outputs, given.top)
         if found is None and given.top > 1:
             raise ValueError(f"--top {given.top} needs a model with several outputs. Received: an output {outputs.shape[1:]}")
         return found
-    return np.repeat(np.array(given.neuron, "int32")[:, None], len(outputs), axis=1)
+    return same_for_all(given.neuron, len(outputs))
 
 
 # ------------------------------------------------------------------ what is written
@@ -180,7 +160,7 @@ def _write_index(given, inputs, result, labels):
         "preprocess": given.preprocess or "none",
         "inputs": [
             {"name": name, "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None}
-            | ({} if result.neurons is None else {"explained": result.neurons[:, i].tolist()})
+            | ({} if result.neurons is None else _explained(result.neurons[:, i], labels))
             for i, name in enumerate(inputs)
         ],
         "methods": {label: method.settings for label, method in result.methods.items()},
@@ -188,15 +168,16 @@ def _write_index(given, inputs, result, labels):
     write(os.path.join(given.out, "explanations.json"), json.dumps(content, indent=1, default=repr))
 
 
+def _explained(neurons, labels):
+    numbers = neurons.tolist()
+    return {"explained": numbers} | ({} if labels is None else {"labels": [labels[n] for n in numbers]})
+
+
 def _print_predictions(inputs, result, labels):
     if result.neurons is None:
         return
     for i, name in enumerate(inputs[:20]):
-        shown = [f"{_named(n, labels)} ({result.outputs[i, n]:.3g})" for n in result.neurons[:, i]]
+        shown = [f"{name_of(n, labels)} ({result.outputs[i, n]:.3g})" for n in result.neurons[:, i]]
         print(printable(f"  {name}: {', '.join(shown)}"))
     if len(inputs) > 20:
         print(f"  ... and {len(inputs) - 20} more")
-
-
-def _named(number, labels):
-    return labels[number] if labels and number < len(labels) else f"output {number}"

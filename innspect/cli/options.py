@@ -58,6 +58,20 @@ def add_methods(parser):
     )
 
 
+def add_neuron(parser, text, **settings):
+    told = f"explain output N, or that which --labels calls NAME, {text}"
+    parser.add_argument("--neuron", type=neuron, metavar="N|NAME", help=told, **settings)
+
+
+def add_labels(parser):
+    parser.add_argument("--labels", metavar="FILE", help="the names of the classes: text, one a line, or JSON")
+
+
+def neuron(text):
+    """A number, or a name."""
+    return int(text) if text.lstrip("-").isdecimal() else text
+
+
 def positive(text):
     """An integer of at least 1."""
     value = int(text)

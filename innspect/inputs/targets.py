@@ -136,7 +136,10 @@ def resolve(neuron: Neuron, mode: str | None, shape: Shape, samples: int) -> Sel
         return Selection("all" if mode == "all" else "max")
     if isinstance(neuron, str):
         if neuron != "all":
-            raise ValueError(f"`neuron_selection` as a string can only be 'all'. Received: {neuron!r}")
+            raise ValueError(
+                "`neuron_selection` as a string can only be 'all', or a name where the analyzer has the names of the classes, "
+                f"`labels`. Received: {neuron!r}"
+            )
         return Selection("all")
     if callable(neuron) and not hasattr(neuron, "__array__"):
         return Selection("callable", function=neuron)

@@ -49,10 +49,10 @@ def report(
     *,
     path: str | os.PathLike[str] | None = None,
     top: int = 3,
-    neurons: Sequence[int] | None = None,
+    neurons: Sequence[int | str] | None = None,
     names: Sequence[str] | None = None,
     images: Any = None,
-    labels: Sequence[str] | None = None,
+    labels: Any = None,
     title: str | None = None,
     batch_size: int = 32,
     output: int | str = 0,
@@ -69,10 +69,11 @@ def report(
             label to such a name, a pair, or an analyzer that exists already. None takes four common ones.
         path: A file to write the page to.
         top: How many of the largest outputs are explained for each input.
-        neurons: The outputs to explain instead, a list of integers.
+        neurons: The outputs to explain instead, a list of integers, or of names that `labels` has.
         names: What each input is called.
         images: The inputs as they should be shown, (samples, height, width[, 1 or 3]), where `x` is preprocessed.
-        labels: Names of the classes.
+        labels: Names of the classes: a list, a file, or another form that `innspect.labels.read` takes. None takes
+            those of the analyzers, where they know some.
         title: Heading of the page.
         batch_size, output: As for `analyze`.
 
@@ -87,15 +88,15 @@ def report(
         >>> innspect.report(model, x[:8], ["lrp.epsilon", "grad_cam"], path="report.html")
     """
     import keras
-    import numpy as np
 
     from innspect import study
     from innspect.files import write
     from innspect.graph.opened.opened_model import model_of, opened_if_possible
+    from innspect.labels import number_of, read
     from innspect.reports.arguments import check_arguments, check_entries, check_neurons
     from innspect.reports.page import page
 
-    check_arguments(path=path, top=top, names=names, labels=labels, title=title, batch_size=batch_size)
+    check_arguments(path=path, top=top, names=names, title=title, batch_size=batch_size)
     opened = opened_if_possible(model)  # once, for all methods
     analyzers = study.make_analyzers(opened, default_methods(opened, output) if methods is None else methods)
     model, x = model_of(opened), study.samples(opened, x)
@@ -104,14 +105,16 @@ def report(
     batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
     parts = [keras.tree.map_structure(lambda a, r=rows: a[r], x) for rows in batches]
     outputs = study.predict(opened, parts, output)
+    known = read(study.labels_of(analyzers) if labels is None else labels, study.classes(outputs))
     if neurons is None:
         chosen = study.most_likely(outputs, top)
     else:
-        check_neurons(neurons, outputs.shape)
-        chosen = np.repeat(np.asarray(neurons, "int32")[:, None], count, axis=1)
+        numbers = [number_of(n, known) for n in neurons] if isinstance(neurons, list | tuple) else neurons
+        check_neurons(numbers, outputs.shape)
+        chosen = study.same_for_all(numbers, count)
     explained = study.explain(analyzers, x, outputs, chosen, batch_size=batch_size, output=output, books=True)
     names = [f"input {i}" for i in range(count)] if names is None else list(names)
-    html = page(explained, names, labels, title or f"What {model.name} looks at", images=images)
+    html = page(explained, names, known, title or f"What {model.name} looks at", images=images)
     if path is not None:
         write(path, html)
     return Report(html, explained)

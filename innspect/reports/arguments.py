@@ -11,7 +11,6 @@ _RANGES = {
     "path": File(),
     "top": Integer(1),
     "names": ListOf(Text()),
-    "labels": ListOf(Text()),
     "title": Text(),
     "batch_size": Integer(1),
 }

@@ -7,6 +7,7 @@ from importlib import resources
 
 import numpy as np
 
+from innspect.labels import name_of
 from innspect.reports.pictures import coloured, input_pictures, is_picture, reduced_size
 from innspect.tables import Table, on_page, printable
 from innspect.visualize import colours, palette_of
@@ -24,7 +25,7 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
     Args:
         explained: The `Explained`.
         names: A name for each input.
-        labels: Names of the classes, or None.
+        labels: The `Labels` of the output, or None.
         title: The heading.
         notes: A dict of strings that are added to the settings; "command" and "model" (its file) are shown in the code.
         images: Inputs as they should be shown, (samples, height, width[, 1 or 3]), or None.
@@ -79,10 +80,6 @@ def _uri(image):
     return "data:image/png;base64," + base64.b64encode(png(reduced_size(image))).decode()
 
 
-def _label(number, labels):
-    return labels[number] if labels and number < len(labels) else f"output {number}"
-
-
 # ------------------------------------------------------------------ controls
 def _controls(explained, with_images, labels):
     chips = [_chip("checkbox", "method", m, m, True) for m in explained.methods]
@@ -90,7 +87,7 @@ def _controls(explained, with_images, labels):
     neurons = explained.neurons
     if neurons is not None and len(neurons) > 1:
         chosen = (neurons == neurons[:, :1]).all()  # the same for every input: they were asked for by number
-        names = [_label(n, labels) if chosen and neurons.shape[1] > 1 else _rank(k) for k, n in enumerate(neurons[:, 0])]
+        names = [name_of(n, labels) if chosen and neurons.shape[1] > 1 else _rank(k) for k, n in enumerate(neurons[:, 0])]
         chips = [_chip("radio", "class", k, n, k == 0) for k, n in enumerate(names)]
         parts.append(f"<fieldset><legend>Class</legend>{''.join(chips)}</fieldset>")
     if with_images:
@@ -140,7 +137,7 @@ def _prediction(explained, i, labels):
         pressed = "true" if k == 0 else "false"
         buttons.append(
             f'<button type="button" class="class" value="{k}" aria-pressed="{pressed}">'
-            f"{on_page(_label(neuron, labels))} {value}{bar}</button>"
+            f"{on_page(name_of(neuron, labels))} {value}{bar}</button>"
         )
     return f'<div class="prediction">{"".join(buttons)}</div>'
 

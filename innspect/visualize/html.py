@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from innspect.labels import Labels
 from innspect.tables import on_page
 from innspect.types import Array, Nest
 from innspect.visualize.colours import channel_axis, colours, heatmap, scaled
@@ -58,7 +59,10 @@ def _captions(explanation: "Explanation", targets: Array, samples: int) -> list[
     """What is known of each sample in a few words: the predicted class and the explained value."""
     outputs = np.asarray(explanation.outputs)
     classes = outputs.argmax(-1) if outputs.ndim == 2 and outputs.shape[1] > 1 and len(outputs) == samples else None
-    predictions = [""] * samples if classes is None else [f"class {c}, " for c in classes]
+    names = explanation.settings.get("labels")
+    labels = None if names is None or len(names) != outputs.shape[-1] else Labels(names)
+    called = (lambda c: f"class {c}") if labels is None else labels.short
+    predictions = [""] * samples if classes is None else [f"{called(c)}, " for c in classes]
     return [f"{p}target {t:.4g}" for p, t in zip(predictions, np.ravel(targets), strict=True)]
 
 

@@ -39,10 +39,19 @@ class Averaging(Analyzer):
     family = "averaged gradient"
     ranges = {"of": Elsewhere("make_inner")}
 
-    def __init__(self, model, *, of="gradient", name=None, neuron_selection_mode=None, disable_model_checks=False, **arguments):
-        super().__init__(
-            model, name=name, neuron_selection_mode=neuron_selection_mode, disable_model_checks=disable_model_checks
-        )
+    def __init__(
+        self,
+        model,
+        *,
+        of="gradient",
+        name=None,
+        neuron_selection_mode=None,
+        disable_model_checks=False,
+        labels=None,
+        **arguments,
+    ):
+        own = {"name": name, "neuron_selection_mode": neuron_selection_mode, "labels": labels}
+        super().__init__(model, disable_model_checks=disable_model_checks, **own)
         self.of, self._of_inner = of, {**arguments, "disable_model_checks": disable_model_checks}
 
     @functools.cached_property

@@ -21,6 +21,7 @@ from innspect.analyzers.base.assembly import assembled, empty, plain, some
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
 from innspect.analyzers.base.migration import Migrated
+from innspect.analyzers.base.naming import Named
 from innspect.analyzers.base.question import Question, ask
 from innspect.analyzers.base.request import Batch, Request, Result, paths
 from innspect.analyzers.base.soundness import Sound
@@ -45,7 +46,7 @@ class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
         return made
 
 
-class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
+class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
     """Base of all methods.
 
     Args:
@@ -55,6 +56,7 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
             is, as in iNNvestigate.
         disable_model_checks: Where a relevance method has no rule for a layer, share in proportion to input times
             gradient instead of raising.
+        labels: The names of the classes, in any form that `innspect.labels.read` takes: `neuron_selection` may then be one.
 
     Raises:
         TypeError: `model` is no Keras model.
@@ -71,11 +73,13 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
         name: str | None = None,
         neuron_selection_mode: str | None = None,
         disable_model_checks: bool = False,
+        labels: Any = None,
     ):
         self._name = name
         self.neuron_selection_mode = neuron_selection_mode
         self.disable_model_checks = disable_model_checks
         self.opened = self._open(model)
+        self.labels = labels
 
     def _open(self, model: keras.Layer | OpenedModel) -> OpenedModel:
         opened = open_model(model)
@@ -104,7 +108,8 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
                 table; or a stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch DataLoader, generator).
             neuron_selection: What to explain. None: the largest output. An integer, or an integer array (samples,):
                 that index of the last axis, summed over spatial axes. A tuple: one element. A float array of the
-                output's shape: weights. A callable from the output (batch, ...) to (batch,). "all": every element.
+                output's shape: weights. A callable from the output (batch, ...) to (batch,). "all": every element. Where
+                the analyzer knows `labels`, the name of a class, a synonym, or a beginning that only one has; or a list.
             batch_size: Samples computed at once.
             output: Number or name of the output, for a model with several.
             verbose: 1 shows progress.
@@ -238,7 +243,8 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
         self, neuron: Neuron, neurons: Sequence[Neuron] | None, number: int, inputs: Inputs
     ) -> list[targets.Selection]:
         shape = self._output_shape(number, inputs)
-        return targets.resolve_all(neuron, neurons, self.neuron_selection_mode, shape, inputs.samples)
+        several = None if neurons is None else [self.numbered(n, shape) for n in neurons]
+        return targets.resolve_all(self.numbered(neuron, shape), several, self.neuron_selection_mode, shape, inputs.samples)
 
     def _output_shape(self, number: int, inputs: Inputs) -> Shape:
         """The shape of one sample's explained tensor; None where an axis is not known."""
@@ -271,12 +277,12 @@ class Analyzer(Sound, Exported, Migrated, metaclass=_Made):
     def _settings(self, neuron: Neuron, output: int | str) -> dict[str, Any]:
         return {
             "method": self.name,
-            "arguments": {k: plain(v) for k, v in self.arguments().items()},
+            "arguments": {k: plain(v) for k, v in self.arguments().items() if k != "labels"},
             "signed": self.signed,
             "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
-            "neuron_selection": plain(neuron),
+            "neuron_selection": plain(self.numbered(neuron)),
             "output": output,
             "innspect": __version__,
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
-        }
+        } | ({} if self.labels is None else {"labels": list(self.labels)})

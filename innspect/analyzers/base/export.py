@@ -116,6 +116,7 @@ class _Traced:
         self._analyzer, self.batch_size = analyzer, int(batch_size)
         self._number = analyzer._output_number(output)
         shape, mode = tuple(analyzer._explained(self._number).shape[1:]), analyzer.neuron_selection_mode
+        neuron = analyzer.numbered(neuron, shape)
         self._chosen = [resolve(neuron, mode, shape, samples) for samples in sorted({1, self.batch_size})]
         self._names = _distinct([_identifier(n) for n in analyzer.opened.names])
         self.takes = dict(zip(self._names, self._inputs(1).arrays, strict=True))

@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers import Analyzer, Explanation, create_analyzer, list_analyzers, register_analyzer
     from innspect.analyzers.base.storage import load_analyzer
     from innspect.analyzers.cam.pooled import class_specific_units
+    from innspect.analyzers.defaults import default_methods
     from innspect.errors import NotAnalyzeableModelError
     from innspect.errors import NotAnalyzeableModelError as NotAnalyzeableModelException
     from innspect.files import UnreadableFileError
@@ -25,6 +26,7 @@ _PUBLIC = {
     "UnreadableFileError": "innspect.files",
     "class_specific_units": "innspect.analyzers.cam.pooled",
     "create_analyzer": "innspect.analyzers",
+    "default_methods": "innspect.analyzers.defaults",
     "list_analyzers": "innspect.analyzers",
     "load_analyzer": "innspect.analyzers.base.storage",
     "model_wo_softmax": "innspect.graph.opened.logits",
@@ -43,6 +45,7 @@ __all__ = [  # the same names, where type checkers look for them
     "__version__",
     "class_specific_units",
     "create_analyzer",
+    "default_methods",
     "list_analyzers",
     "load_analyzer",
     "model_wo_softmax",

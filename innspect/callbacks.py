@@ -68,7 +68,7 @@ class ExplanationImages(keras.callbacks.Callback):
         data: The inputs: an array, samples first, or a stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch
             DataLoader), of which the first are taken, now. An object of its own: reading a shuffled data set that
             training reads as well would change its order there.
-        methods: Names as for `create_analyzer`; or pairs (name, arguments).
+        methods: Names as for `create_analyzer`; or pairs (name, arguments). None takes `innspect.default_methods`.
         every: Epochs between pictures; the last epoch of a training is always drawn.
         log_dir: The folder, made if it is not there.
         samples: How many inputs are drawn at most.
@@ -85,27 +85,30 @@ class ExplanationImages(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, data, methods, every=1, log_dir="explanations", *, samples=8, fit_data=None, neuron_selection=None, **look
+        self, data, methods=None, every=1, log_dir="explanations", *, samples=8, fit_data=None, neuron_selection=None, **look
     ):
         super().__init__()
         Integer(1).check("every", every)
         Integer(1).check("samples", samples)
         self.every, self.log_dir, self.fit_data, self.neuron_selection = every, str(log_dir), fit_data, neuron_selection
-        self.methods = [_named(method) for method in methods] if not isinstance(methods, str) else [_named(methods)]
-        if not self.methods:
+        named = [methods] if isinstance(methods, str) else methods
+        self.methods = None if named is None else [_named(method) for method in named]
+        if self.methods is not None and not self.methods:
             raise ValueError("`methods` must name at least one method. Received: an empty list")
         self.x = _first(data, samples)
         self._look = {"cell": 0.9, **look}
 
     def on_train_begin(self, logs=None):
         from innspect import study
+        from innspect.analyzers.defaults import default_methods
         from innspect.inputs.predictor import black_box
         from innspect.visualize.charts import new_figure
         from innspect.visualize.tensorboard import ImageWriter
 
         new_figure(1, 1)  # says now, and not after an epoch, that matplotlib is missing
         labelled: dict = {}
-        for name, arguments in self.methods:
+        chosen = self.methods or [(name, {}) for name in default_methods(self.model, self.x)]
+        for name, arguments in chosen:
             labelled[name if name not in labelled else f"{name} {len(labelled) + 1}"] = name, arguments
         self._analyzers = study.make_analyzers(self.model, labelled)
         self.x = self.x.reshape(black_box(self.model).inputs(self.x).arrays[0].shape)  # with channels, where they are missing

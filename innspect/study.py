@@ -18,6 +18,7 @@ from innspect.analyzers.relevance.conservation import ConservationTable
 from innspect.backend.compiling import read_only
 from innspect.graph.opened.opened_model import OpenedModel, opened_if_possible
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
+from innspect.inputs.contrast import Contrast
 from innspect.inputs.predictor import black_box
 from innspect.nests import joined
 from innspect.progress import Progress, Quiet
@@ -166,6 +167,7 @@ def explain(
     output: int | str = 0,
     books: bool = False,
     progress: Progress | Quiet | None = None,
+    contrast: Contrast = None,
 ) -> Study:
     """Run every analyzer.
 
@@ -178,17 +180,19 @@ def explain(
         output: Number or name of the output.
         books: Whether the methods that can also account for the relevance of every layer.
         progress: Gets `advance` for every method and batch.
+        contrast: As for `analyze`.
 
     Returns:
         A `Study`.
     """
     result, progress = Study(x, outputs, neurons), progress or Quiet()
+    asked = {"batch_size": batch_size, "output": output} | ({} if contrast is None else {"contrast": contrast})
     for label, analyzer in analyzers.items():
         progress.say(printable(label))
-        result.methods[label] = _run(analyzer, x, len(outputs), neurons, batch_size, output, progress)
+        result.methods[label] = _run(analyzer, x, len(outputs), neurons, asked, progress)
         if books and hasattr(analyzer, "conservation"):
             first = None if neurons is None else neurons[0]
-            result.methods[label].conservation = analyzer.conservation(x, first, batch_size=batch_size, output=output)
+            result.methods[label].conservation = analyzer.conservation(x, first, **asked)
     return result
 
 
@@ -197,17 +201,16 @@ def _run(
     x: Nest,
     samples: int,
     neurons: Array | None,
-    batch_size: int,
-    output: int | str,
+    asked: dict[str, Any],
     progress: Progress | Quiet,
 ) -> Method:
-    parts, spent = [], []
+    parts, spent, batch_size = [], [], asked["batch_size"]
     for start in range(0, samples, batch_size):
         rows = slice(start, start + batch_size)
         batch = keras.tree.map_structure(lambda a, r=rows: a[r], x)
         selection: dict[str, Any] = {} if neurons is None else {"neurons": list(neurons[:, rows])}
         began = time.perf_counter()
-        parts.append(analyzer.explain(batch, batch_size=batch_size, output=output, **selection))
+        parts.append(analyzer.explain(batch, **asked, **selection))
         spent.append((time.perf_counter() - began) / (len(parts[-1].outputs) * (1 if neurons is None else len(neurons))))
         progress.advance()
     whole = Explanation.join(parts)

@@ -34,6 +34,7 @@ def add(commands, common):
     options.add_inputs(parser, "data", "DATA", "images, folders, globs, or arrays; see below")
     options.add_methods(parser)
     parser.add_argument("--neuron", type=int, metavar="N", help="explain output N (default: the largest)")
+    options.add_contrast(parser)
     parser.add_argument("--out", metavar="DIR", help="also write the numbers and the maps")
     options.add_force(parser)
     parser.set_defaults(run=_run)
@@ -60,10 +61,11 @@ def _run(given):
         neurons = study.most_likely(outputs, 1)
     else:
         neurons = np.full((1, len(outputs)), given.neuron, "int32")
-    _warm_up(analyzers, source, neurons, given.batch_size)
+    asked = {"batch_size": given.batch_size} | ({} if given.contrast is None else {"contrast": given.contrast})
+    _warm_up(analyzers, source, neurons, asked)
     batches = -(-len(source) // given.batch_size)
     with Progress("Comparing", len(analyzers) * batches) as progress:
-        result = study.explain(analyzers, x, outputs, neurons, batch_size=given.batch_size, progress=progress)
+        result = study.explain(analyzers, x, outputs, neurons, **asked, progress=progress)
     rows, table = numbers(result)
     print()
     _print(rows, table, len(source))
@@ -77,11 +79,11 @@ def _run(given):
     options.say_what_pixels_were(given, source, model)
 
 
-def _warm_up(analyzers, source, neurons, batch_size):
+def _warm_up(analyzers, source, neurons, asked):
     """Compile for the first batch, so that compiling is not timed."""
-    rows = slice(0, batch_size)
+    rows = slice(0, asked["batch_size"])
     for analyzer in analyzers.values():
-        analyzer.explain(source[rows], batch_size=batch_size, neurons=None if neurons is None else list(neurons[:, rows]))
+        analyzer.explain(source[rows], **asked, neurons=None if neurons is None else list(neurons[:, rows]))
 
 
 def numbers(result):

@@ -42,6 +42,7 @@ def add(commands, common):
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--top", type=options.positive, metavar="K", help="explain the K largest outputs (default: 1)")
     chosen.add_argument("--neuron", action="append", type=int, metavar="N", help="explain output N; may be given several times")
+    options.add_contrast(parser)
     parser.add_argument("--labels", metavar="FILE", help="the names of the classes, one a line")
     parser.add_argument(
         "--format", action="append", choices=("png", "npz", "html"), help="may be given several times (default: png)"
@@ -76,7 +77,12 @@ def _run(given):
     outputs = study.predict(model, source.batches(given.batch_size))
     neurons = _neurons(given, outputs, np)
     with Progress("Explaining", batches * len(analyzers)) as progress:
-        settings = {"batch_size": given.batch_size, "books": "html" in formats, "progress": progress}
+        settings = {
+            "batch_size": given.batch_size,
+            "books": "html" in formats,
+            "progress": progress,
+            "contrast": given.contrast,
+        }
         result = study.explain(analyzers, x, outputs, neurons, **settings)
     os.makedirs(given.out, exist_ok=True)
     for kind in formats:

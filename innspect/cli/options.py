@@ -58,6 +58,23 @@ def add_methods(parser):
     )
 
 
+def add_contrast(parser):
+    parser.add_argument(
+        "--contrast",
+        type=contrast,
+        metavar="WHAT",
+        help="explain an output in contrast to others: rest (all others), runner_up (the largest other), or numbers: 3 or 3,5",
+    )
+
+
+def contrast(text):
+    """What `contrast` of `analyze` takes, from "rest", "runner_up", "3" or "3,5"."""
+    if text in ("rest", "runner_up"):
+        return text
+    numbers = [int(part) for part in text.split(",")]
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
 def positive(text):
     """An integer of at least 1."""
     value = int(text)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers.base.storage import load_analyzer
     from innspect.analyzers.cam.pooled import class_specific_units
     from innspect.analyzers.defaults import default_methods
-    from innspect.errors import NotAnalyzeableModelError
+    from innspect.errors import IncompleteAttributionWarning, NotAnalyzeableModelError
     from innspect.errors import NotAnalyzeableModelError as NotAnalyzeableModelException
     from innspect.files import UnreadableFileError
     from innspect.graph.capture.registry import register_reverse_mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
 _PUBLIC = {
     "Analyzer": "innspect.analyzers",
     "Explanation": "innspect.analyzers",
+    "IncompleteAttributionWarning": "innspect.errors",
     "NotAnalyzeableModelError": "innspect.errors",
     "UnreadableFileError": "innspect.files",
     "class_specific_units": "innspect.analyzers.cam.pooled",
@@ -39,6 +40,7 @@ _PUBLIC = {
 __all__ = [  # the same names, where type checkers look for them
     "Analyzer",
     "Explanation",
+    "IncompleteAttributionWarning",
     "NotAnalyzeableModelError",
     "NotAnalyzeableModelException",
     "UnreadableFileError",

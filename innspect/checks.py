@@ -66,6 +66,22 @@ class Integer(Range):
 
 
 @dataclass(frozen=True)
+class AnyOf(Range):
+    """An argument that is in one of several ranges."""
+
+    ranges: tuple[Range, ...]
+
+    def __init__(self, *ranges: Range):
+        object.__setattr__(self, "ranges", ranges)
+
+    def holds(self, value: Any) -> bool:
+        return any(allowed.holds(value) for allowed in self.ranges)
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, self.ranges))
+
+
+@dataclass(frozen=True)
 class Number(Range):
     """A finite number: not negative, or above 0 and at most `high`."""
 

@@ -41,6 +41,7 @@ def test_what_is_missing_is_told_once_a_call(steep):
         assert [w.category for w in told].count(IncompleteAttributionWarning) == 1
 
 
+@pytest.mark.sweep(keep=["trapezoid"])
 @pytest.mark.parametrize("quadrature", ["trapezoid", "midpoint", "gausslegendre", "left", "right"])
 def test_auto_misses_no_more_than_it_may(steep, quadrature):
     analyzer = integrated(steep, steps="auto", quadrature=quadrature)
@@ -78,6 +79,7 @@ def test_each_neuron_takes_its_own_steps(steep):
         np.testing.assert_allclose(several.attributions[row], alone.attributions, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.host
 def test_a_jump_is_never_met_and_the_warning_stays():
     i = keras.Input((1,))
     x = L.Lambda(lambda t: keras.ops.where(t > 0.3, t + 5, t), output_shape=(1,))(i)
@@ -87,6 +89,7 @@ def test_a_jump_is_never_met_and_the_warning_stays():
     assert steps.tolist() == [4096]
 
 
+@pytest.mark.host
 def test_how_much_may_be_missing_is_an_argument(steep):
     x = X[[0]]
     lost = share(integrated(steep, steps=512).explain(x, 0))[0]
@@ -98,6 +101,7 @@ def test_how_much_may_be_missing_is_an_argument(steep):
     assert (integrated(steep, steps="auto", missing=1e-4).explain(x, 0).details["steps"] >= 512).all()
 
 
+@pytest.mark.host
 def test_nothing_is_said_where_nothing_need_add_up(steep):
     with warnings.catch_warnings():
         warnings.simplefilter("error", IncompleteAttributionWarning)

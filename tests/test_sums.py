@@ -61,11 +61,13 @@ def signed():
     return model, samples()
 
 
+@pytest.mark.sweep(keep=["lrp.flat", "lrp.z_plus"], on="jax")
 @pytest.mark.parametrize("name", EQUAL + POSITIVE)
 def test_a_method_without_signs_gives_nothing_negative(signed, name):
     assert maps_of_positive_evidence(name, *signed).min() >= 0
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", EQUAL + POSITIVE + ["lrp.z_plus_fast"])
 def test_what_is_lost_at_sums_is_told(signed, name):
     table = innspect.create_analyzer(name, signed[0]).conservation(signed[1], 0)
@@ -124,6 +126,7 @@ POOLS = {
 }
 
 
+@pytest.mark.sweep(keep=["overlapping, padded-lrp.flat", "overlapping, padded-lrp.z_plus"], on="jax")
 @pytest.mark.parametrize("name", ["lrp.flat", "lrp.z_plus"])
 @pytest.mark.parametrize("case", POOLS)
 def test_pooling_is_the_dense_layer_that_computes_the_same(case, name):
@@ -173,6 +176,7 @@ MAIN = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", MAIN)
 def test_the_rules_of_the_kernels_say_what_sums_do(name):
     assert rules_at_sums(name) == {MAIN[name]}
@@ -194,12 +198,14 @@ CHOSEN = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("case", CHOSEN)
 def test_lrp_with_rules_of_ones_own_does_as_the_methods_do(case):
     arguments, expected = CHOSEN[case]
     assert rules_at_sums("lrp", **arguments) == {expected}
 
 
+@pytest.mark.host
 def test_deep_residual_networks_do_not_explode():
     def body(x):
         x = L.Conv2D(4, 3, padding="same")(x)

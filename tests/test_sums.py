@@ -117,6 +117,27 @@ def test_a_sum_of_two_has_a_closed_form(case):
     np.testing.assert_allclose(of_b, [[0.75, 2, 0], [0, 8, 0]])
 
 
+OF_THREE = {
+    "a + b + c": lambda a, b, c: a + b + c,
+    "a + (b + c)": lambda a, b, c: a + (b + c),
+    "c - (-a - b)": lambda a, b, c: c - (-a - b),
+    "add of a sum": lambda a, b, c: L.Add()([a + b, c]),
+    "sum": lambda a, b, c: ops.sum(ops.stack([a, b, c]), axis=0),
+}
+
+
+@pytest.mark.parametrize("case", OF_THREE)
+def test_sums_of_three_are_equal_however_they_are_written(case):
+    inputs = [keras.Input((4,)) for _ in range(3)]
+    whole = keras.Model(inputs, L.Add()(inputs))
+    other = keras.Model(inputs, OF_THREE[case](*inputs))
+    x = [samples((4,), seed=k) for k in range(3)]
+    seed = np.abs(samples((4,), seed=9))
+    for name in ("lrp.flat", "lrp.z_plus"):
+        expected, found = (innspect.create_analyzer(name, m, start="one").analyze(x, seed) for m in (whole, other))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 POOLS = {
     "valid": lambda x: L.AveragePooling2D(2)(x),
     "overlapping, padded": lambda x: L.AveragePooling2D(3, 2, padding="same")(x),

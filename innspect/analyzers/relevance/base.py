@@ -13,6 +13,7 @@ from innspect.graph.heads import is_head
 from innspect.graph.ir import Rewritten
 from innspect.graph.passes.detach import freeze
 from innspect.graph.passes.folding import fold, preparing
+from innspect.graph.passes.sums import join_sums
 from innspect.graph.views.diagonal import Diagonal
 from innspect.graph.views.recurrent import RecurrentView
 from innspect.graph.views.sums import Normalized, has_weights_of_one_sign, is_scale
@@ -45,6 +46,8 @@ class RelevanceAnalyzer(Conserving):
         written = Rewritten(graph)
         if self.explains_attention:
             written = written.then(freeze)
+        if self.of_sums(written.graph):  # which share otherwise than in proportion: it then matters what is one sum
+            written = written.then(join_sums)
         apart = _data_free(RuleTable([*self.given_rows, *self.composite().rows(written.graph)]), written.graph)
         return written.then(fold, keep=graph.outputs, apart=apart)
 

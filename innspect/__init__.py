@@ -9,7 +9,8 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers import Analyzer, Explanation, create_analyzer, list_analyzers, register_analyzer
     from innspect.analyzers.base.storage import load_analyzer
     from innspect.analyzers.cam.pooled import class_specific_units
-    from innspect.errors import NotAnalyzeableModelError
+    from innspect.analyzers.defaults import default_methods
+    from innspect.errors import IncompleteAttributionWarning, NotAnalyzeableModelError
     from innspect.errors import NotAnalyzeableModelError as NotAnalyzeableModelException
     from innspect.files import UnreadableFileError
     from innspect.graph.capture.registry import register_reverse_mapping
@@ -21,10 +22,12 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
 _PUBLIC = {
     "Analyzer": "innspect.analyzers",
     "Explanation": "innspect.analyzers",
+    "IncompleteAttributionWarning": "innspect.errors",
     "NotAnalyzeableModelError": "innspect.errors",
     "UnreadableFileError": "innspect.files",
     "class_specific_units": "innspect.analyzers.cam.pooled",
     "create_analyzer": "innspect.analyzers",
+    "default_methods": "innspect.analyzers.defaults",
     "list_analyzers": "innspect.analyzers",
     "load_analyzer": "innspect.analyzers.base.storage",
     "model_wo_softmax": "innspect.graph.opened.logits",
@@ -37,12 +40,14 @@ _PUBLIC = {
 __all__ = [  # the same names, where type checkers look for them
     "Analyzer",
     "Explanation",
+    "IncompleteAttributionWarning",
     "NotAnalyzeableModelError",
     "NotAnalyzeableModelException",
     "UnreadableFileError",
     "__version__",
     "class_specific_units",
     "create_analyzer",
+    "default_methods",
     "list_analyzers",
     "load_analyzer",
     "model_wo_softmax",

@@ -84,7 +84,7 @@ class ExplanationImages(keras.callbacks.Callback):
         data: The inputs: an array, samples first, or a stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch
             DataLoader), of which the first are taken, now. An object of its own: reading a shuffled data set that
             training reads as well would change its order there.
-        methods: Names as for `create_analyzer`; or pairs (name, arguments).
+        methods: Names as for `create_analyzer`; or pairs (name, arguments). None takes `innspect.default_methods`.
         every: Epochs between pictures; the last epoch of a training is always drawn.
         log_dir: The folder, made if it is not there.
         samples: How many inputs are drawn at most.
@@ -105,7 +105,7 @@ class ExplanationImages(keras.callbacks.Callback):
     def __init__(
         self,
         data,
-        methods,
+        methods=None,
         every=1,
         log_dir="explanations",
         *,
@@ -121,15 +121,16 @@ class ExplanationImages(keras.callbacks.Callback):
         File().check("log_dir", log_dir)
         self.every, self.log_dir, self.fit_data, self.neuron_selection = every, str(log_dir), fit_data, neuron_selection
         listed = [methods] if isinstance(methods, str) else methods
-        if not isinstance(listed, list | tuple) or not listed:
+        if listed is not None and (not isinstance(listed, list | tuple) or not listed):
             raise ValueError(f"`methods` must be a list of names, or of pairs (name, arguments). Received: {methods!r:.80}")
-        self.methods = [_named(method) for method in listed]
+        self.methods = None if listed is None else [_named(method) for method in listed]
         self.labels = read(labels)
         self.x = _first(data, samples)
         self._look = {"cell": 0.9, **_checked(look)}
 
     def on_train_begin(self, logs=None):
         from innspect import study
+        from innspect.analyzers.defaults import default_methods
         from innspect.inputs.batches import called
         from innspect.inputs.predictor import black_box
         from innspect.visualize.charts import new_figure
@@ -137,7 +138,8 @@ class ExplanationImages(keras.callbacks.Callback):
 
         new_figure(1, 1)  # says now, and not after an epoch, that matplotlib is missing
         labelled: dict = {}
-        for name, arguments in self.methods:
+        chosen = self.methods or [(name, {}) for name in default_methods(self.model, self.x)]
+        for name, arguments in chosen:
             labelled[name if name not in labelled else f"{name} {len(labelled) + 1}"] = name, arguments
         self._analyzers = study.make_analyzers(self.model, labelled)
         for analyzer in self._analyzers.values():

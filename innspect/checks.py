@@ -243,6 +243,9 @@ class AnyOf(Range):
     def holds(self, value: Any) -> bool:
         return any(each.holds(value) for each in self.ranges)
 
+    def wanted(self, value: Any) -> str:
+        return ", or ".join(each.wanted(value) for each in self.ranges)
+
     def __str__(self) -> str:
         return ", or ".join(map(str, self.ranges))
 

@@ -9,6 +9,10 @@ class NotAnalyzeableModelError(ValueError):
     """A model, or one of its layers, that the chosen method has no rule for."""
 
 
+class IncompleteAttributionWarning(UserWarning):
+    """Attributions that should sum to the difference of two outputs miss a good part of it."""
+
+
 class PlainKeyError(KeyError):
     """A `KeyError` that prints its message as it is, without quotes and escapes."""
 

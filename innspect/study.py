@@ -1,7 +1,7 @@
 """Several methods on the same inputs and neurons, with all that a report or a comparison says about them."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.relevance.conservation import ConservationTable
 from innspect.graph.opened.opened_model import OpenedModel, opened_if_possible
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
+from innspect.inputs.contrast import Contrast
 from innspect.inputs.predictor import black_box
 from innspect.labels import Labels
 from innspect.nests import joined
@@ -176,7 +177,7 @@ def labels_of(analyzers: dict[str, Analyzer]) -> Labels | None:
     return next((labels for labels in known if labels is not None), None)
 
 
-def same_for_all(neurons: list[int], samples: int) -> Array:
+def same_for_all(neurons: Sequence[Any], samples: int) -> Array:
     """The same neurons for every sample: (neurons, samples)."""
     return np.repeat(np.array(neurons, "int32")[:, None], samples, axis=1)
 
@@ -191,6 +192,7 @@ def explain(
     output: int | str = 0,
     books: bool = False,
     progress: Progress | Quiet | None = None,
+    contrast: Contrast = None,
 ) -> Study:
     """Run every analyzer.
 
@@ -203,17 +205,19 @@ def explain(
         output: Number or name of the output.
         books: Whether the methods that can also account for the relevance of every layer.
         progress: Gets `advance` for every method and batch.
+        contrast: As for `analyze`.
 
     Returns:
         A `Study`.
     """
     result, progress = Study(x, outputs, neurons), progress or Quiet()
+    asked = {"batch_size": batch_size, "output": output} | ({} if contrast is None else {"contrast": contrast})
     for label, analyzer in analyzers.items():
         progress.say(printable(label))
-        result.methods[label] = _run(analyzer, x, len(outputs), neurons, batch_size, output, progress)
+        result.methods[label] = _run(analyzer, x, len(outputs), neurons, asked, progress)
         if books and hasattr(analyzer, "conservation"):
             first = None if neurons is None else neurons[0]
-            result.methods[label].conservation = analyzer.conservation(x, first, batch_size=batch_size, output=output)
+            result.methods[label].conservation = analyzer.conservation(x, first, **asked)
     return result
 
 
@@ -222,17 +226,16 @@ def _run(
     x: Nest,
     samples: int,
     neurons: Array | None,
-    batch_size: int,
-    output: int | str,
+    asked: dict[str, Any],
     progress: Progress | Quiet,
 ) -> Method:
-    parts, spent = [], []
+    parts, spent, batch_size = [], [], asked["batch_size"]
     for start in range(0, samples, batch_size):
         rows = slice(start, start + batch_size)
         batch = keras.tree.map_structure(lambda a, r=rows: a[r], x)
         selection: dict[str, Any] = {} if neurons is None else {"neurons": list(neurons[:, rows])}
         began = time.perf_counter()
-        parts.append(analyzer.explain(batch, batch_size=batch_size, output=output, **selection))
+        parts.append(analyzer.explain(batch, **asked, **selection))
         spent.append((time.perf_counter() - began) / (len(parts[-1].outputs) * (1 if neurons is None else len(neurons))))
         progress.advance()
     whole = Explanation.join(parts)

@@ -15,7 +15,6 @@ from PIL import Image
 
 import innspect
 from innspect.analyzers.base.registry import example_arguments
-from innspect.reports import default_methods
 
 X = array(3, 6, 6, 1)
 WIDE = array(3, 6, 6)
@@ -341,7 +340,7 @@ def test_where_no_output_can_be_explained_the_first_reason_is_told():
         innspect.create_analyzer("lrp.epsilon", model)
     with pytest.raises(innspect.NotAnalyzeableModelError, match=r"'class'.*It ends at 'argmax'"):
         innspect.create_analyzer("gradient", keras.Model(x, {"class": ops.argmax(y, -1), "sign": ops.cast(y > 0, "int32")}))
-    assert default_methods(model, "share") == ["gradient", "integrated_gradients"]
+    assert innspect.default_methods(model, output="share") == ["integrated_gradients", "input_t_gradient", "gradient"]
     with pytest.raises(innspect.NotAnalyzeableModelError, match="argmax"):
         innspect.report(model, array(2, 4))
 

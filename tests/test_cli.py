@@ -143,6 +143,18 @@ def test_explained_arrays_are_those_of_the_analyzer(run, tmp_path, model, place)
         np.testing.assert_allclose(found["outputs"].sum(1), 1, rtol=1e-5)
 
 
+def test_an_output_in_contrast_to_others(run, place, model, tmp_path):
+    common = ["explain", "model.keras", "x.npy", "--limit", "2", "--neuron", "1", "--method", "gradient", "--format", "npz"]
+    for given, contrast in (("rest", "rest"), ("0,2", [0, 2]), ("3", 3)):
+        assert run(*common, "--contrast", given, "--out", given)[0] == 0
+        with np.load(tmp_path / given / "gradient.npz") as found:
+            expected = innspect.create_analyzer("gradient", model).analyze(np.load(place / "x.npy")[:2], 1, contrast=contrast)
+            np.testing.assert_allclose(found["attributions"][0], expected, rtol=1e-4, atol=1e-6)
+    assert run("compare", "model.keras", "x.npy", "--method", "gradient", "--contrast", "runner_up")[0] == 0
+    with pytest.raises(SystemExit):
+        run(*common, "--contrast", "others", "--out", "o")
+
+
 def test_the_default_methods_are_those_that_fit_the_model(run, tmp_path):
     dense = keras.Sequential([keras.Input((4,)), L.Dense(3, activation="relu"), L.Dense(1)])
     dense.save(tmp_path / "dense.keras")
@@ -150,7 +162,9 @@ def test_the_default_methods_are_those_that_fit_the_model(run, tmp_path):
     code, _, err = run("explain", "dense.keras", "rows.npy", "--format", "npz", "--format", "html", "--out", "o")
     assert (code, err) == (0, "")
     files = {p.name for p in (tmp_path / "o").iterdir()}
-    methods = {"gradient.npz", "lrp.epsilon.npz", "integrated_gradients.npz"}
+    methods = {f"{name}.npz" for name in innspect.default_methods(dense)}
+    assert "lrp.epsilon.npz" in methods
+    assert "grad_cam.npz" not in methods
     assert files == methods | {"explanations.html", "explanations.json"}
     code, _, err = run("explain", "dense.keras", "rows.npy", "--out", "p")
     assert code == 1

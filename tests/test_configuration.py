@@ -184,8 +184,8 @@ def test_a_class_that_hands_nothing_on_takes_no_name():
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("integrated_gradients", {"steps": 0}, "`steps` must be a positive integer. Received: 0"),
-        ("integrated_gradients", {"steps": True}, "`steps` must be a positive integer. Received: True"),
+        ("integrated_gradients", {"steps": 0}, "`steps` must be a positive integer or 'auto'. Received: 0"),
+        ("integrated_gradients", {"steps": True}, "`steps` must be a positive integer or 'auto'. Received: True"),
         ("gradient", {"postprocess": "sum"}, "`postprocess` must be None, 'abs' or 'square'. Received: 'sum'"),
         ("gradient", {"head": "softmax"}, "`head` must be 'logit' or 'output'. Received: 'softmax'"),
         ("rise", {"probability": 2}, "`probability` must be above 0 and at most 1. Received: 2"),

@@ -158,6 +158,7 @@ def test_a_reference_without_an_output_is_named(method):
 def test_finite_outputs_are_no_reason_to_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", innspect.IncompleteAttributionWarning)  # few steps
         for method in ("gradient", "input_t_gradient", "integrated_gradients"):
             unread = np.concatenate([normal(2, 3), np.full((2, 1), np.nan)], axis=1).astype("float32")
             found = maps(method, network(lambda x: x[:, :3]), unread)

@@ -189,14 +189,14 @@ def test_memory_is_bounded_by_the_batch_size(cnn, monkeypatch):
     assert sum(seen) <= 1.1 * 21 + 1
 
 
-def test_the_reference_is_looked_at_only_where_the_error_is_wanted(cnn, monkeypatch):
+def test_what_is_no_point_of_the_path_is_looked_at_once(cnn, monkeypatch):
     looks, look = [], Points.look
     monkeypatch.setattr(Points, "look", lambda *args, **kwargs: looks.append(args) or look(*args, **kwargs))
     analyzer, x = innspect.create_analyzer("integrated_gradients", cnn, steps=3, quadrature="midpoint"), normal(2, 6, 6, 2)
     attributions = analyzer.analyze(x)
-    assert len(looks) == 1  # at the input, which settles what is explained
+    assert len(looks) == 2  # at the input, which settles what is explained, and the reference, which says what is missing
     explanation = analyzer.explain(x)
-    assert len(looks) == 1 + 2
+    assert len(looks) == 2 + 2
     np.testing.assert_array_equal(explanation.attributions, attributions)
     assert explanation.delta.shape == (2,)
 
@@ -317,7 +317,7 @@ def test_wrappers_take_the_wrapped_method_as_name_or_analyzer(cnn):
 @pytest.mark.parametrize(
     ("name", "arguments", "error", "message"),
     [
-        ("integrated_gradients", {"steps": 0}, ValueError, "`steps` must be a positive integer. Received: 0"),
+        ("integrated_gradients", {"steps": 0}, ValueError, "`steps` must be a positive integer or 'auto'. Received: 0"),
         ("integrated_gradients", {"steps": 2.5}, ValueError, "`steps`"),
         ("integrated_gradients", {"quadrature": "simpson"}, ValueError, "trapezoid.*Received: 'simpson'"),
         ("integrated_gradients", {"of": "grad_cam"}, ValueError, "`of`.*Received: 'grad_cam'"),

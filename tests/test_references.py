@@ -9,7 +9,7 @@ import pytest
 from keras import layers as L
 
 import innspect
-from innspect.layers import AlphaBeta, Bounded, Epsilon, Flat, Gamma, WSquare, ZPlus
+from innspect.layers import AlphaBeta, Bounded, Epsilon, Flat, Gamma, Proportional, WSquare, ZPlus
 
 # The peers' inputs lie outside the bounds that they were given.
 pytestmark = pytest.mark.filterwarnings("ignore:.*outside the bounds")
@@ -89,6 +89,8 @@ def embedding_text():
 
 # iNNvestigate adds the whole bias to both denominators of alpha-beta.
 BIAS_IN_BOTH = ("lrp.alpha_beta", "lrp.alpha_2_beta_1", "lrp.alpha_1_beta_0", "lrp.sequential_preset")
+# Its sums are in proportion, whatever the rules are.
+SUMS_IN_PROPORTION = ("lrp.flat", "lrp.w_square")
 SELECTION = {
     "analysis": ({}, None),
     "analysis_index": ({"neuron_selection_mode": "index"}, 1),
@@ -110,6 +112,8 @@ def test_small_models_give_innvestigates_numbers(build):
         name, arguments = json.loads(str(stored[key]))
         if name.startswith(BIAS_IN_BOTH) and not name.endswith("_IB"):
             arguments["bias"] = "both"
+        if name in SUMS_IN_PROPORTION:
+            arguments["rules"] = [("sum", Proportional())]
         mode, selection = SELECTION[key.split("/")[0]]
         analyzer = innspect.create_analyzer(name, model, **arguments, **mode)
         ours = keras.tree.flatten(analyzer.analyze(x, selection))

@@ -165,14 +165,14 @@ class PatternAnalyzer(ReverseAnalyzer):
         largest = ops.max(ops.absolute(signal), axis=tuple(range(1, len(x.shape))), keepdims=True)
         return signal / ops.where(largest == 0, ops.ones_like(largest), largest)
 
-    def _run(self, x, neuron, batch_size, output, verbose, neurons, at):
+    def _run(self, x, neuron, batch_size, output, verbose, neurons, at, contrast):
         if self._patterns is None:
             raise RuntimeError(
                 f"{self.name!r} has no patterns yet. Call `analyzer.fit(training_inputs)` first, or give them: "
                 f"`innspect.create_analyzer({self.name!r}, model, patterns=...)` with what `innspect.patterns.fit` "
                 "returned, or with its file."
             )
-        return super()._run(x, neuron, batch_size, output, verbose, neurons, at)
+        return super()._run(x, neuron, batch_size, output, verbose, neurons, at, contrast)
 
     # ------------------------------------------------------------------ saving
     def state(self):

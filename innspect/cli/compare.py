@@ -35,6 +35,7 @@ def add(commands, common):
     options.add_inputs(parser, "data", "DATA", "images, folders, globs, or arrays; see below")
     options.add_methods(parser)
     options.add_neuron(parser, "for every input (default: the largest of each)")
+    options.add_contrast(parser)
     options.add_labels(parser)
     parser.add_argument("--out", metavar="DIR", help="also write the numbers and the maps")
     options.add_force(parser)
@@ -60,10 +61,11 @@ def _run(given):
     outputs = study.predict(model, source.batches(given.batch_size))
     read(labels, study.classes(outputs))  # says where the names are not the model's
     neurons = study.most_likely(outputs, 1) if neuron is None else study.same_for_all([neuron], len(outputs))
-    _warm_up(analyzers, source, neurons, given.batch_size)
+    asked = {"batch_size": given.batch_size} | ({} if given.contrast is None else {"contrast": given.contrast})
+    _warm_up(analyzers, source, neurons, asked)
     batches = -(-len(source) // given.batch_size)
     with Progress("Comparing", len(analyzers) * batches) as progress:
-        result = study.explain(analyzers, x, outputs, neurons, batch_size=given.batch_size, progress=progress)
+        result = study.explain(analyzers, x, outputs, neurons, **asked, progress=progress)
     rows, table = numbers(result)
     print()
     _print(rows, table, len(source))
@@ -77,11 +79,11 @@ def _run(given):
     options.say_what_pixels_were(given, source, model)
 
 
-def _warm_up(analyzers, source, neurons, batch_size):
+def _warm_up(analyzers, source, neurons, asked):
     """Compile for the first batch, so that compiling is not timed."""
-    rows = slice(0, batch_size)
+    rows = slice(0, asked["batch_size"])
     for analyzer in analyzers.values():
-        analyzer.explain(source[rows], batch_size=batch_size, neurons=None if neurons is None else list(neurons[:, rows]))
+        analyzer.explain(source[rows], **asked, neurons=None if neurons is None else list(neurons[:, rows]))
 
 
 def numbers(result):

@@ -41,6 +41,7 @@ def add(commands, common):
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--top", type=options.positive, metavar="K", help="explain the K largest outputs (default: 1)")
     options.add_neuron(chosen, "may be given several times", action="append")
+    options.add_contrast(parser)
     options.add_labels(parser)
     parser.add_argument(
         "--format", action="append", choices=("png", "npz", "html"), help="may be given several times (default: png)"
@@ -75,7 +76,12 @@ def _run(given):
     labels = read(labels, study.classes(outputs))
     neurons = _neurons(given, outputs)
     with Progress("Explaining", batches * len(analyzers)) as progress:
-        settings = {"batch_size": given.batch_size, "books": "html" in formats, "progress": progress}
+        settings = {
+            "batch_size": given.batch_size,
+            "books": "html" in formats,
+            "progress": progress,
+            "contrast": given.contrast,
+        }
         result = study.explain(analyzers, x, outputs, neurons, **settings)
     os.makedirs(given.out, exist_ok=True)
     for kind in formats:

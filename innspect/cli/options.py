@@ -8,7 +8,6 @@ import reprlib
 
 from innspect.cli.quiet import silent_stderr
 from innspect.files import readable, target_of
-from innspect.reports import DEFAULT_METHODS, default_methods
 
 PREPROCESSING = """\
 preprocessing:
@@ -51,7 +50,8 @@ def add_methods(parser):
         type=method,
         metavar="NAME[:ARG=VALUE,...]",
         help="a name that `innspect methods` lists, with arguments: lrp.gamma:gamma=0.5; may be given several times "
-        f"(default: {', '.join(DEFAULT_METHODS)}, as far as the model allows)",
+        "(default: up to four that suit the model, such as lrp.epsilon_gamma_flat, grad_cam, deep_lift and guided_grad_cam "
+        "where it has images and convolutions)",
     )
     parser.add_argument(
         "--patterns", metavar="FILE", help="for pattern.net and pattern.attribution: from `innspect patterns fit`"
@@ -70,6 +70,23 @@ def add_labels(parser):
 def neuron(text):
     """A number, or a name."""
     return int(text) if text.lstrip("-").isdecimal() else text
+
+
+def add_contrast(parser):
+    parser.add_argument(
+        "--contrast",
+        type=contrast,
+        metavar="WHAT",
+        help="explain an output in contrast to others: rest (all others), runner_up (the largest other), or numbers: 3 or 3,5",
+    )
+
+
+def contrast(text):
+    """What `contrast` of `analyze` takes, from "rest", "runner_up", "3" or "3,5"."""
+    if text in ("rest", "runner_up"):
+        return text
+    numbers = [int(part) for part in text.split(",")]
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def positive(text):
@@ -188,6 +205,8 @@ def _scales_pixels(model):
 
 def chosen_methods(given, model):
     """(name, arguments) of each method; those that are asked for must fit the model, the default ones may not."""
+    from innspect.analyzers.defaults import default_methods
+
     if given.method:
         return [(name, _with_patterns(name, arguments, given.patterns)) for name, arguments in given.method]
     return [(name, {}) for name in default_methods(model)]

@@ -87,6 +87,54 @@ class Proportional(Rule):
         return shares
 
 
+class _WithoutSigns(Rule):
+    """Base: a sum whose every entry enters with weights of one sign, shared by what cannot be negative.
+
+    With A the map and s_i the sign of the weights of entry i: R_i = v_i sum_j A_ij R_j / sum_i v_i A_ij, where every
+    v_i A_ij >= 0; 0/0 is 0 (METHODS 4.9).
+    """
+
+    kinds = ("sum",)
+
+    def _shared_by(self, x: BackendTensor, sign: BackendTensor) -> BackendTensor:
+        """v, of the sign of the weights or 0, from an input and that sign."""
+        raise NotImplementedError
+
+    def forward(self, layer: ReverseLayer, inputs: Tensors) -> tuple[Tensors, Any]:
+        outputs, pullback = layer.active_vjp(inputs)
+        weights = pullback([ops.ones_like(y) for y in outputs])
+        values = [None if w is None else self._shared_by(x, ops.sign(w)) for x, w in zip(inputs, weights, strict=True)]
+        there = [x if v is None else v for x, v in zip(inputs, values, strict=True)]
+        origin = [x if v is None else ops.zeros_like(v) for x, v in zip(inputs, values, strict=True)]
+        totals = [y - constant for y, constant in zip(layer(*there), layer(*origin), strict=True)]
+        return outputs, (values, totals, pullback)
+
+    def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
+        values, totals, pullback = saved
+        messages = pullback([safe_divide(r, z) for r, z in zip(signals, totals, strict=True)])
+        return [None if v is None else v * m for v, m in zip(values, messages, strict=True)]
+
+    def shares(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Shares:
+        """Where nothing is positive, all that arrives is dropped."""
+        return {"dropped": [ops.where(z == 0, r, ops.zeros_like(r)) for r, z in zip(signals, saved[1], strict=True)]}
+
+
+class EqualShares(_WithoutSigns):
+    """Every summand gets the same, whatever it is: the flat and the w^2 rule at sums."""
+
+    def _shared_by(self, x: BackendTensor, sign: BackendTensor) -> BackendTensor:
+        return sign
+
+
+class PositiveParts(_WithoutSigns):
+    """The z+ rule at sums: of a + b, a gets a+ / (a+ + b+); a - b is a + (-b)."""
+
+    support = "input"
+
+    def _shared_by(self, x: BackendTensor, sign: BackendTensor) -> BackendTensor:
+        return ops.where(x * sign > 0, x, ops.zeros_like(x))
+
+
 class WinnerOfOperands(Rule):
     """Elementwise maximum or minimum of several tensors: the winner takes all, the first on ties."""
 

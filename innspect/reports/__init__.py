@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from innspect.study import Study
     from innspect.types import Nest
 
-DEFAULT_METHODS = ("gradient", "lrp.epsilon", "integrated_gradients", "grad_cam")
-
 
 @dataclass
 class Report:
@@ -66,7 +64,7 @@ def report(
         model: A built Keras model, or what `innspect.open_model` made of it. It is only read.
         x: Inputs, as for `analyze`, in an array or in batches. Every sample takes room in the page.
         methods: What `innspect.list_analyzers()` names: a list of names, or of pairs (name, arguments); or a dict from
-            label to such a name, a pair, or an analyzer that exists already. None takes four common ones.
+            label to such a name, a pair, or an analyzer that exists already. None takes `innspect.default_methods`.
         path: A file to write the page to.
         top: How many of the largest outputs are explained for each input.
         neurons: The outputs to explain instead, a list of integers, or of names that `labels` has.
@@ -90,6 +88,7 @@ def report(
     import keras
 
     from innspect import study
+    from innspect.analyzers.defaults import default_methods
     from innspect.files import write
     from innspect.graph.opened.opened_model import model_of, opened_if_possible
     from innspect.labels import number_of, read
@@ -98,8 +97,8 @@ def report(
 
     check_arguments(path=path, top=top, names=names, title=title, batch_size=batch_size)
     opened = opened_if_possible(model)  # once, for all methods
-    analyzers = study.make_analyzers(opened, default_methods(opened, output) if methods is None else methods)
     model, x = model_of(opened), study.samples(opened, x)
+    analyzers = study.make_analyzers(opened, default_methods(opened, x, output=output) if methods is None else methods)
     count = len(keras.tree.flatten(x)[0])
     images = check_entries(count, names, images)
     batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
@@ -118,25 +117,3 @@ def report(
     if path is not None:
         write(path, html)
     return Report(html, explained)
-
-
-def default_methods(model: "keras.Model | OpenedModel", output: int | str = 0) -> list[str]:
-    """The names of some common methods, as far as the model allows them for an output.
-
-    Raises:
-        ValueError: It allows none; the message has the first one's reason.
-    """
-    from innspect.analyzers import create_analyzer
-
-    fitting: list[str] = []
-    problem: ValueError | None = None
-    for name in DEFAULT_METHODS:
-        try:
-            create_analyzer(name, model).check_output(output)
-        except ValueError as reason:  # no rule for a layer, or no layer with spatial axes
-            problem = problem or reason
-            continue
-        fitting.append(name)
-    if problem is not None and not fitting:
-        raise problem
-    return fitting

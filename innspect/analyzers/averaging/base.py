@@ -112,6 +112,10 @@ class Averaging(Analyzer):
     def signed(self):
         return self.inner.signed
 
+    @property
+    def linear_seed(self):  # type: ignore[override]  # it depends on the averaged method
+        return self.inner.linear_seed
+
     @classmethod
     def signed_with(cls, **arguments):
         return is_signed(arguments["of"]) if isinstance(cls.signed, property) else cls.signed

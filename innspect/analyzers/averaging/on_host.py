@@ -12,7 +12,6 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.base.request import Batch
 from innspect.inputs.batches import on_device
-from innspect.inputs.targets import Selection
 
 
 class HostPoints:
@@ -29,10 +28,8 @@ class HostPoints:
         """Settle what is explained, at the input itself."""
         found = self._explain(self.arrays, self.targets_at, explained=True)
         self.outputs, self.targets = found["outputs"], found["targets"]
-        flat = np.asarray(self.outputs).reshape(len(self.arrays[0]), -1)
-        if flat.shape[1]:
-            places = flat.argmax(-1).astype("int32")
-            self.targets_at = tuple(Selection("element", places) if t.kind == "max" else t for t in self.targets_at)
+        if np.size(self.outputs):
+            self.targets_at = tuple(_settled(t, ops.convert_to_tensor(self.outputs)) for t in self.targets_at)
 
     def step(self, moves, ws):
         points = [backend.to_numpy(p) for p in self.owner.place(self.xs, moves, len(ws))]
@@ -65,6 +62,12 @@ class HostPoints:
         request = replace(request, context=inner.begin(request))
         found = inner.explain_batch(Batch.of(request, np.arange(inputs.samples)))
         return keras.tree.map_structure(backend.to_numpy, found)
+
+
+def _settled(target, outputs):
+    """The target with what it leaves open as it is for these outputs, (samples, ...)."""
+    values = target.rows(np.arange(outputs.shape[0]))
+    return replace(target, values=backend.to_numpy(target.settled(ops.convert_to_tensor(values), outputs)))
 
 
 def _repeated(target, count):

@@ -7,10 +7,11 @@ import numpy as np
 from keras import ops
 
 from innspect.analyzers.averaging.base import Averaging, Points
+from innspect.analyzers.averaging.steps import LAST, refined, warn_of_missing
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.gradient import GradientAnalyzer
-from innspect.checks import Count, Elsewhere, OneOf
+from innspect.checks import AnyOf, Count, Elsewhere, Number, OneOf
 from innspect.inputs.references import References, even_chunks
 from innspect.layers import guarded
 from innspect.layers.base import Rule
@@ -127,7 +128,10 @@ class IntegratedGradients(OnPath):
 
     Args:
         steps: Number of steps, at most a million, with "gausslegendre" a thousand; the trapezoid's path has as many
-            intervals, and one point more.
+            intervals, and one point more. "auto": 64, doubled for the samples of which more than `missing` is missing, to
+            4096 at most; `explain(...).details["steps"]` tells how many.
+        missing: The share of f(x) - f(x0) that may be missing from the sum without a warning, an
+            `innspect.IncompleteAttributionWarning`.
         reference_inputs: A number, an array of the input's shape, one reference for each sample, or several whose
             attributions are averaged; see `References`.
         quadrature: "trapezoid", "left", "right", "midpoint" or "gausslegendre".
@@ -140,23 +144,34 @@ class IntegratedGradients(OnPath):
 
     paper = "Sundararajan et al. 2017"
     signed = True
-    ranges = {"steps": Count(), "quadrature": OneOf(*sorted(QUADRATURES))}
+    ranges = {"steps": AnyOf(Count(), OneOf("auto")), "quadrature": OneOf(*sorted(QUADRATURES)), "missing": Number(1)}
     small = {"steps": 3}
 
-    def __init__(self, model, *, steps=64, reference_inputs=0, quadrature="trapezoid", of="gradient", **arguments):
+    def __init__(
+        self, model, *, steps=64, reference_inputs=0, quadrature="trapezoid", of="gradient", missing=0.05, **arguments
+    ):
         super().__init__(model, reference_inputs=reference_inputs, of=of, **arguments)
-        self.steps, self.quadrature = steps, quadrature
+        self.steps, self.quadrature, self.missing = steps, quadrature, missing
 
     def check_arguments(self):
         super().check_arguments()
         if self.quadrature == "gausslegendre":
-            Count(high=_GAUSS).check("steps", self.steps)
+            AnyOf(Count(high=_GAUSS), OneOf("auto")).check("steps", self.steps)
 
     def ready(self):
         if self.runner is None:
             raise ValueError(f"`of` must be a method that sends a signal back to the input. Received: {self.of!r}")
         if not isinstance(self.inner, PathGradient) and self.runner.embeddings:
             raise ValueError(f"Where the input is ids of an embedding, `of` can only be 'gradient'. Received: {self.of!r}")
+        if self.steps == "auto" and not self.complete:
+            raise ValueError(
+                "`steps` can be 'auto' only where the attributions should sum to the difference of the outputs: with "
+                "of='gradient', start='one', and without `postprocess` and `rules`. Received: other arguments"
+            )
+
+    @property
+    def one_graph(self):  # type: ignore[override]  # it depends on an argument
+        return super().one_graph and self.steps != "auto"
 
     @property
     def complete(self):
@@ -166,12 +181,23 @@ class IntegratedGradients(OnPath):
 
     @few_at_once
     def explain_batch(self, batch):
+        if self.steps != "auto":
+            return self._with_steps(batch, self.steps)
+        return refined(self._with_steps, batch, self.missing, _GAUSS if self.quadrature == "gausslegendre" else LAST)
+
+    def _assemble(self, request, parts, settings):
+        explanation = super()._assemble(request, parts, settings)
+        if self.complete:
+            warn_of_missing(self.name, parts, request.several, self.missing)
+        return explanation
+
+    def _with_steps(self, batch, steps):
         request, points = batch.request, Points(self.runner, batch)
         count = len(request.context)
         total: Any = None
         for r in range(count):
             references = [None if a is None else ops.convert_to_tensor(a) for a in request.context.take(r, batch.rows)]
-            found = self._integrate(points, references)
+            found = self._integrate(points, references, steps)
             total = found if total is None else _added(total, found)
         attributions = [a / count for a in total["attributions"]]
         result = {"attributions": attributions, "outputs": points.outputs, "targets": points.targets}
@@ -183,9 +209,9 @@ class IntegratedGradients(OnPath):
             result["delta"] = points.targets - total["start"] / count - sum(sums[1:], sums[0])
         return result
 
-    def _integrate(self, points, references):
+    def _integrate(self, points, references, steps):
         """Attributions against one reference, signals averaged on the path; where it matters, the value at the reference."""
-        nodes, weights = QUADRATURES[self.quadrature](self.steps)
+        nodes, weights = QUADRATURES[self.quadrature](steps)
         ends, start = nodes == 1, None
         if ends.any():  # first, since it settles what is explained
             total, _ = points.step(self.moves(points, references, nodes[ends]), weights[ends], here=True)
@@ -197,8 +223,7 @@ class IntegratedGradients(OnPath):
             total = maps if total is None else _added(total, maps)
             if nodes[numbers[0]] == 0:
                 start = values[..., 0]
-        with_delta = self.complete and (points.request.explained or start is not None)
-        if start is None and with_delta:
+        if start is None and self.complete:
             start = points.look(self.moves(points, references, np.zeros(1)))
         attributions = []
         for mean, difference in zip(total["attributions"], self.differences(points, references), strict=True):
@@ -209,7 +234,7 @@ class IntegratedGradients(OnPath):
                     f"`of` must give maps of the input's shape. Received: {self.of!r}, shape {tuple(mean.shape[1:])}"
                 )
             attributions.append(mean if difference is None else mean * difference)
-        return {"attributions": attributions, "signals": total["signals"]} | ({"start": start} if with_delta else {})
+        return {"attributions": attributions, "signals": total["signals"]} | ({"start": start} if self.complete else {})
 
 
 def _added(a, b):

@@ -31,6 +31,7 @@ from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
 from innspect.inputs import targets
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
+from innspect.inputs.contrast import Contrast, contrasted
 from innspect.nests import joined
 from innspect.types import Array, Nest, Neuron, Shape
 
@@ -64,6 +65,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
     """
 
     moves_inputs: bool = False  # whether it multiplies with what an input holds, or moves it, which ids do not allow
+    linear_seed: bool = True  # whether it starts from a weighted sum of outputs, or of their values, as `contrast` asks
     one_graph: bool = False  # whether `explain_batch` is a single graph of tensors, so that it can be exported
 
     def __init__(
@@ -100,6 +102,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         output: int | str = 0,
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
+        contrast: Contrast = None,
     ) -> Nest:
         """Explain the model's output for `x`.
 
@@ -114,6 +117,8 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
             output: Number or name of the output, for a model with several.
             verbose: 1 shows progress.
             neurons: A list of selections: the result gets a neuron axis first.
+            contrast: What the neuron is compared with, by index of the output's last axis. "rest": all others. "runner_up":
+                the largest other. An integer, or a list. The neuron has weight 1, these have -1 in equal parts.
 
         Returns:
             Attributions as NumPy arrays, in the structure and shape of `x`.
@@ -122,9 +127,9 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
             ValueError: An argument does not fit the model; the message says what was expected.
         """
         if is_stream(x):
-            asked = {"batch_size": batch_size, "output": output, "verbose": verbose, "neurons": neurons}
+            asked = {"batch_size": batch_size, "output": output, "verbose": verbose, "neurons": neurons, "contrast": contrast}
             return joined(some(self.stream(x, neuron_selection, **asked)), 0 if neurons is None else 1)
-        return self._run(x, neuron_selection, batch_size, output, verbose, neurons, None).attributions
+        return self._run(x, neuron_selection, batch_size, output, verbose, neurons, None, contrast).attributions
 
     def stream(self, data: Any, neuron_selection: Neuron = None, **arguments: Any) -> Iterator[Nest]:
         """Explain a stream of batches one by one: an iterator of what `analyze` returns for each."""
@@ -143,13 +148,14 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         output: int | str = 0,
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
+        contrast: Contrast = None,
     ) -> Explanation:
         """As `analyze`, but returns an `Explanation`: outputs, targets, signals at layers, conservation error.
 
         Args:
             at: Paths of layers (such as "conv3" or "backbone/conv3") whose signals are wanted.
         """
-        asked = neuron_selection, batch_size, output, verbose, neurons, paths(at)
+        asked = neuron_selection, batch_size, output, verbose, neurons, paths(at), contrast
         if not is_stream(x):
             return self._run(x, *asked)
         with of_a_stream():
@@ -199,6 +205,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         verbose: int,
         neurons: Sequence[Neuron] | None,
         at: tuple[str, ...] | None,
+        contrast: Contrast,
     ) -> Explanation:
         AnyOf(Integer(), Boolean()).check("verbose", verbose)
         number = self._output_number(output)
@@ -206,7 +213,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         self.check(inputs)
         request = Request(
             inputs,
-            tuple(self._selections(neuron, neurons, number, inputs)),
+            tuple(self._selections(neuron, neurons, number, inputs, contrast)),
             several=neurons is not None,
             output=number,
             at=at or (),
@@ -214,7 +221,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
             batch_size=inputs.checked_size(batch_size),
         )
         parts = self._parts(request, verbose) if inputs.samples else []
-        return self._assemble(request, parts, self._settings(neuron, output) if request.explained else {})
+        return self._assemble(request, parts, self._settings(neuron, output, contrast) if request.explained else {})
 
     def _parts(self, request: Request, verbose: int) -> list[Result]:
         """What was found for each batch, NumPy arrays, and how many of its samples count."""
@@ -240,11 +247,23 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         return inputs
 
     def _selections(
-        self, neuron: Neuron, neurons: Sequence[Neuron] | None, number: int, inputs: Inputs
+        self,
+        neuron: Neuron,
+        neurons: Sequence[Neuron] | None,
+        number: int,
+        inputs: Inputs,
+        contrast: Contrast = None,
     ) -> list[targets.Selection]:
         shape = self._output_shape(number, inputs)
         several = None if neurons is None else [self.numbered(n, shape) for n in neurons]
-        return targets.resolve_all(self.numbered(neuron, shape), several, self.neuron_selection_mode, shape, inputs.samples)
+        chosen = targets.resolve_all(self.numbered(neuron, shape), several, self.neuron_selection_mode, shape, inputs.samples)
+        if contrast is None:
+            return chosen
+        if not self.linear_seed:
+            raise ValueError(
+                f"{self.name!r} takes no `contrast`: what it starts from is not linear in the outputs. Received: {contrast!r}"
+            )
+        return [contrasted(one, contrast, shape, inputs.samples) for one in chosen]
 
     def _output_shape(self, number: int, inputs: Inputs) -> Shape:
         """The shape of one sample's explained tensor; None where an axis is not known."""
@@ -274,15 +293,19 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         """Attributions, a flat list, as they are returned; `lead` axes are before the sample's."""
         return inputs.restore(arrays, lead)
 
-    def _settings(self, neuron: Neuron, output: int | str) -> dict[str, Any]:
-        return {
-            "method": self.name,
-            "arguments": {k: plain(v) for k, v in self.arguments().items() if k != "labels"},
-            "signed": self.signed,
-            "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
-            "neuron_selection": plain(self.numbered(neuron)),
-            "output": output,
-            "innspect": __version__,
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-        } | ({} if self.labels is None else {"labels": list(self.labels)})
+    def _settings(self, neuron: Neuron, output: int | str, contrast: Contrast = None) -> dict[str, Any]:
+        return (
+            ({} if contrast is None else {"contrast": plain(contrast)})
+            | {
+                "method": self.name,
+                "arguments": {k: plain(v) for k, v in self.arguments().items() if k != "labels"},
+                "signed": self.signed,
+                "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
+                "neuron_selection": plain(self.numbered(neuron)),
+                "output": output,
+                "innspect": __version__,
+                "keras": keras.__version__,
+                "backend": keras.backend.backend(),
+            }
+            | ({} if self.labels is None else {"labels": list(self.labels)})
+        )

@@ -114,9 +114,9 @@ class Perturbation(Analyzer):
     def _output_shape(self, number, inputs):
         return self.predictor.output_shape(number, inputs)
 
-    def _selections(self, neuron, neurons, number, inputs):
+    def _selections(self, neuron, neurons, number, inputs, contrast=None):
         if inputs.samples:
-            return super()._selections(neuron, neurons, number, inputs)
+            return super()._selections(neuron, neurons, number, inputs, contrast)
         return [targets.Selection("max")] * (1 if neurons is None else len(neurons))
 
     def begin(self, request):

@@ -13,11 +13,13 @@ from innspect.graph.heads import is_head
 from innspect.graph.ir import Rewritten
 from innspect.graph.passes.detach import freeze
 from innspect.graph.passes.folding import fold, preparing
+from innspect.graph.passes.sums import join_sums
 from innspect.graph.views.diagonal import Diagonal
 from innspect.graph.views.recurrent import RecurrentView
+from innspect.graph.views.sums import Normalized, has_weights_of_one_sign, is_scale
 from innspect.layers import weightless
 from innspect.layers.attention import Softmax
-from innspect.layers.lrp import Flat, WSquare
+from innspect.layers.lrp import Flat, WSquare, ZPlus, ZPlusFast
 from innspect.layers.names import fitted_box
 from innspect.layers.rule_table import Made, RuleTable, When, kind, relevance_rule
 
@@ -44,6 +46,8 @@ class RelevanceAnalyzer(Conserving):
         written = Rewritten(graph)
         if self.explains_attention:
             written = written.then(freeze)
+        if self.of_sums(written.graph):  # which share otherwise than in proportion: it then matters what is one sum
+            written = written.then(join_sums)
         apart = _data_free(RuleTable([*self.given_rows, *self.composite().rows(written.graph)]), written.graph)
         return written.then(fold, keep=graph.outputs, apart=apart)
 
@@ -61,6 +65,7 @@ class RelevanceAnalyzer(Conserving):
             (When("what only prepares the input", lambda node: node.path in early), weightless.Pass()),
             (When("normalization beside rules without data", lambda node: node.path in passing), weightless.Pass()),
             *self.of_diagonals(),
+            *self.of_sums(graph),
             (kind("sum"), weightless.Proportional(self.stabiliser)),
             (kind("winner"), Made("winner takes all", lambda node: winner_rule(node) or weightless.Reindex())),
             (kind("product"), Made("Product()", lambda node: weightless.Product(gates(graph, node)))),
@@ -75,6 +80,19 @@ class RelevanceAnalyzer(Conserving):
             return []
         # Of a sum of one input, all of bias and stabiliser is that input's.
         return [(When("diagonal maps", lambda node: isinstance(node.view, Diagonal)), weightless.Pass())]
+
+    def of_sums(self, graph):
+        """The rows of sums, where the rules of the kernel layers promise what proportional parts would break.
+
+        Parts of a + b in proportion are negative, and as large as may be, where a and b differ in sign.
+        """
+        main = self.composite().main_rules(graph)
+        if all(isinstance(rule, Flat | WSquare) for rule in main):
+            frozen = When("a normalization", lambda node: isinstance(node.view, Normalized))
+            return [(frozen, weightless.Pass()), (_plain_sums("sum", lambda node: True), weightless.EqualShares())]
+        if all(isinstance(rule, Flat | WSquare | ZPlus | ZPlusFast) for rule in main):
+            return [(_plain_sums("sum of several", lambda node: not is_scale(node)), weightless.PositiveParts())]
+        return []
 
     # ------------------------------------------------------------------ bounds of the input
     def rules_for(self, number, plan=None):
@@ -115,6 +133,15 @@ class RelevanceAnalyzer(Conserving):
             f"(Arras et al. 2017). Use 'lrp.epsilon', 'lrp.z' or a preset, or name it in 'lrp': rule={{'default': ..., "
             f"{name!r}: 'Epsilon'}}; or bring a rule with `innspect.register_reverse_mapping(LayerClass, rule=...)`."
         )
+
+
+def _plain_sums(text, holds):
+    """The condition that a node is a sum, other than a diagonal map, of weights of one sign."""
+
+    def fits(node):
+        return node.kind == "sum" and not isinstance(node.view, Diagonal) and has_weights_of_one_sign(node) and holds(node)
+
+    return When(text, fits)
 
 
 def _data_free(table, graph):

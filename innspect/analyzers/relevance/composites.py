@@ -11,7 +11,7 @@ from innspect.layers import relevance as R
 from innspect.layers.base import Rule
 from innspect.layers.names import rule_beside
 from innspect.layers.recurrent import recurrent_rule
-from innspect.layers.rule_table import Made, When, names_of
+from innspect.layers.rule_table import Made, RuleTable, When, names_of
 
 
 class Listed(Protocol):
@@ -46,11 +46,23 @@ class Composite:
 
     def rows(self, graph):
         """The rows for the kernel layers of a graph, and its recurrent layers where there is a rule for them."""
-        nodes = [n for n in graph.nodes if n.kind == "affine"]
         self._check_names(graph)
-        first = first_kernel_nodes(graph)
+        return [*self._named(), *self._early(graph), *self._others(graph)]
+
+    def main_rules(self, graph):
+        """The rules of the kernel layers less those whose rule is for the beginning of the network; of none, the default."""
+        early = RuleTable(self._early(graph))
+        table = RuleTable([*self._named(), *self._others(graph)])
+        later = [n for n in graph.nodes if n.kind == "affine" and early.rule_of(n) is None]
+        return [table.rule_of(n) for n in later] or [self.default]
+
+    def _named(self):
+        return [(_kernel(repr(name), lambda n, name=name: self._name(n) == name), rule) for name, rule in self.named.items()]
+
+    def _early(self, graph):
+        """The rows for the first kernel layers."""
+        nodes, first = _kernels(graph), first_kernel_nodes(graph)
         rows: list[tuple[When, Rule | Made]] = []
-        rows += [(_kernel(repr(name), lambda n, name=name: self._name(n) == name), rule) for name, rule in self.named.items()]
         if self.until:
             count, rule = self.until
             early = set(list(layer_order(nodes))[:count])
@@ -61,9 +73,13 @@ class Composite:
             boxed = _first_convolution(nodes, first)
             fits = _kernel("the first convolution", lambda n: _fits(self.first_convolution, n), boxed)
             rows.append((fits, self.first_convolution))
+        return rows
+
+    def _others(self, graph):
+        rows: list[tuple[When, Rule | Made]] = []
         if self.listed is not None:
-            served = {layer_key(n) for n in first} if self.first is not None else set()
-            given = self.listed.assign(nodes, served)
+            served = {layer_key(n) for n in first_kernel_nodes(graph)} if self.first is not None else set()
+            given = self.listed.assign(_kernels(graph), served)
             rows.append((_kernel("kernel layers", lambda n: True), Made("of a list", lambda n: given.get(layer_key(n)))))
         for family, of_family in (("convolution", self.convolution), ("dense", self.dense)):
             if of_family is not None:
@@ -91,6 +107,10 @@ def _kernel(text, holds, among=None):
     """A condition on affine nodes, perhaps only on some, which a node with another one folded in stands for by its path."""
     paths = None if among is None else {n.path for n in among}
     return When(text, lambda node: node.kind == "affine" and (paths is None or node.path in paths) and holds(node))
+
+
+def _kernels(graph):
+    return [n for n in graph.nodes if n.kind == "affine"]
 
 
 def _fits(rule, node):

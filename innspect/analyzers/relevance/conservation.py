@@ -9,6 +9,7 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.base.request import Request
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
+from innspect.inputs.contrast import Contrast
 from innspect.layers.program import Entry, per_sample
 from innspect.tables import Table
 from innspect.types import Array, Nest, Neuron
@@ -70,12 +71,18 @@ class Conserving(ReverseAnalyzer):
     """Adds `conservation` to a method in relevance form."""
 
     def conservation(
-        self, x: Nest, neuron_selection: Neuron = None, *, batch_size: int = 32, output: int | str = 0
+        self,
+        x: Nest,
+        neuron_selection: Neuron = None,
+        *,
+        batch_size: int = 32,
+        output: int | str = 0,
+        contrast: Contrast = None,
     ) -> ConservationTable:
         """Account for the relevance of every layer.
 
         Args:
-            x, neuron_selection, batch_size, output: As for `analyze`.
+            x, neuron_selection, batch_size, output, contrast: As for `analyze`.
 
         Returns:
             A `ConservationTable`; printing it shows means over the samples.
@@ -84,7 +91,7 @@ class Conserving(ReverseAnalyzer):
         inputs = self.filled(self._inputs(x), number)
         if not inputs.samples:
             raise ValueError("`x` must hold at least one sample. Received: none")
-        chosen = self._selections(neuron_selection, None, number, inputs)
+        chosen = self._selections(neuron_selection, None, number, inputs, contrast)
         request = Request(inputs, tuple(chosen), output=number, batch_size=inputs.checked_size(batch_size))
         way = self.books_pass(number)
         parts = []
@@ -103,7 +110,7 @@ class Conserving(ReverseAnalyzer):
             [type(s.rule).__name__ for s in seen],
             table,
             magnitude,
-            self._settings(neuron_selection, output),
+            self._settings(neuron_selection, output, contrast),
         )
 
     def books_pass(self, number):

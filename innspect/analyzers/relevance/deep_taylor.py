@@ -28,6 +28,7 @@ class DeepTaylor(RelevanceAnalyzer):
     family = "Taylor decomposition"
     paper = "Montavon et al. 2017"
     explains_attention = False
+    linear_seed = False  # max(0, value)
     ranges = {"input_rule": OneOf("z_plus", "w_square")}
 
     def __init__(self, model, *, input_rule="z_plus", **arguments):

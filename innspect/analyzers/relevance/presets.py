@@ -126,12 +126,10 @@ class Boxed(Facts):
         return super().needed(x, **fixed) | {"low": float(low), "high": float(high)}
 
 
-@register_analyzer("lrp.epsilon_gamma_box")
-class EpsilonGammaBox(Boxed, _Preset):
-    """zennit's composite: z-box at the first convolution, gamma for the others, epsilon for dense layers.
+class _GammaPreset(_Preset):
+    """Base of the composites with the gamma rule for convolutions, epsilon for dense layers.
 
     Args:
-        low, high: Bounds of the model's input: a number, one number a channel, or an array of the input's shape.
         gamma: Of the convolutions.
     """
 
@@ -139,12 +137,32 @@ class EpsilonGammaBox(Boxed, _Preset):
     stabiliser = 1e-6
     ranges = {"gamma": Number(), "bias": OneOf(True, False)}
 
-    def __init__(self, model, *, low=None, high=None, gamma=0.25, **arguments):
+    def __init__(self, model, *, gamma=0.25, **arguments):
         super().__init__(model, **arguments)
-        self.low, self.high, self.gamma = low, high, gamma
+        self.gamma = gamma
 
     def of_convolutions(self):
         return make_rule("Gamma", bias=self.bias, epsilon=self.stabiliser, gamma=self.gamma)
 
+
+@register_analyzer("lrp.epsilon_gamma_box")
+class EpsilonGammaBox(Boxed, _GammaPreset):
+    """zennit's composite: z-box at the first convolution, gamma for the others, epsilon for dense layers.
+
+    Args:
+        low, high: Bounds of the model's input: a number, one number a channel, or an array of the input's shape.
+    """
+
+    def __init__(self, model, *, low=None, high=None, **arguments):
+        super().__init__(model, **arguments)
+        self.low, self.high = low, high
+
     def of_first_convolution(self):
         return bounded(self.low, self.high, self.stabiliser)
+
+
+@register_analyzer("lrp.epsilon_gamma_flat")
+class EpsilonGammaFlat(_GammaPreset):
+    """As `EpsilonGammaBox`, with the flat rule at the first kernel layers in the place of z-box: it needs no bounds."""
+
+    first = "Flat"

@@ -16,6 +16,7 @@ from innspect.graph.heads import is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph, Ref, Rewritten
 from innspect.graph.passes.normalization import SCALE, steps_of
+from innspect.graph.views.sums import Normalized
 
 _ROOTS = {"Rsqrt", "Sqrt", "Power", "Norm", "Std"}
 _REDUCTIONS = {"Mean", "Sum", "Var", "Norm", "Std"}
@@ -108,4 +109,4 @@ def _with_frozen_scale(node):
         return node
     run = Interpreter([_stopped(s) if s.operation == SCALE else s for s in steps], node.inputs, node.outputs)
     args = tuple(Ref(t) for t in node.inputs)
-    return node.but(kind="sum", function=lambda *xs: run(xs)[0], args=args, kwargs={})
+    return node.but(kind="sum", view=Normalized(), function=lambda *xs: run(xs)[0], args=args, kwargs={})

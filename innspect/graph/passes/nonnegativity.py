@@ -6,7 +6,7 @@ import keras
 
 from innspect.graph.ir import Graph, Node, Ref, Tensor, is_float
 from innspect.graph.views.activations import Extremum, Rectifier
-from innspect.graph.views.diagonal import Diagonal
+from innspect.graph.views.sums import has_weights_above_zero
 
 # Elementwise functions whose values are never negative, whatever they are given.
 _NONNEGATIVE = set(
@@ -16,9 +16,6 @@ _NONNEGATIVE = set(
 _ANY = {"Maximum"}  # one operand that is not negative is enough
 _KEEPING = {"reindex", "winner", "product", "sum", "softmax"}
 _FILLING = {"Pad", "Where", "Select"}  # an integer among their arguments is a value, not a place
-_SIGNED_SUMS = set(
-    "Subtract BatchNormalization Resize Resizing GaussianBlur ScaleAndTranslate FFT FFT2 IFFT2 RFFT IRFFT STFT ISTFT".split()
-)
 
 
 def nonnegative(graph: Graph) -> set[Tensor]:
@@ -33,21 +30,13 @@ def nonnegative(graph: Graph) -> set[Tensor]:
 def _proves(node: Node, proven: set[Tensor]) -> bool:
     if isinstance(node.view, Rectifier) or node.operation in _NONNEGATIVE or node.kind == "softmax":
         return True
-    if node.kind not in _KEEPING or (node.kind == "sum" and not _is_positive_sum(node)):
+    if node.kind not in _KEEPING or (node.kind == "sum" and not has_weights_above_zero(node)):
         return False
     operands = [t in proven for t in node.inputs if is_float(t.dtype)]
     constants_fine = all(_is_nonnegative_constant(leaf) for leaf in _float_constants(node))
     if node.operation in _ANY and not isinstance(node.view, Extremum):
         return any(operands)
     return bool(operands) and all(operands) and constants_fine
-
-
-def _is_positive_sum(node: Node) -> bool:
-    if isinstance(node.view, Diagonal) and node.operation not in ("Add", "Multiply", "Divide", "TrueDivide"):
-        return False
-    if node.operation in ("Resize", "Resizing"):
-        return getattr(node.layer, "interpolation", "") in ("nearest", "bilinear", "area")
-    return node.operation not in _SIGNED_SUMS
 
 
 def _float_constants(node: Node) -> list[Any]:

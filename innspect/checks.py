@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from innspect.types import Array
-
 T = TypeVar("T")
 
 MOST = 1_000_000  # of what is computed one by one
@@ -288,24 +286,6 @@ class Elsewhere(Range):
 
     def __str__(self) -> str:
         return f"what {self.by} takes"
-
-
-def numeric(name: str, given: Any) -> Array:
-    """An array of numbers as a float64 array of its own.
-
-    Raises:
-        ValueError: It holds something else, or rows of different lengths.
-    """
-    if np.ma.is_masked(given):
-        raise ValueError(f"`{name}` has masked values, whose mask would be lost: fill them. Received: a masked array")
-    try:
-        array = np.array(given)
-        if array.dtype.kind in "biufV" or (array.dtype.kind == "O" and array.ndim):  # such as bfloat16
-            return array.astype("float64", copy=False)
-    except Exception:  # whatever a foreign object raises
-        pass
-    kind = type(given).__name__ if np.isscalar(given) or given is None else f"{type(given).__name__}: {str(given)[:60]}"
-    raise ValueError(f"`{name}` must be an array of numbers. Received: {kind}")
 
 
 def number(name: str, value: Any) -> float:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from innspect.checks import Integer, OneOf, Texts, numeric
+from innspect.checks import Integer, OneOf, Texts
 from innspect.types import Array
-from innspect.visualize.colours import colours, reduce, scaled
+from innspect.visualize.colours import colours, numeric, reduce, scaled
 from innspect.visualize.palettes import GROUNDS, INKS
 
 if TYPE_CHECKING:

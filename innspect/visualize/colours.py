@@ -4,11 +4,12 @@ attribution -> one value a position -> scaled to [-1, 1] about zero, sample by s
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from innspect.checks import Integer, Number, OneOf, Positive, numeric
+from innspect.checks import Integer, Number, OneOf, Positive
 from innspect.types import Array
 from innspect.visualize.palettes import NOT_FINITE, STOPS, stops_of
 
@@ -18,6 +19,24 @@ REDUCTIONS: dict[str, Callable[[Array, int], Array]] = {
     "max_abs": lambda a, axis: np.take_along_axis(a, np.abs(a).argmax(axis, keepdims=True), axis).squeeze(axis),
     "norm": lambda a, axis: np.sqrt(np.square(a).sum(axis)),
 }
+
+
+def numeric(name: str, given: Any) -> Array:
+    """An array of numbers as a float64 array of its own.
+
+    Raises:
+        ValueError: It holds something else, or rows of different lengths.
+    """
+    if np.ma.is_masked(given):
+        raise ValueError(f"`{name}` has masked values, whose mask would be lost: fill them. Received: a masked array")
+    try:
+        array = np.array(given)
+        if array.dtype.kind in "biufV" or (array.dtype.kind == "O" and array.ndim):  # such as bfloat16
+            return array.astype("float64", copy=False)
+    except Exception:  # whatever a foreign object raises
+        pass
+    kind = type(given).__name__ if np.isscalar(given) or given is None else f"{type(given).__name__}: {str(given)[:60]}"
+    raise ValueError(f"`{name}` must be an array of numbers. Received: {kind}")
 
 
 def channel_axis(array: Array) -> int:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from innspect.checks import Boolean, ListOf, Number, is_number, numeric
+from innspect.checks import Boolean, ListOf, Number, is_number
 from innspect.types import Array
-from innspect.visualize.colours import check_channels, colours, reduced, scaled
+from innspect.visualize.colours import check_channels, colours, numeric, reduced, scaled
 from innspect.visualize.palettes import stops_of
 
 _VIVID = 0.6  # from here on a palette's colours are saturated

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from innspect.checks import OneOf, Text, numeric
+from innspect.checks import OneOf, Text
 from innspect.tables import on_page, printable
 from innspect.types import Array
-from innspect.visualize.colours import colours, reduce, scaled
+from innspect.visualize.colours import colours, numeric, reduce, scaled
 
 _HTML = (
     '<span style="color:{ink};background:rgb({r},{g},{b});padding:1px 2px;border-radius:2px" title="{value:.4g}">{token}</span>'

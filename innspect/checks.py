@@ -242,10 +242,10 @@ class AnyOf(Range):
         return any(each.holds(value) for each in self.ranges)
 
     def wanted(self, value: Any) -> str:
-        return ", or ".join(each.wanted(value) for each in self.ranges)
+        return " or ".join(each.wanted(value) for each in self.ranges)
 
     def __str__(self) -> str:
-        return ", or ".join(map(str, self.ranges))
+        return " or ".join(map(str, self.ranges))
 
 
 @dataclass(frozen=True)

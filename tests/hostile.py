@@ -21,7 +21,7 @@ def swallows(name, call):
         call()
     except (TypeError, ValueError, KeyError, FileNotFoundError) as error:
         text, own = str(error), _raised_by_us(error)
-        missing = isinstance(error, FileNotFoundError) and name == "patterns"
+        missing = isinstance(error, FileNotFoundError) and name in ("patterns", "labels")
         named = missing or re.search(rf"\b({NAMED_AS.get(name, re.escape(name))})\b", text)
         return None if own and named else f"{name}: {type(error).__name__}: {text[:120]}"
     except Exception as error:

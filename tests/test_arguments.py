@@ -26,8 +26,8 @@ pytestmark = [
 X = array(2, 8, 8, 1)
 # Arguments that are looked at with the model or the inputs, by whom the class says; see `Elsewhere`.
 ELSEWHERE = {
-    "background", "first", "input_layer_rule", "layer", "masks", "of", "path", "patterns", "reference_inputs", "rule", "rules",
-    "tokens", "until_layer_rule", "value",
+    "background", "first", "input_layer_rule", "labels", "layer", "masks", "of", "path", "patterns", "reference_inputs",
+    "rule", "rules", "tokens", "until_layer_rule", "value",
 }  # fmt: skip
 
 

@@ -177,7 +177,6 @@ def test_another_file_is_refused_with_its_line(content, told, tmp_path):
         (b"abc", "Received: b'abc'"),
         (lambda x, top: [[("n00000001", "a", 1.0)]], "each of 3 predictions.*Received: 1 answers"),
     ],
-    ids=repr,
 )
 def test_other_lists_are_refused_with_the_place(given, told):
     with pytest.raises(ValueError, match=f"`labels` must hold .*{told}"):

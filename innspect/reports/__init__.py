@@ -108,7 +108,10 @@ def report(
     if neurons is None:
         chosen = study.most_likely(outputs, top)
     else:
-        numbers = [number_of(n, known) for n in neurons] if isinstance(neurons, list | tuple) else neurons
+        try:
+            numbers = [number_of(n, known) for n in neurons] if isinstance(neurons, list | tuple) else neurons
+        except ValueError as error:
+            raise ValueError(f"`neurons`: {error}") from None
         check_neurons(numbers, outputs.shape)
         chosen = study.same_for_all(numbers, count)
     explained = study.explain(analyzers, x, outputs, chosen, batch_size=batch_size, output=output, books=True)

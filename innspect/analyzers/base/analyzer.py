@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from innspect import backend
 from innspect._version import __version__
@@ -255,7 +256,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         contrast: Contrast = None,
     ) -> list[targets.Selection]:
         shape = self._output_shape(number, inputs)
-        several = None if neurons is None else [self.numbered(n, shape) for n in neurons]
+        several = [self.numbered(n, shape) for n in neurons] if isinstance(neurons, list | tuple | np.ndarray) else neurons
         chosen = targets.resolve_all(self.numbered(neuron, shape), several, self.neuron_selection_mode, shape, inputs.samples)
         if contrast is None:
             return chosen

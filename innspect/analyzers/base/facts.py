@@ -9,7 +9,7 @@ import types
 from typing import Any
 
 from innspect.analyzers.base.config import Configured
-from innspect.checks import Boolean, OneOf, Range, Text
+from innspect.checks import Boolean, Elsewhere, OneOf, Range, Text
 from innspect.inputs.targets import MODES
 from innspect.types import Nest
 
@@ -29,7 +29,12 @@ class Facts(Configured):
     family: str = ""
     paper: str = ""
     needs: str = ""
-    ranges: dict[str, Range] = {"name": Text(), "neuron_selection_mode": OneOf(*MODES), "disable_model_checks": Boolean()}
+    ranges: dict[str, Range] = {
+        "name": Text(),
+        "neuron_selection_mode": OneOf(*MODES),
+        "disable_model_checks": Boolean(),
+        "labels": Elsewhere("innspect.labels.read"),
+    }
     small: dict[str, Any] = {}
 
     @property

@@ -21,7 +21,7 @@ FILES = {
     "visualize_grids visualize_hostile visualize_notebooks",
     # Of the host: files, arguments, resuming, callbacks. One backend that compiles and one that does not are enough.
     "host": "bad_input callbacks configuration data default_methods explain files nothing_hides opened patterns_callback "
-    "patterns_files patterns_fit rule_table support without_rule",
+    "patterns_files patterns_fit patterns_laws rule_table support without_rule",
     # What a stranger runs: a part of everything, from the engine to the README.
     "smoke": "architecture backend cam cli data deep_lift demo engine explain heads layers path patterns_fit perturbation "
     "references rule_table rules selection several_inputs visualize",

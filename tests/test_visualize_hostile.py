@@ -49,6 +49,13 @@ def test_hostile_arguments_of_what_draws(name, argument):
 
 
 # ---------------------------------------------------------------------- callbacks
+FEW = [
+    *(HOSTILE[name] for name in ("nan", "-1", "1e300", "nonsense", "None", "[]", "dict", "strings", "ragged")),
+    0,
+    np.zeros((2, 2)),
+]
+
+
 def trained(*callbacks):
     model = shake(keras.Sequential([keras.Input((8, 8, 1)), L.Flatten(), L.Dense(3, activation="softmax", name="d")]))
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
@@ -72,7 +79,7 @@ PICTURES = ["data", "methods", "every", "log_dir", "samples", "neuron_selection"
 @pytest.mark.parametrize("argument", PICTURES)
 def test_hostile_arguments_of_pictures_of_a_training(argument, tmp_path):
     good = {"data": IMAGES, "methods": ["gradient"], "log_dir": tmp_path}
-    values = VALUES if argument != "log_dir" else [v for v in VALUES if not isinstance(v, str)]
+    values = FEW if argument != "log_dir" else [v for v in FEW if not isinstance(v, str)]
     faults = [swallows(argument, lambda v=v: outlived(lambda: ExplanationImages(**{**good, argument: v}))) for v in values]
     assert not any(faults), [f for f in faults if f]
 
@@ -80,7 +87,7 @@ def test_hostile_arguments_of_pictures_of_a_training(argument, tmp_path):
 @pytest.mark.parametrize("argument", ["path", "data", "every", "pattern_type", "batch_size", "gate", "steps", "nonsense"])
 def test_hostile_arguments_of_patterns_of_a_training(argument, tmp_path):
     good = {"path": tmp_path / "p.h5", "data": IMAGES}
-    values = VALUES if argument != "path" else [v for v in VALUES if not isinstance(v, str)]
+    values = FEW if argument != "path" else [v for v in FEW if not isinstance(v, str)]
     faults = [swallows(argument, lambda v=v: outlived(lambda: PatternCheckpoint(**{**good, argument: v}))) for v in values]
     assert not any(faults), [f for f in faults if f]
 

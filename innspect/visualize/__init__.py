@@ -10,12 +10,11 @@ from innspect.visualize.colours import colours, heatmap, reduce, scaled
 from innspect.visualize.figures import grid
 from innspect.visualize.html import explanation_html
 from innspect.visualize.images import overlay, pictures, signal, to_pil
-from innspect.visualize.palettes import PALETTES, Scale, palette_of, scale_of
+from innspect.visualize.palettes import PALETTES, palette_of, scale_of
 from innspect.visualize.tokens import text
 
 __all__ = [
     "PALETTES",
-    "Scale",
     "colours",
     "explanation_html",
     "grid",

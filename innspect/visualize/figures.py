@@ -30,11 +30,11 @@ _ANGLE = 50  # of the column labels, in degrees
 _LONGEST = 1.25  # inches a column label may be long on one line
 _GAP, _FAMILY_GAP, _MARGIN = 0.05, 0.16, 0.12  # inches
 _STRIP, _LEGEND = 1.2, 0.22  # inches: the length of the legend's colours, the height of a legend
-_BELOW, _ZERO, _ABOVE, _MOST = (
+_BELOW, _LEAST, _ABOVE, _MOST = (
     "negative",
-    "zero",
+    "least",
     "positive; every map has its own scale",
-    "largest; every map has its own scale",
+    "most; every map has its own scale",
 )
 _PALE = "#999999"
 
@@ -279,7 +279,7 @@ def _frame(axes: "Axes", extent: tuple[float, float, float, float]) -> None:
 
 
 def _legend_texts(palette: str) -> tuple[str, str]:
-    return (_ZERO, _MOST) if stops_of(palette, "light")[1] is None else (_BELOW, _ABOVE)
+    return (_LEAST, _MOST) if stops_of(palette, "light")[1] is None else (_BELOW, _ABOVE)
 
 
 def _legend_width(palette: str) -> float:
@@ -291,7 +291,7 @@ def _legend(axes: "Axes", y: float, palette: str, ground: str) -> None:
     height = 0.13
     before, after = _legend_texts(palette)
     left = _text_width(before, _SMALL) + 0.08
-    strip = colours(np.linspace(0 if before == _ZERO else -1, 1, 256)[None], palette, ground)
+    strip = colours(np.linspace(0 if before == _LEAST else -1, 1, 256)[None], palette, ground)
     extent = (left, left + _STRIP, y + height, y)
     axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
     _frame(axes, extent)

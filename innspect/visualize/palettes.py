@@ -85,7 +85,8 @@ def scale_of(of: Any) -> Scale:
         of: Whose maps they are, as for `palette_of`. None, and what is no method: pixel maps.
 
     Returns:
-        A `Scale`, with `percentile` and `above_lowest`.
+        An object with the attributes `percentile`, of the magnitudes, and `above_lowest`, whether zero is each sample's
+        lowest value.
     """
     known = _told(of, "scale")
     OneOf(*SCALES).check_given("scale", known)

@@ -58,10 +58,10 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
 
 def _scales(explained):
     """What the darkest colour of a map is."""
-    kinds = {}
+    kinds: dict = {}
     for label, method in explained.methods.items():
         kinds.setdefault(scale_of(method.settings), []).append(on_page(label))
-    parts = []
+    parts: list[str] = []
     for scale, labels in sorted(kinds.items(), key=lambda kind: kind[0].percentile):
         cut = 100 - scale.percentile
         part = f"the largest {cut:g}% of its values" if cut else "its largest value"

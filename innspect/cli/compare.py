@@ -150,7 +150,8 @@ def _draw(result, x, names, path):
     if not importlib.util.find_spec("matplotlib") or any(a.ndim not in (3, 4) for a in maps.values()):
         return False
     images = x[:12] if hasattr(x, "ndim") and x.ndim == 4 and x.shape[-1] in (1, 3) else None
-    figure = grid(maps, images=images, captions=names[:12], cell=1.2)
+    of = {label: m.settings for label, m in result.methods.items()}
+    figure = grid(maps, images=images, of=of, captions=names[:12], cell=1.2)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     write(path, buffer.getvalue())

@@ -199,7 +199,8 @@ def test_conservation_closes_and_prints(lrp):
     assert table.layers[0] == "out"
     lines = str(table).splitlines()
     assert lines[0].split()[:2] == ["layer", "rule"]
-    assert len(lines) == len(table.layers) + 3
+    assert len(lines) == len(table.layers) + 4
+    assert lines[-2] == str(table.summary())
     assert "largest unexplained share" in lines[-1]
     assert table._repr_html_().startswith("<table>")
 

@@ -33,6 +33,12 @@ class Progress:
         self.note = note
         self._show()
 
+    def tell(self, note: str) -> None:
+        """As `say`; where no line fills up, a line of its own."""
+        self.say(note)
+        if not self._live:
+            print(note, flush=True)
+
     def advance(self) -> None:
         self.done += 1
         self._show()

@@ -202,7 +202,7 @@ class PatternAnalyzer(ReverseAnalyzer):
                 f"{some_of(grown, request.inputs.samples)}: patterns of neurons that see the same signal add up, layer by "
                 "layer. Within a map proportions hold, its size says nothing; reverse_project_bottleneck_layers=True scales "
                 "the largest magnitude of each to 1.",
-                stacklevel=4,
+                stacklevel=5,
             )
         return explanation
 

@@ -68,7 +68,7 @@ class Work:
     def _tell(self, seconds: float) -> None:
         if seconds <= LONG:
             return
-        text = f"{self._name}: about {duration(seconds)} for {self._total - self._done} more steps"
+        text = f"{self._name}: about {duration(seconds)} for {self._total - self._done} more of {self._total} steps"
         LOG.info(text)
         if self._verbose:
             print(text, flush=True)

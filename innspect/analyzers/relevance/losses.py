@@ -9,11 +9,11 @@ from innspect.tables import Table
 from innspect.types import Array
 
 LOSSES = ("bias", "stabiliser", "dropped", "unexplained")
-_SAID = {
-    "bias": "{} went to biases",
-    "stabiliser": "{} to stabilisers",
-    "dropped": "{} was dropped",
-    "unexplained": "{} is unexplained",
+_WORDS = {  # of all layers, and of one: what is taken, and where it is below zero what is added
+    "bias": ("{} went to biases", "biases added {}", "{} to the bias", "{} added by the bias"),
+    "stabiliser": ("{} went to stabilisers", "stabilisers added {}", "{} to the stabiliser", "{} added by the stabiliser"),
+    "dropped": ("{} was dropped", "-{} was dropped", "{} dropped", "-{} dropped"),
+    "unexplained": ("{} is unexplained", "-{} is unexplained", "{} unexplained", "-{} unexplained"),
 }
 _LITTLE = 0.0005  # 0.1 % when rounded: less is not worth a word
 
@@ -58,22 +58,22 @@ class ConservationSummary:
         if np.isnan(self.kept):
             return "Nothing was explained: every value is zero."
         shares = [(name, getattr(self, name)) for name in LOSSES]
-        told = ", ".join(_SAID[name].format(percent(share)) for name, share in shares if abs(share) >= _LITTLE)
+        told = ", ".join(_said(name, share, 0) for name, share in shares if abs(share) >= _LITTLE)
         first = f"{percent(self.kept)} of the explained value reached the map" + (f"; {told}." if told else ".")
         losing = [loss for loss in self.layers if abs(loss.share) >= _LITTLE]
         if not losing:
             return first
-        listed = ", ".join(f"{loss.layer} ({loss.rule}: {percent(loss.share)}, {_cause(loss)})" for loss in losing)
-        return f"{first} Most was lost at {listed}."
+        listed = ", ".join(f"{loss.layer} ({loss.rule}: {_said(loss.cause, loss.share, 2)})" for loss in losing)
+        return f"{first} Most of that at {listed}."
 
     def _repr_html_(self) -> str:
-        head, note = ["layer", "rule", "lost", "mostly"], str(self).partition(" Most was lost at ")[0]
-        rows = [[loss.layer, loss.rule, percent(loss.share), _cause(loss)] for loss in self.layers]
+        head, note = ["layer", "rule", "lost", "mostly to"], str(self).partition(" Most of that at ")[0]
+        rows = [[loss.layer, loss.rule, percent(loss.share), loss.cause] for loss in self.layers]
         return Table(head, rows, note).html()
 
 
-def _cause(loss: Loss) -> str:
-    return "added by the " + loss.cause if loss.share < 0 and loss.cause in ("bias", "stabiliser") else loss.cause
+def _said(name: str, share: float, first: int) -> str:
+    return _WORDS[name][first + (share < 0)].format(percent(abs(share)))
 
 
 def percent(share: float) -> str:

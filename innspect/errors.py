@@ -30,6 +30,13 @@ def said(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
+def some_of(numbers: Iterable[int], count: int) -> str:
+    """How many of so many samples are meant, and the numbers of the first ten."""
+    known = list(numbers)
+    listed = ", ".join(map(str, known[:10])) + (", ..." if len(known) > 10 else "")
+    return f"{len(known)} of {count} samples (number {listed})"
+
+
 def suggest(word: object, known: Iterable[str]) -> str:
     """A sentence with near matches."""
     near = difflib.get_close_matches(str(word), list(known), n=4, cutoff=0.5)

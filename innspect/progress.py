@@ -1,6 +1,12 @@
 """Progress of long work."""
 
+import contextlib
+import logging
 import sys
+from collections.abc import Callable, Iterator
+
+LOG = logging.getLogger("innspect.progress")
+LONG = 10.0  # seconds: less is not worth a word
 
 
 class Progress:
@@ -27,6 +33,12 @@ class Progress:
         self.note = note
         self._show()
 
+    def tell(self, note: str) -> None:
+        """As `say`; where no line fills up, a line of its own."""
+        self.say(note)
+        if not self._live:
+            print(note, flush=True)
+
     def advance(self) -> None:
         self.done += 1
         self._show()
@@ -48,3 +60,25 @@ class Quiet:
 
     def advance(self) -> None:
         """Take notice of a step that is done."""
+
+
+def duration(seconds: float) -> str:
+    """A time in words."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}" if seconds < 9.95 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@contextlib.contextmanager
+def estimates(say: Callable[[str], object]) -> Iterator[None]:
+    """While it lasts, `say` is told the estimates."""
+    handler, level = logging.Handler(), LOG.level
+    handler.emit = lambda record: say(record.getMessage())  # type: ignore[method-assign, assignment]
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)

@@ -75,6 +75,22 @@ def test_counterfactual_and_map_are_the_two_sides_of_one_map():
     close(positive - negative, raw("grad_cam", model, x, 1, layer="pool"))
 
 
+@quick
+def test_a_counterfactual_map_of_zeros_is_named():
+    """All weights of class 0 speak for it, all of class 1 against it: only the latter has a map."""
+    model, x = pooled()
+    kernel, bias = model.get_layer("out").get_weights()
+    model.get_layer("out").set_weights([np.abs(kernel) * [1, -1, 1], bias])
+    analyzer = innspect.create_analyzer("grad_cam.counterfactual", model)
+    with pytest.warns(UserWarning, match=r"at 'late' nothing speaks against.* for 2 of 3 samples \(number 0, 2\)"):
+        maps = analyzer.analyze(x, [0, 1, 0])
+    assert maps.any(axis=(1, 2)).tolist() == [False, True, False]
+    with pytest.warns(UserWarning, match="for 3 of 3 samples"):
+        analyzer.analyze(x, neurons=[1, 2])
+    assert analyzer.analyze(x, 1).any()
+    assert not analyzer.analyze(x[:0], 0).any()
+
+
 # ---------------------------------------------------------------------- formulas
 @functools.cache
 def parts(layer):

@@ -199,7 +199,8 @@ def test_conservation_closes_and_prints(lrp):
     assert table.layers[0] == "out"
     lines = str(table).splitlines()
     assert lines[0].split()[:2] == ["layer", "rule"]
-    assert len(lines) == len(table.layers) + 3
+    assert len(lines) == len(table.layers) + 4
+    assert lines[-2] == str(table.summary())
     assert "largest unexplained share" in lines[-1]
     assert table._repr_html_().startswith("<table>")
 
@@ -212,6 +213,44 @@ def test_conservation_starts_at_the_target_and_ends_at_the_map(lrp):
     )
     lost = sum(table.columns[share].sum(0) for share in ("bias", "stabiliser", "dropped"))
     np.testing.assert_allclose(explanation.delta, lost, rtol=1e-3, atol=1e-5)
+
+
+def test_the_summary_tells_what_became_of_the_value(lrp):
+    table, explanation = lrp.conservation(X, 2, batch_size=2), lrp.explain(X, 2)
+    np.testing.assert_allclose(table.explained, explanation.targets, rtol=1e-5)
+    np.testing.assert_allclose(table.kept, explanation.attributions.sum((1, 2, 3)), rtol=1e-4, atol=1e-6)
+    summary = table.summary()
+    total = sum(getattr(summary, share) for share in ("kept", "bias", "stabiliser", "dropped", "unexplained"))
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+    signs = np.sign(table.explained) / np.abs(table.explained).sum()
+    np.testing.assert_allclose(summary.bias, table.columns["bias"].sum(axis=0) @ signs, rtol=1e-4)
+    lost = {path: (row["received"] - row["passed_on"]) @ signs for path in table.layers for row in [table[path]]}
+    worst = sorted(lost, key=lambda path: -abs(lost[path]))
+    assert [loss.layer for loss in summary.layers] == [path for path in worst if lost[path]][:5]
+    np.testing.assert_allclose(
+        [loss.share for loss in summary.layers], [lost[loss.layer] for loss in summary.layers], rtol=1e-3
+    )
+    assert summary.layers[0].cause == "bias"
+    assert summary.bias < 0  # in this network
+    assert str(summary).startswith(f"{100 * summary.kept:.0f} % of the explained value reached the map; biases added ")
+    assert f"Most of that at norm (Proportional: {-100 * summary.layers[0].share:.0f} % added by the bias), out (" in str(
+        summary
+    )
+    assert len(table.summary(layers=1).layers) == 1
+    assert "Most of that" not in str(table.summary(layers=0))
+    assert summary._repr_html_().startswith("<table>")
+    with pytest.raises(ValueError, match="`layers` must be"):
+        table.summary(layers=-1)
+
+
+def test_the_summary_of_what_loses_nothing_and_of_nothing():
+    dense = keras.Sequential([keras.Input((3,)), L.Dense(2, use_bias=False, name="out")])
+    dense.set_weights([np.array([[1.0, 0], [1.0, 0], [0, 0]])])
+    analyzer = innspect.create_analyzer("lrp.z", dense)
+    assert str(analyzer.conservation(np.ones((1, 3)), 0).summary()) == "100 % of the explained value reached the map."
+    nothing = analyzer.conservation(np.ones((2, 3)), 1).summary()
+    assert np.isnan(nothing.kept)
+    assert str(nothing) == "Nothing was explained: every value is zero."
 
 
 def test_relevance_on_padding_is_booked_as_dropped():

@@ -179,6 +179,23 @@ def test_projection_scales_each_sample_to_one():
     close(scaled, plain / np.abs(plain).max((1, 2, 3), keepdims=True), 1e-5)
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_growth_is_named_with_its_factor(name):
+    """A sum of two, 3: the signal is 3e4 at inputs of at most 2, and so is the relevance of each. The other sum is 0."""
+    x = np.array([[1.0, 2.0], [1.0, -1.0]])
+    model = keras.Sequential([keras.Input((2,)), L.Dense(2, use_bias=False, name="a"), L.Dense(1, use_bias=False, name="b")])
+    model.set_weights([np.eye(2), np.ones((2, 1))])
+    given = {"a": 1e2 * np.eye(2), "b": 1e2 * np.ones((2, 1))}
+    analyzer = innspect.create_analyzer(name, model, patterns=given)
+    factor = {"pattern.net": "1.5e[+]04", "pattern.attribution": "2.0e[+]04"}[name]
+    with pytest.warns(UserWarning, match=rf"up to {factor}, for 1 of 2 samples \(number 0\): .*reverse_project"):
+        analyzer.analyze(x)
+    with pytest.warns(UserWarning, match=rf"up to {factor}, for 1 of 2 samples"):
+        analyzer.analyze(x, neurons=[0, 0], batch_size=1)
+    innspect.create_analyzer(name, model, patterns=given, reverse_project_bottleneck_layers=True).analyze(x)
+    innspect.create_analyzer(name, model, patterns={"a": np.eye(2), "b": np.ones((2, 1))}).analyze(x)
+
+
 def test_given_patterns_are_checked():
     model = residual()
     with pytest.raises(ValueError, match="3 layers"):

@@ -104,6 +104,7 @@ def test_it_says_what_was_computed_and_how_well_it_adds_up(made):
     assert "lrp.epsilon&quot;, model, epsilon=0.1" in made.html
     assert "Do the maps add up?" in made.html
     assert "largest unexplained share" in made.html
+    assert re.search(r"<p><b>lrp.epsilon\(epsilon=0.1\)</b>: -?[\d.]+ % of the explained value reached the map", made.html)
     table = made.explained.methods["lrp.epsilon(epsilon=0.1)"].conservation
     assert [table.layers[0], table.layers[-1]] == ["out", "conv"]
     assert table.error < 1e-3

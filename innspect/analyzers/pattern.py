@@ -6,6 +6,7 @@ its input, not what the signal looks like. The patterns (`innspect.patterns`) ar
 
 import functools
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_or_gradient
 from innspect.checks import Boolean, Elsewhere, OneOf
+from innspect.errors import some_of
 from innspect.graph.heads import is_head
 from innspect.layers.pattern import DiagonalPattern, PatternRule, is_diagonal
 from innspect.layers.rule_table import Made, When
@@ -26,6 +28,7 @@ from innspect.patterns.kinds import TYPES
 from innspect.patterns.matching import fitted_to
 from innspect.patterns.units import units_of
 
+_LARGE = 1e4  # a growth that is worth a warning
 _LINEAR_OR_GATING = ("pass", "reindex", "sum", "winner")
 
 
@@ -174,6 +177,35 @@ class PatternAnalyzer(ReverseAnalyzer):
             )
         return super()._run(x, neuron, batch_size, output, verbose, neurons, at, contrast)
 
+    # ------------------------------------------------------------------ growth
+    def growth(self, signals, inputs, targets):
+        """By which factor signals grew on their way back, (..., samples); NaN where there is nothing to compare with.
+
+        Args:
+            signals: A list with an array (..., samples, features) for each input.
+            inputs: The model's inputs, arrays (samples, features); None where they are ids.
+            targets: The explained values, (..., samples).
+        """
+        raise NotImplementedError
+
+    def _assemble(self, request, parts, settings):
+        explanation = super()._assemble(request, parts, settings)
+        if self.reverse_project_bottleneck_layers or not request.inputs.samples:
+            return explanation
+        with np.errstate(all="ignore"):
+            factor = self.growth(*_flat(request, parts, self.opened))
+        factor = np.nan_to_num(factor, nan=0.0, posinf=0.0)  # of maps that are not finite, another warning tells
+        grown = np.flatnonzero((factor > _LARGE).any(axis=tuple(range(factor.ndim - 1))))
+        if len(grown):
+            warnings.warn(
+                f"{self.name!r}: signals grew on their way back, by a factor of up to {factor.max():.1e}, for "
+                f"{some_of(grown, request.inputs.samples)}: patterns of neurons that see the same signal add up, layer by "
+                "layer. Within a map proportions hold, its size says nothing; reverse_project_bottleneck_layers=True scales "
+                "the largest magnitude of each to 1.",
+                stacklevel=5,
+            )
+        return explanation
+
     # ------------------------------------------------------------------ saving
     def state(self):
         p = self._patterns
@@ -190,8 +222,14 @@ class PatternNet(PatternAnalyzer):
     """PatternNet (Kindermans et al. 2017): the signal in the input that the explained neuron responds to.
 
     The gradient with each kernel replaced by its pattern, started at the explained value. The result is a signal in
-    the units of the input, not an attribution; for ids of an embedding it is the norm of the signal there.
+    the units of the input, not an attribution; for ids of an embedding it is the norm of the signal there. A warning tells
+    where it grew to more than 10,000 times the largest value of the input, as in deep networks.
     """
+
+    def growth(self, signals, inputs, targets):
+        pairs = [(s, x) for s, x in zip(signals, inputs, strict=True) if x is not None]
+        largest = [np.abs(s).max(axis=-1) / np.abs(x).max(axis=-1) for s, x in pairs]
+        return np.fmax.reduce(largest) if largest else np.zeros_like(targets)
 
 
 @register_analyzer("pattern.attribution")
@@ -199,8 +237,27 @@ class PatternAttribution(PatternAnalyzer):
     """PatternAttribution (Kindermans et al. 2017): how much each input contributes through the signal.
 
     The gradient with each kernel multiplied by its pattern, started at the explained value. What reaches the active
-    neurons of a layer is conserved, since w . a = 1; what reaches inactive ones is dropped.
+    neurons of a layer is conserved, since w . a = 1; what reaches inactive ones is dropped. A warning tells where the
+    magnitudes of a map sum to more than 10,000 times the explained value, as in deep networks.
     """
 
     times_kernel = True
     embedding = "sum"
+
+    def growth(self, signals, inputs, targets):
+        return sum(np.abs(s).sum(axis=-1) for s in signals) / np.abs(targets)
+
+
+def _flat(request, parts, opened):
+    """The maps with one axis of features, the inputs likewise, None for ids; and the explained values: in float64."""
+    axis = 1 if request.several else 0
+
+    def whole(found):
+        counted = [a.astype("float64").take(range(part["count"]), axis=axis) for a, part in zip(found, parts, strict=True)]
+        return np.concatenate(counted, axis=axis)
+
+    signals = [whole(found) for found in zip(*(part["attributions"] for part in parts), strict=True)]
+    signals = [a.reshape(*a.shape[: axis + 1], -1) for a in signals]
+    given = zip(request.inputs.arrays, opened.graph.inputs, strict=True)
+    inputs = [None if opened.takes_ids(t) else a.astype("float64").reshape(len(a), -1) for a, t in given]
+    return signals, inputs, whole([part["targets"] for part in parts])

@@ -6,7 +6,7 @@ import os
 from innspect.cli import options
 from innspect.files import write
 from innspect.labels import number_of, read
-from innspect.progress import Progress
+from innspect.progress import Progress, estimates
 from innspect.tables import Table, printable
 
 _DESCRIPTION = "Explain the same inputs with several methods, and compare them in numbers."
@@ -64,7 +64,7 @@ def _run(given):
     asked = {"batch_size": given.batch_size} | ({} if given.contrast is None else {"contrast": given.contrast})
     _warm_up(analyzers, source, neurons, asked)
     batches = -(-len(source) // given.batch_size)
-    with Progress("Comparing", len(analyzers) * batches) as progress:
+    with Progress("Comparing", len(analyzers) * batches) as progress, estimates(progress.tell):
         result = study.explain(analyzers, x, outputs, neurons, **asked, progress=progress)
     rows, table = numbers(result)
     print()

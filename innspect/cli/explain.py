@@ -8,7 +8,7 @@ import shlex
 from innspect.cli import options
 from innspect.files import write
 from innspect.labels import name_of, number_of, read
-from innspect.progress import Progress
+from innspect.progress import Progress, estimates
 from innspect.tables import printable
 
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
@@ -75,7 +75,7 @@ def _run(given):
     outputs = study.predict(model, source.batches(given.batch_size))
     labels = read(labels, study.classes(outputs))
     neurons = _neurons(given, outputs)
-    with Progress("Explaining", batches * len(analyzers)) as progress:
+    with Progress("Explaining", batches * len(analyzers)) as progress, estimates(progress.tell):
         settings = {
             "batch_size": given.batch_size,
             "books": "html" in formats,

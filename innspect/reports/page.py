@@ -205,6 +205,7 @@ def _books(explained):
         if method.conservation is not None:
             table = method.conservation._repr_html_()
             details.append(
+                f"<p><b>{on_page(label)}</b>: {on_page(method.conservation.summary())}</p>"
                 f'<details><summary>{on_page(label)}, layer by layer</summary><div class="wide">{table}</div></details>'
             )
     head = ["method", "explained value", "missing from the map", "share"]

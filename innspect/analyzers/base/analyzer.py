@@ -8,7 +8,6 @@ them when all constructors have run (`ready`), so their order does not matter.
 """
 
 import abc
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from innspect import backend
 from innspect._version import __version__
 from innspect.analyzers.base.assembly import assembled, empty, plain, some
 from innspect.analyzers.base.explanation import Explanation
@@ -26,7 +24,7 @@ from innspect.analyzers.base.naming import Named
 from innspect.analyzers.base.question import Question, ask
 from innspect.analyzers.base.request import Batch, Request, Result, paths
 from innspect.analyzers.base.soundness import Sound
-from innspect.backend.weights import steadily
+from innspect.analyzers.base.work import done
 from innspect.checks import AnyOf, Boolean, Integer
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
@@ -226,20 +224,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
 
     def _parts(self, request: Request, verbose: int) -> list[Result]:
         """What was found for each batch, NumPy arrays, and how many of its samples count."""
-        request = replace(request, context=self.begin(request))
-        steps = self.work(request)
-        progress = keras.utils.Progbar(request.inputs.samples if steps is None else steps) if verbose else None
-        if progress and steps is not None:
-            request = replace(request, advance=progress.add)
-        parts = []
-        for batch, count in request.batches():
-            result = steadily(functools.partial(self.explain_batch, batch))
-            for target in request.targets:
-                target.check(result["outputs"].shape[1:])
-            parts.append(keras.tree.map_structure(backend.to_numpy, result) | {"count": count})
-            if progress and steps is None:
-                progress.add(count)
-        return parts
+        return done(self, request, verbose)
 
     def _inputs(self, x: Nest) -> Inputs:
         inputs = Inputs(x, self.opened)

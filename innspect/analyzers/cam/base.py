@@ -5,12 +5,18 @@ to them, both (batch, *spatial axes, channels), to a map (batch, *spatial axes).
 gradient runs only from the output back to the layer.
 """
 
+import math
+import warnings
+
+import keras
+import numpy as np
 from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.gradient import GradientRules
 from innspect.checks import Boolean, Elsewhere, Integer, OneOf
+from innspect.errors import some_of
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.opened.grids import Tokens
 from innspect.graph.opened.target_layer import find_layer
@@ -211,9 +217,27 @@ class GradCam(GradientMap):
 
 @register_analyzer("grad_cam.counterfactual")
 class CounterfactualGradCam(GradCam):
-    """Counterfactual Grad-CAM (Selvaraju et al. 2017, sec. 3.3): what would make the network change its decision."""
+    """Counterfactual Grad-CAM (Selvaraju et al. 2017, sec. 3.3): what would make the network change its decision.
+
+    Where nothing at the layer speaks against the explained value the map is all zero, and a warning names the samples.
+    """
 
     sign = -1
+
+    def _assemble(self, request, parts, settings):
+        explanation = super()._assemble(request, parts, settings)
+        (maps,) = keras.tree.flatten(explanation.attributions)
+        lead = 2 if request.several else 1
+        empty = ~maps.reshape(*maps.shape[:lead], math.prod(maps.shape[lead:])).any(axis=-1)
+        empty = np.flatnonzero(empty.any(axis=0) if request.several else empty)
+        if len(empty):
+            warnings.warn(
+                f"{self.name!r}: at {self.place(request.output).path!r} nothing speaks against what is explained, and so the "
+                f"map is all zero, for {some_of(empty, request.inputs.samples)}. Ask for a class that the network decided "
+                "against, or compare two: 'grad_cam' with `contrast`.",
+                stacklevel=4,
+            )
+        return explanation
 
 
 @register_analyzer("grad_cam_plus_plus")

@@ -39,6 +39,10 @@ class ChannelScores(LayerMap):
         """The weights (neurons, channels, batch), from the explained values with, and without, the probing."""
         raise NotImplementedError
 
+    def work(self, request):
+        channels = self.place(request.output).channels
+        return None if channels is None else request.inputs.samples * channels
+
     def explain_batch(self, batch):
         request, way, xs = batch.request.bare, self.way(batch.request), batch.xs
         if request.at:
@@ -49,7 +53,9 @@ class ChannelScores(LayerMap):
         for numbers, counts in even_chunks(first["a"].shape[-1], batch.room):
             channels = ops.convert_to_tensor(numbers.astype("int32"))
             part = way(("probe", key), probe, xs, first["handed"], first["a"], channels, first["weights"])
-            scores.append(backend.to_numpy(part)[:, : int(counts.sum())])
+            real = int(counts.sum())
+            scores.append(backend.to_numpy(part)[:, :real])
+            batch.request.advance(real * len(np.unique(batch.rows)))
         targets = backend.to_numpy(first["targets"])
         weights = self.channel_weights(np.concatenate(scores, axis=1).astype("float64"), targets.astype("float64"))
         maps = self._maps(way, first["a"], weights, number, [x.shape for x in xs])

@@ -3,12 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.request import Request
-from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
+from innspect.analyzers.relevance.losses import LOSSES, ConservationSummary, summarised
+from innspect.analyzers.reverse.analyzer import ReverseAnalyzer, sums
+from innspect.checks import Integer
 from innspect.inputs.contrast import Contrast
 from innspect.layers.program import Entry, per_sample
 from innspect.tables import Table
@@ -29,12 +32,16 @@ class ConservationTable:
             "passed_on" (that left to the inputs), the shares lost to "bias", "stabiliser" and "dropped" (0/0, an
             empty side, a constant operand), and "unexplained", what is then missing.
         magnitude: (layers, samples), the sum of |relevance| that arrived.
+        explained: (samples,), the relevance that the output started with.
+        kept: (samples,), the relevance that reached the inputs.
     """
 
     layers: list[str]
     rules: list[str]
     columns: dict[str, Array]
     magnitude: Array
+    explained: Array
+    kept: Array
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -48,6 +55,19 @@ class ConservationTable:
         row = self.layers.index(path)
         return {name: column[row] for name, column in self.columns.items()}
 
+    def summary(self, layers: int = 5) -> ConservationSummary:
+        """What became of the explained value: the shares that were kept, went to biases and stabilisers, and were dropped.
+
+        Args:
+            layers: How many are listed, those that lose most first.
+
+        Returns:
+            A `ConservationSummary`, means over the samples; printed, it is a sentence.
+        """
+        Integer(0).check("layers", layers)
+        lost = {name: self.columns[name] for name in LOSSES}
+        return summarised(self.layers, self.rules, lost, self.explained, self.kept, layers)
+
     def _table(self):
         head = ["layer", "rule", *[c.replace("_", " ") for c in _COLUMNS]]
         rows = [
@@ -56,6 +76,7 @@ class ConservationTable:
         ]
         samples = self.magnitude.shape[1]
         note = f"means over {samples} sample{'s' * (samples != 1)}; largest unexplained share {self.error:.1e}"
+        note = f"{self.summary()}\n{note}"
         return Table(head, rows, note)
 
     def __str__(self):
@@ -85,7 +106,7 @@ class Conserving(ReverseAnalyzer):
             x, neuron_selection, batch_size, output, contrast: As for `analyze`.
 
         Returns:
-            A `ConservationTable`; printing it shows means over the samples.
+            A `ConservationTable`; printing it shows means over the samples, and its `summary()`, what became of the value.
         """
         number = self._output_number(output)
         inputs = self.filled(self._inputs(x), number)
@@ -97,10 +118,10 @@ class Conserving(ReverseAnalyzer):
         parts = []
         for batch, count in request.batches():
             books = way(("books", request.key), self._books(way, request.bare), batch.xs, batch.values)
-            parts.append({p: {k: backend.to_numpy(v)[:count] for k, v in book.items()} for p, book in books.items()})
-        seen = [s for s in reversed(way.program.steps) if hasattr(s, "rule") and s.path in parts[0]]
+            parts.append(keras.tree.map_structure(lambda v, n=count: backend.to_numpy(v)[:n], books))
+        seen = [s for s in reversed(way.program.steps) if hasattr(s, "rule") and s.path in parts[0]["layers"]]
         table = {
-            key: np.array([np.concatenate([p[s.path][key] for p in parts]) for s in seen])
+            key: np.array([np.concatenate([p["layers"][s.path][key] for p in parts]) for s in seen])
             for key in ("received", "passed_on", *_SHARES, "magnitude")
         }
         magnitude = table.pop("magnitude")
@@ -110,6 +131,8 @@ class Conserving(ReverseAnalyzer):
             [type(s.rule).__name__ for s in seen],
             table,
             magnitude,
+            np.concatenate([p["explained"] for p in parts]),
+            np.concatenate([p["kept"] for p in parts]),
             self._settings(neuron_selection, output, contrast),
         )
 
@@ -121,8 +144,13 @@ class Conserving(ReverseAnalyzer):
         def books(xs, values):
             passage = way.forward(xs, request, values)
             ledger: list[Entry] = []
-            passage.back(self.seed(passage.weights[0], passage.y), ledger)
-            return {entry[0].path: _entry(*entry, passage.y.shape[0]) for entry in ledger}
+            seed, batch = self.seed(passage.weights[0], passage.y), passage.y.shape[0]
+            arrived = passage.at_inputs(passage.back(seed, ledger))
+            return {
+                "layers": {entry[0].path: _entry(*entry, batch) for entry in ledger},
+                "explained": sums(seed),
+                "kept": sum(sums(r) for r in arrived),
+            }
 
         return books
 

@@ -50,8 +50,20 @@ class Place:
         """The shape of the map of one row; None where a length is not known."""
         if self.tokens is not None:
             return self.tokens.grid
-        shape = self.tensor.shape if self.order is None else tuple(self.tensor.shape[i] for i in inverse(self.order))
+        shape = self._shape
         return shape[2:] if self.channels_first else shape[1:-1]
+
+    @property
+    def channels(self) -> int | None:
+        """How many channels it has; None where that is not known."""
+        if self.tokens is not None:
+            return self.tensor.shape[-1]
+        return self._shape[1 if self.channels_first else -1]
+
+    @property
+    def _shape(self) -> Shape:
+        """The tensor's shape, its axes where they were before the model turned them."""
+        return self.tensor.shape if self.order is None else tuple(self.tensor.shape[i] for i in inverse(self.order))
 
     @property
     def axes(self) -> int:

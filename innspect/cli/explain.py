@@ -11,18 +11,21 @@ from innspect.labels import name_of, number_of, read
 from innspect.progress import Progress
 from innspect.tables import printable
 
+_NOTHING = (255, 255, 255, 0)  # the colour of zero in a map
 _ON_PAGE = 448  # pixels a side of the photographs in a page
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
 _WRITES = """\
 what is written to --out:
-  png    INPUT.METHOD.png, positive red, negative blue, zero white; with .topK or .neuronN where several are explained
+  png    INPUT.METHOD.png, with .topK or .neuronN where several are explained: positive red, negative blue; over the
+         photograph in its own size, pale where the network did not look; maps of arrays alone, zero white;
+         and INPUT.all.png, a photograph with all its maps and their names (needs matplotlib)
   npz    METHOD.npz: attributions (neurons, samples, ...), targets, neurons, outputs, names
   html   explanations.html: everything in one page that needs no network
-  and explanations.json: predictions, what was explained, and the settings
+  and explanations.json: predictions, what was explained, where in the photograph, what was skipped, and the settings
 
 examples:
   innspect explain vgg16.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
-  innspect explain model.keras 'photos/**/*.jpg' --preprocess unit --format html --labels classes.txt
+  innspect explain model.keras 'photos/**/*.jpg' --preprocess mean=127,std=128 --format html --labels classes.txt
   innspect explain model.keras data.npz:x_test --limit 16 --method lrp.gamma:gamma=0.5 --format npz
 """
 
@@ -122,7 +125,7 @@ def _planned(given, source, methods, formats):
     files = ["explanations.json"]
     if "png" in formats:
         files += [f"{name}.{method}{suffix}.png" for name in source.names for method in methods for suffix in _suffixes(given)]
-        files += [] if source.arrays else [f"{name}.png" for name in source.names]
+        files += [] if source.arrays else [f"{name}.all.png" for name in source.names]
     if "npz" in formats:
         files += [f"{method}.npz" for method in methods]
     if "html" in formats:
@@ -132,7 +135,7 @@ def _planned(given, source, methods, formats):
 
 def _pictures(given, source, result, labels):
     """A picture for each input, method and class: of photographs overlays, and a sheet with all of them and their names."""
-    from innspect.cli import pictures
+    from innspect.cli import pictures, sheets
     from innspect.reports.pictures import map_pictures
     from innspect.visualize.html import png
 
@@ -154,17 +157,18 @@ def _pictures(given, source, result, labels):
             for k, suffix in zip(range(len(added)), _suffixes(given), strict=False):
                 picture = pictures.laid_over(whole, added[k], left[k], frame)
                 write(os.path.join(given.out, f"{sample}.{label}{suffix}.png"), pictures.png_of(picture))
-        if pictures.has_sheets():
-            small = pictures.enlarged(source.photograph(i, pictures.SHEET))
-            write(os.path.join(given.out, f"{sample}.png"), pictures.sheet(small, frame, layers, _captions(result, i, labels)))
+        if sheets.available():
+            small = pictures.enlarged(source.photograph(i, sheets.LONGEST))
+            drawn = sheets.sheet(sample, small, frame, layers, _captions(result, i, labels))
+            write(os.path.join(given.out, f"{sample}.all.png"), drawn)
 
 
 def _captions(result, i, labels):
-    """What each explained neuron of an input is called, and its output, in a line or two."""
+    """What each explained neuron of an input is called, and its output."""
     if result.neurons is None:
-        return [""]
+        return ["the largest output"]
     called = (lambda n: f"output {n}") if labels is None else labels.short
-    return [f"{printable(called(n))}\n{_value(result.outputs[i], n)}" for n in result.neurons[:, i]]
+    return [f"{printable(called(n))}, {_value(result.outputs[i], n)}" for n in result.neurons[:, i]]
 
 
 def _value(outputs, neuron):
@@ -203,7 +207,7 @@ def _placed(source):
     photographs = [enlarged(source.photograph(i, _ON_PAGE)) for i in range(len(source))]
 
     def place(i, picture):
-        return source.frame(i).place(picture, photographs[i].shape[1::-1], 255)
+        return source.frame(i).place(picture, photographs[i].shape[1::-1], _NOTHING[: picture.shape[2]])
 
     return {"images": photographs, "place": place}
 

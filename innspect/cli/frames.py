@@ -43,7 +43,7 @@ class Frame:
         Args:
             picture: uint8 (height, width, channels) in the input's height and width.
             size: The photograph's width and height in pixels.
-            fill: What stands where the network did not look.
+            fill: What stands where the network did not look, a number, or one a channel.
 
         Returns:
             uint8 (height, width, channels), of that size.

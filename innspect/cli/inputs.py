@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 
 from innspect.cli.images import ENDINGS, layout_of, photograph, pixels_and_frame, shown_size
-from innspect.cli.preprocessing import preprocessing
+from innspect.cli.preprocessing import check_spread, preprocessing
 from innspect.files import archives, readable
 from innspect.tables import printable
 
@@ -53,6 +53,7 @@ class Source:
             if len(self._specs) > 1:
                 raise ValueError(f"A model with several inputs, {self._names}, needs arrays. Received: images")
             layout_of(self._shape, paths[0])
+            check_spread(self._prepare, preprocess, self._shape)
             self._shape = _sized(self._shape, size)
             self._held, self.paths = None, paths[:limit]
             stems = [_stem(path) for path in paths]

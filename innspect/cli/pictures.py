@@ -1,27 +1,25 @@
 """Maps laid over the photographs that they are of, in the photographs' own size."""
 
-import importlib.util
 import io
 
 import numpy as np
 
 from innspect.reports.pictures import is_picture, map_pictures
-from innspect.visualize import grid, overlay, palette_of
+from innspect.visualize import overlay, palette_of
 from innspect.visualize.colours import channel_axis
 
 LONGEST = 4096  # pixels a side: longer photographs are shown reduced
-SHEET = 640  # pixels a side of the photographs on a sheet
 _SMALLEST = 256  # pixels: smaller photographs are enlarged by a whole factor
 _PERCENTILE = 99.5  # of the magnitudes, which has the strongest colour, as in reports
 _LUMINANCE = (0.299, 0.587, 0.114)
-_UNSEEN = (88, 167)  # where the network did not look: added to the photograph, and left of it, of 255
+_UNSEEN = (140, 115)  # where the network did not look: added to the photograph, and left of it, of 255
 
 
 def layers(attribution, label, of):
-    """What overlays of maps add to a photograph, and what they leave of it, each uint8 (samples, height, width, 3).
+    """What overlays of maps add to a grey photograph, and what they leave of it, each uint8 (samples, height, width, 3).
 
-    In an overlay every position is the photograph's, times a share, plus a colour: what stands over black is the colour, what
-    stands over white is more by the share. So maps are laid over a photograph of any size.
+    In an overlay every position is the photograph's grey, times a share, plus a colour: what stands over black is the colour,
+    what stands over white is more by the share. So maps are laid over a photograph of any size.
 
     Args:
         attribution: (samples, height, width[, channels]).
@@ -32,8 +30,16 @@ def layers(attribution, label, of):
         map_pictures(attribution, label, of)  # which says what to do
     axis = channel_axis(np.asarray(attribution))
     spatial = [n for i, n in enumerate(np.shape(attribution)) if np.ndim(attribution) == 3 or i != axis % 4]
-    how = {"channel_axis": axis, "percentile": _PERCENTILE, "palette": palette_of(of), "keep_colours": True}
-    black, white = (overlay(attribution, np.full(spatial, value, "uint8"), **how) for value in (0, 255))
+    black, white = (
+        overlay(
+            attribution,
+            np.full(spatial, value, "uint8"),
+            channel_axis=axis,
+            percentile=_PERCENTILE,
+            palette=palette_of(of),
+        )
+        for value in (0, 255)
+    )
     return black, np.clip(white.astype("int16") - black, 0, 255).astype("uint8")
 
 
@@ -49,7 +55,7 @@ def laid_over(photograph, added, left, frame):
         uint8 of the photograph's shape; pale where the network did not look.
     """
     size = photograph.shape[1::-1]
-    grey = np.round(photograph @ np.float32(_LUMINANCE)).astype("uint16")[..., None]
+    grey = np.round(photograph @ np.array(_LUMINANCE, "float32")).astype("uint16")[..., None]
     added, left = (frame.place(layer, size, fill) for layer, fill in zip((added, left), _UNSEEN, strict=True))
     return np.minimum((left * grey + 127) // 255 + added, 255).astype("uint8")
 
@@ -66,30 +72,4 @@ def png_of(picture):
 
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
-
-
-# ------------------------------------------------------------------ sheets
-def has_sheets():
-    """Whether they can be drawn: matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-def sheet(photograph, frame, maps, captions):
-    """All maps of a photograph beside it, with names: the bytes of a PNG file.
-
-    Args:
-        photograph: uint8 (height, width, 3).
-        frame: Where in it the maps belong.
-        maps: Dict from method to (added, left), from `layers` of its maps of each neuron.
-        captions: What each neuron is called.
-    """
-    rows = range(len(captions))
-    drawn = {
-        label: np.stack([laid_over(photograph, added[k], left[k], frame) for k in rows])
-        for label, (added, left) in maps.items()
-    }
-    figure = grid(drawn, images=np.stack([photograph] * len(captions)), captions=captions, cell=2.0)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

@@ -13,6 +13,7 @@ from innspect.cli.images import layout_of
 
 _RANGES = {"none": lambda x: x, "unit": lambda x: x / 255.0, "symmetric": lambda x: x / 127.5 - 1.0}
 _NUMBERS = {"mean": 0.0, "std": 1.0}
+_WIDEST = 300  # what networks are trained with spans 256 at most, but for means of channels that differ
 _FORM = "such as mean=127,std=128 or unit,mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
 
 
@@ -43,6 +44,18 @@ class Preprocessing:
         ends = np.stack([np.asarray(self(np.full(one, value, "float32")), "float32")[0] for value in (0, 255)])
         bounds = [bound if first else bound.reshape(-1) for bound in (ends.min(0), ends.max(0))]
         return tuple(float(b.flat[0]) if (b == b.flat[0]).all() else b.tolist() for b in bounds)
+
+
+def check_spread(prepare, text, shape):
+    """Raise where pixels of 0 to 255 are stretched: such numbers are for pixels from 0 to 1.
+
+    Raises:
+        ValueError: The message has the remedy.
+    """
+    low, high = prepare.bounds(shape) or (0, 0)
+    if np.max(high) - np.min(low) > _WIDEST:
+        remedy = f"if they are for pixels from 0 to 1, begin with unit: unit,{text}"
+        raise _wrong(f"numbers for pixels from 0 to 255; {remedy}", f"{text}, by which 0 to 255 becomes {low} to {high}")
 
 
 def preprocessing(text, shape=(None, None, None, 3)):
@@ -77,10 +90,11 @@ def preprocessing(text, shape=(None, None, None, 3)):
 # ------------------------------------------------------------------ numbers
 def _of_numbers(text, shape):
     """The function that "unit,bgr,mean=1/2/3,std=4" describes, in that order whatever the order of the words."""
-    words, numbers = [], dict.fromkeys(_NUMBERS)
+    words: list[str] = []
+    numbers: dict[str, list[float]] = {}
     for part in text.split(","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        if equals and key in numbers and numbers[key] is None:
+        if equals and key in _NUMBERS and key not in numbers:
             numbers[key] = _parsed(key, value, text)
         elif not equals and key in (*_RANGES, "bgr") and key not in words:
             words.append(key)
@@ -89,14 +103,12 @@ def _of_numbers(text, shape):
     ranges = [word for word in words if word != "bgr"] or ["none"]
     if len(ranges) > 1:
         raise _wrong(f"one of {', '.join(_RANGES)}", text)
-    given = [numbers[key] if numbers[key] is not None else [default] for key, default in _NUMBERS.items()]
+    given = [numbers.get(key, [default]) for key, default in _NUMBERS.items()]
     mean, std = (_along_channels(key, values, shape, text) for key, values in zip(_NUMBERS, given, strict=True))
-    if ranges == ["none"] and max(given[1]) < 1 and max(given[0]) <= 1:
-        raise _wrong(f"numbers for pixels from 0 to 255, or begin with unit if they are for 0 to 1: unit,{text}", text)
     in_range, axis, swapped = _RANGES[ranges[0]], _channel_axis(shape), "bgr" in words
     if swapped and shape[axis] != 3:
         raise _wrong("without bgr for a model that takes no colours", text)
-    plain = not swapped and not any(value is not None for value in numbers.values())
+    plain = not swapped and not numbers
 
     def prepare(x):
         if plain:
@@ -134,7 +146,7 @@ def _channel_axis(shape):
 
 
 def _wrong(expected, received):
-    return ValueError(f"--preprocess must be {expected}. Received: {received!r}")
+    return ValueError(f"--preprocess must be {expected}. Received: {received}")
 
 
 # ------------------------------------------------------------------ functions

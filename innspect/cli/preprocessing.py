@@ -53,9 +53,12 @@ def check_spread(prepare, text, shape):
         ValueError: The message has the remedy.
     """
     low, high = prepare.bounds(shape) or (0, 0)
-    if np.max(high) - np.min(low) > _WIDEST:
+    lowest, highest = np.min(low), np.max(high)
+    if highest - lowest > _WIDEST:
         remedy = f"if they are for pixels from 0 to 1, begin with unit: unit,{text}"
-        raise _wrong(f"numbers for pixels from 0 to 255; {remedy}", f"{text}, by which 0 to 255 becomes {low} to {high}")
+        raise _wrong(
+            f"numbers for pixels from 0 to 255; {remedy}", f"{text}, which makes {lowest:.3g} to {highest:.4g} of them"
+        )
 
 
 def preprocessing(text, shape=(None, None, None, 3)):

@@ -174,7 +174,7 @@ class ExplanationImages(keras.callbacks.Callback):
 
     def _figure(self):
         from innspect import study
-        from innspect.visualize import grid, palette_of, signal
+        from innspect.visualize import grid, signal
 
         channel_axis = self._look.get("channel_axis", -1)
         is_image = self.x.ndim == 4 and self.x.shape[channel_axis] in (1, 3)
@@ -187,9 +187,8 @@ class ExplanationImages(keras.callbacks.Callback):
                 maps[label] = signal(explanation.attributions, channel_axis=channel_axis)
             else:
                 maps[label] = _as_maps(explanation.attributions, self.x)
-        palettes = {label: palette_of(analyzer) for label, analyzer in self._analyzers.items()}
         look = {
-            "palette": palettes,
+            "of": self._analyzers,
             "captions": _captions(outputs, self.labels),
             "captions_label": f"epoch {self._epoch}",
             **self._look,

@@ -37,7 +37,7 @@ EXCEPTIONS = {
     (
         "innspect.visualize.palettes",
         "innspect.analyzers.base.registry",
-    ): "a palette by the name of a method",
+    ): "palette and scale by the name of a method",
 }
 
 

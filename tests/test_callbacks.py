@@ -106,6 +106,8 @@ def test_the_figure_shows_the_model_as_it_is_now(tmp_path):
 
     now = innspect.visualize.heatmap(innspect.create_analyzer("lrp.epsilon", model, epsilon=0.1).analyze(X[:2]), ground="dark")
     assert np.abs(cells[4].astype(int) - now[0]).max() <= 2  # after 2 inputs and 2 saliency maps
+    now = innspect.visualize.heatmap(innspect.create_analyzer("saliency", model).explain(X[:2]), ground="dark")
+    assert np.abs(cells[2].astype(int) - now[0]).max() <= 2
 
 
 @pytest.mark.parametrize(

@@ -404,6 +404,17 @@ def test_compare_tells_agreement_error_and_time(run, tmp_path):
     assert run("compare", "model.keras", "x.npy", *arguments, "--out", "c")[0] == 1
 
 
+def test_compare_draws_with_scale_and_palette_of_the_methods(run, monkeypatch):
+    drawn = {}
+    grid = innspect.visualize.grid
+    monkeypatch.setattr(innspect.visualize, "grid", lambda maps, **look: drawn.update(look) or grid(maps, **look))
+    chosen = ("--method", "grad_cam:relu=False", "--method", "grad_cam")
+    assert run("compare", "model.keras", "x.npy", *chosen, "--out", "scales")[0] == 0
+    suits = [(innspect.visualize.palette_of(of), innspect.visualize.scale_of(of).percentile) for of in drawn["of"].values()]
+    assert suits == [("red_blue", 100), ("heat", 100)]
+    assert "percentile" not in drawn
+
+
 # ---------------------------------------------------------------------- patterns
 def test_patterns_are_fitted_shown_and_used(run, tmp_path, model, place):
     code, out, err = run("patterns", "fit", "model.keras", "x.npy", "--out", "p.h5", "--batch-size", "2")

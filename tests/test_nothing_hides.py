@@ -152,6 +152,7 @@ def test_whether_a_map_has_a_sign_is_known_of_the_analyzer_and_not_of_its_name(n
     for analyzer in (plain, other):
         explanation = analyzer.explain(X)
         assert explanation.settings["signed"] is analyzer.signed
+        assert explanation.settings["scale"] == analyzer.scale
         palette = innspect.visualize.palette_of(explanation.settings)
         assert palette == innspect.visualize.palette_of(analyzer) == ("red_blue" if analyzer.signed else "heat")
 
@@ -166,7 +167,7 @@ def test_negative_pixels_of_a_class_activation_map_are_blue():
     from innspect.visualize.html import png
 
     drawn_as = [coloured(explanation.attributions, explanation.settings)]
-    drawn_as.append(heatmap(explanation.attributions, palette=innspect.visualize.palette_of(explanation.settings)))
+    drawn_as.append(heatmap(explanation.attributions, of=explanation.settings))
     for image in drawn_as:
         strongest = explanation.attributions < 0.5 * explanation.attributions.min()
         blue = image[strongest].astype(int)

@@ -92,7 +92,9 @@ def test_every_input_has_a_map_for_each_method_and_class(made, model):
     assert picture.size == (6, 6)
     attribution = innspect.create_analyzer("gradient", model).analyze(array(3, 6, 6, 1))
     expected = innspect.visualize.heatmap(attribution, percentile=99.5)[0]
-    np.testing.assert_array_equal(np.asarray(picture), expected)
+    on_paper = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    np.testing.assert_allclose(np.asarray(on_paper).astype(int), expected, atol=1)
+    assert np.asarray(picture)[..., 3].min() < 128  # elsewhere the input is seen
     buttons = page.all("button")
     assert [b["value"] for b in buttons] == ["0", "1"] * 3
 
@@ -201,6 +203,19 @@ def test_maps_of_different_kinds_are_compared_where_they_can_be():
     assert np.isnan(table[2]).all()
 
 
+@pytest.mark.parametrize(("size", "start"), [(8, "1.0"), (64, "0.5")])
+def test_a_photograph_is_seen_below_its_maps_at_first(size, start):
+    model = keras.Sequential([keras.Input((size, size, 1)), L.Conv2D(1, 3), L.GlobalMaxPooling2D(), L.Dense(2)])
+    report = innspect.report(model, array(1, size, size, 1), ["gradient", "grad_cam", ("rise", {"num_masks": 4})])
+    page = Page(report.html)
+    assert page.all("html")[0]["style"] == f"--blend: {start}"
+    assert page.all("input", name="blend")[0]["value"] == f"{100 * float(start):.0f}"
+    scales = (
+        "darkest is the largest 0.5% of its values; its largest value (grad_cam); its largest value, from its lowest on (rise"
+    )
+    assert scales in report.html
+
+
 # ---------------------------------------------------------------------- a browser
 _CLICKS = """<script>{
 const shown = () => [...document.querySelectorAll("img.map")].filter(e => e.offsetParent).length;
@@ -212,8 +227,12 @@ document.querySelectorAll("button.class")[0].click();
 told.push([...document.querySelectorAll("section")].map(s => s.querySelector("button[aria-pressed=true]").value).join(""));
 told.push(document.querySelectorAll("input[name=class]:checked").length);
 const blend = document.querySelector("input[name=blend]");
-blend.value = 25; blend.dispatchEvent(new Event("input"));
-told.push(getComputedStyle(document.querySelector("img.map")).opacity);
+const map = document.querySelector("img.map"), see = (e, part) => Number(getComputedStyle(e, part).opacity).toFixed(2);
+told.push(blend.value);
+for (const value of [0, 25, 50, 100]) {
+  blend.value = value; blend.dispatchEvent(new Event("input"));
+  told.push(`${see(map)} on ${see(map.parentElement, "::before")}`);
+}
 const folded = () => document.querySelectorAll("details:not([open])").length;
 told.push(folded()); dispatchEvent(new Event("beforeprint"));
 told.push(folded()); dispatchEvent(new Event("afterprint")); told.push(folded());
@@ -229,4 +248,4 @@ def test_a_browser_shows_it_and_its_controls_work(made, tmp_path, width):
     command += [f"--window-size={width},900", "--dump-dom", f"file://{tmp_path / 'r.html'}"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     title = re.search(r"<title>(.*?)</title>", result.stdout)[1]
-    assert title == '[6,true,3,true,"011",0,"0.25",2,0,2]'
+    assert title == '[6,true,3,true,"011",0,"100","0.00 on 1.00","0.40 on 0.82","0.80 on 0.65","1.00 on 0.00",2,0,2]'

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from pictures import BLUE, RED, WHITE, Balance
+from pictures import BLUE, Balance
 
 from innspect import visualize
 from innspect.visualize import grid, heatmap, overlay, series, signal, table, text
@@ -18,21 +18,37 @@ def on_an_image(*values):
     return np.array([[values]]), np.full((1, 1, 4, 3), (200, 100, 50), "uint8")
 
 
-def test_the_weight_of_an_overlay_is_the_magnitude():
+def test_an_overlay_has_the_inks_of_the_heatmap_on_the_image():
     attribution, image = on_an_image(0.0, 2.0, -2.0, 1.0)
     drawn = overlay(attribution, image, strength=0.5, keep_colours=True)[0, 0]
-    half = visualize.colours([0.8])[0]  # 0.6 + 0.4 / 2: the colour starts where it is saturated
-    for pixel, weight, colour in zip(drawn, [0, 0.5, 0.5, 0.25], [WHITE, RED, BLUE, half], strict=True):
-        assert np.array_equal(pixel, np.round((1 - weight) * image[0, 0, 0] + weight * np.array(colour)))
+    for pixel, v in zip(drawn, [0, 1, -1, 0.5], strict=True):
+        colour = visualize.colours(0.75 * v).astype(float)
+        white = colour.min()  # the share of the paper, in whose place the image is seen
+        expected = (1 - 0.5 * (1 - white / 255)) * image[0, 0, 0] + 0.5 * (colour - white)
+        np.testing.assert_allclose(pixel, expected, atol=1)
 
 
-def test_an_overlay_is_on_grey():
-    assert overlay(*on_an_image(0.0, 2.0, -2.0, 1.0))[0, 0, 0].tolist() == [124] * 3  # 0.299 * 200 + 0.587 * 100 + 0.114 * 50
+def test_on_white_paper_an_overlay_is_a_paler_heatmap():
+    attribution = np.random.default_rng(0).normal(size=(1, 20, 20))
+    drawn = overlay(attribution, np.full((1, 20, 20), 255, "uint8"), strength=1)
+    np.testing.assert_allclose(drawn, visualize.colours(0.75 * visualize.scaled(attribution)).astype(float), atol=1)
+
+
+@pytest.mark.parametrize("of", ["gradient", "grad_cam", "rise"])
+def test_the_image_is_seen_through_the_darkest_colours(of):
+    stripes = np.tile(np.array([[0, 255], [255, 0]], "uint8"), (1, 4, 4))
+    drawn = overlay(np.ones((1, 8, 8)) + np.eye(8), stripes, of=of).astype(int).sum(-1)
+    assert np.abs(np.diff(drawn, axis=2)).min() > 3 * 255 * 0.1
+
+
+def test_an_overlay_is_on_pale_grey():
+    grey = 0.299 * 200 + 0.587 * 100 + 0.114 * 50
+    assert overlay(*on_an_image(0.0, 2.0, -2.0, 1.0))[0, 0, 0].tolist() == [round(grey + 0.35 * (255 - grey))] * 3
 
 
 def test_an_overlay_in_a_sequential_palette_shows_nothing_below_zero():
     drawn = overlay(*on_an_image(0.0, -2.0, 2.0, -1.0), palette="heat")
-    assert np.array_equal(drawn[0, 0, [0, 1, 3]], [[124] * 3] * 3)
+    assert np.array_equal(drawn[0, 0, [0, 1, 3]], [[170] * 3] * 3)
 
 
 def batch():
@@ -52,7 +68,7 @@ def test_overlays_of_a_batch_are_those_of_its_samples():
 
 def test_an_overlay_of_zeros_is_the_picture():
     attribution, images = batch()
-    assert (overlay(attribution, images, percentile=90)[2] == visualize.pictures(images)[2]).all()
+    assert (overlay(attribution, images, percentile=90, keep_colours=True)[2] == visualize.pictures(images)[2]).all()
 
 
 def test_an_overlay_changes_no_input():
@@ -86,7 +102,7 @@ def signals():
 
 
 def test_signals_are_scaled_about_grey_sample_by_sample():
-    drawn = signal(signals())
+    drawn = signal(signals(), percentile=100)
     assert drawn[0, 0].tolist() == [[255, 0, 191], [128] * 3]
     assert drawn[1, 0].tolist() == [[0, 191, 128], [128] * 3]
 
@@ -161,7 +177,7 @@ def peaks():
 
 @functools.cache
 def drawn():
-    return series(VALUES, peaks(), captions=["one", "two"], names=["x", "y", "z"])
+    return series(VALUES, peaks(), percentile=100, captions=["one", "two"], names=["x", "y", "z"])
 
 
 def test_every_series_of_every_sample_has_its_axes():

@@ -127,7 +127,7 @@ def test_clipping_is_at_the_percentile_of_each_sample():
 
 
 def test_gamma_curves_the_magnitude():
-    assert visualize.scaled(clipped_and_curved(), gamma=0.5)[1, 0, :3].tolist() == [0.5, -(0.5**0.5), 1]
+    assert visualize.scaled(clipped_and_curved(), 100, gamma=0.5)[1, 0, :3].tolist() == [0.5, -(0.5**0.5), 1]
 
 
 def test_clipping_and_gamma_of_a_heatmap_are_of_each_sample():

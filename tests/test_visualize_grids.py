@@ -59,7 +59,7 @@ def test_upright_texts_of_a_grid_do_not_overlap():
 
 def test_palettes_of_a_grid_have_their_legends():
     figure = grid({name: np.ones((1, 4, 4)) for name in "ab"}, palette={"b": "heat"}, ground="dark")
-    assert {"negative", "zero"} <= {word for word, _ in texts(figure)}
+    assert {"negative", "least"} <= {word for word, _ in texts(figure)}
 
 
 # ---------------------------------------------------------------------- pictures

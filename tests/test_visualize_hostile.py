@@ -23,6 +23,7 @@ GOOD = {
     "palette_of": {"of": "gradient"},
     "pictures": {"images": IMAGES},
     "reduce": {"attribution": MAPS},
+    "scale_of": {"of": "gradient"},
     "scaled": {"values": MAPS},
     "series": {"values": ROWS, "attribution": ROWS},
     "signal": {"signals": MAPS},

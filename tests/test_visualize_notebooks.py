@@ -62,11 +62,11 @@ def test_channels_first_is_recognised_in_notebooks():
     assert np.array_equal(shown(page), heatmap(attribution, channel_axis=1)[0])
 
 
-@pytest.mark.parametrize(("method", "palette"), [("grad_cam", "heat"), ("lrp.z", "red_blue")])
-def test_notebooks_show_values_without_signs_in_a_sequential_palette(method, palette):
+@pytest.mark.parametrize(("method", "palette", "percentile"), [("grad_cam", "heat", 100), ("lrp.z", "red_blue", 99.5)])
+def test_notebooks_show_palette_and_scale_of_the_method(method, palette, percentile):
     attribution = np.random.default_rng(0).uniform(size=(1, 9, 8))
     page = explanation_html(Explanation(attribution, np.ones((1, 2)), np.ones(1), settings={"method": method}))
-    assert np.array_equal(shown(page), heatmap(attribution, palette=palette)[0])
+    assert np.array_equal(shown(page), heatmap(attribution, palette=palette, percentile=percentile)[0])
 
 
 @pytest.mark.parametrize("words", ["class 3, target 0.5", "class 4, target 1.5"])

@@ -149,7 +149,7 @@ def _draw(result, source, labels, path):
     import io
 
     from innspect.reports.pictures import input_pictures
-    from innspect.visualize import grid, palette_of
+    from innspect.visualize import grid
 
     maps = {label: next(iter(m.attributions.values()))[0][:_DRAWN] for label, m in result.methods.items()}
     if not importlib.util.find_spec("matplotlib") or any(a.ndim not in (3, 4) for a in maps.values()):
@@ -158,8 +158,8 @@ def _draw(result, source, labels, path):
     captions = [printable(name) for name in source.names[:_DRAWN]]
     if result.neurons is not None and labels is not None:
         captions = [f"{name}\n{printable(labels.short(n))}" for name, n in zip(captions, result.neurons[0], strict=False)]
-    palettes = {label: palette_of(method.settings) for label, method in result.methods.items()}
-    figure = grid(maps, images=images, captions=captions, cell=1.2, palette=palettes)
+    of = {label: method.settings for label, method in result.methods.items()}
+    figure = grid(maps, images=images, of=of, captions=captions, cell=1.2)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     write(path, buffer.getvalue())

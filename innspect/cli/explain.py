@@ -11,7 +11,6 @@ from innspect.labels import name_of, number_of, read
 from innspect.progress import Progress
 from innspect.tables import printable
 
-_NOTHING = (255, 255, 255, 0)  # the colour of zero in a map
 _ON_PAGE = 448  # pixels a side of the photographs in a page
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
 _WRITES = """\
@@ -207,7 +206,7 @@ def _placed(source):
     photographs = [enlarged(source.photograph(i, _ON_PAGE)) for i in range(len(source))]
 
     def place(i, picture):
-        return source.frame(i).place(picture, photographs[i].shape[1::-1], _NOTHING[: picture.shape[2]])
+        return source.frame(i).place(picture, photographs[i].shape[1::-1], 255)  # white: zero
 
     return {"images": photographs, "place": place}
 

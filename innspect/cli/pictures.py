@@ -5,14 +5,13 @@ import io
 import numpy as np
 
 from innspect.reports.pictures import is_picture, map_pictures
-from innspect.visualize import overlay, palette_of
+from innspect.visualize import overlay
 from innspect.visualize.colours import channel_axis
 
 LONGEST = 4096  # pixels a side: longer photographs are shown reduced
 _SMALLEST = 256  # pixels: smaller photographs are enlarged by a whole factor
-_PERCENTILE = 99.5  # of the magnitudes, which has the strongest colour, as in reports
 _LUMINANCE = (0.299, 0.587, 0.114)
-_UNSEEN = (140, 115)  # where the network did not look: added to the photograph, and left of it, of 255
+_UNSEEN = (165, 90)  # where the network did not look: added to the photograph, and left of it, of 255
 
 
 def layers(attribution, label, of):
@@ -24,22 +23,13 @@ def layers(attribution, label, of):
     Args:
         attribution: (samples, height, width[, channels]).
         label: What the method is called, for an error.
-        of: Its settings, see `palette_of`.
+        of: Its settings, as for `overlay`.
     """
     if not is_picture(attribution):
         map_pictures(attribution, label, of)  # which says what to do
     axis = channel_axis(np.asarray(attribution))
     spatial = [n for i, n in enumerate(np.shape(attribution)) if np.ndim(attribution) == 3 or i != axis % 4]
-    black, white = (
-        overlay(
-            attribution,
-            np.full(spatial, value, "uint8"),
-            channel_axis=axis,
-            percentile=_PERCENTILE,
-            palette=palette_of(of),
-        )
-        for value in (0, 255)
-    )
+    black, white = (overlay(attribution, np.full(spatial, value, "uint8"), of=of, channel_axis=axis) for value in (0, 255))
     return black, np.clip(white.astype("int16") - black, 0, 255).astype("uint8")
 
 

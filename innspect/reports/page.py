@@ -11,7 +11,8 @@ import numpy as np
 from innspect.labels import name_of
 from innspect.reports.pictures import coloured, input_pictures, is_picture, reduced_size
 from innspect.tables import Table, on_page, printable
-from innspect.visualize import colours, palette_of
+from innspect.visualize import colours, palette_of, scale_of
+from innspect.visualize.colours import see_through
 from innspect.visualize.html import png
 
 _FEATURES = 24  # shown of a map without spatial axes
@@ -44,20 +45,33 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
     subtitle = f"{count}; innspect {versions.get('innspect')} on Keras {versions.get('keras')} ({versions.get('backend')})"
     return "\n".join(
         [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<!DOCTYPE html>\n<html lang="en" style="--blend: {_blend(shown)}">\n<head>\n<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{on_page(title)}</title>\n<style>\n{_part('page.css')}{_strips()}</style>\n</head>\n<body>",
             f"<h1>{on_page(title)}</h1>\n<p>{on_page(subtitle)}. ",
-            "Every map has its own scale, and the largest half percent of its values the darkest colour: ",
-            f"{_legend(explained)}</p>",
-            _controls(explained, shown is not None, labels),
+            f"{_scales(explained)}. Colours: {_legend(explained)}</p>",
+            _controls(explained, shown, labels),
             *sections,
             _books(explained),
             _settings(explained, notes or {}),
             f"<script>\n{_part('page.js')}</script>\n</body>\n</html>\n",
         ]
     )
+
+
+def _scales(explained):
+    """What the darkest colour of a map is."""
+    kinds: dict = {}
+    for label, method in explained.methods.items():
+        kinds.setdefault(scale_of(method.settings), []).append(on_page(label))
+    parts: list[str] = []
+    for scale, labels in sorted(kinds.items(), key=lambda kind: kind[0].percentile):
+        cut = 100 - scale.percentile
+        part = f"the largest {cut:g}% of its values" if cut else "its largest value"
+        part += ", from its lowest on" * scale.above_lowest
+        parts.append(part + f" ({', '.join(labels)})" * bool(parts))
+    return f"Every map has its own scale: darkest is {'; '.join(parts)}"
 
 
 def _legend(explained):
@@ -85,7 +99,12 @@ def _uri(image):
 
 
 # ------------------------------------------------------------------ controls
-def _controls(explained, with_images, labels):
+def _blend(shown):
+    """Where the slider starts, from the input at 0 to the map at 1: half-way a photograph is seen below the map."""
+    return 0.5 if shown is not None and max(max(image.shape[:2]) for image in shown) >= _SMALL else 1.0
+
+
+def _controls(explained, shown, labels):
     chips = [_chip("checkbox", "method", m, m, True) for m in explained.methods]
     parts = [f"<fieldset><legend>Methods</legend>{''.join(chips)}</fieldset>"]
     neurons = explained.neurons
@@ -94,8 +113,9 @@ def _controls(explained, with_images, labels):
         names = [name_of(n, labels) if chosen and neurons.shape[1] > 1 else _rank(k) for k, n in enumerate(neurons[:, 0])]
         chips = [_chip("radio", "class", k, n, k == 0) for k, n in enumerate(names)]
         parts.append(f"<fieldset><legend>Class</legend>{''.join(chips)}</fieldset>")
-    if with_images:
-        slider = '<input type="range" name="blend" min="0" max="100" value="100" aria-label="Blending of map and input">'
+    if shown is not None:
+        start = f'min="0" max="100" value="{100 * _blend(shown):.0f}"'
+        slider = f'<input type="range" name="blend" {start} aria-label="From the input to the map">'
         parts.append(f"<fieldset><legend>Input</legend>{slider}<span>map</span></fieldset>")
     return f'<div class="controls">{"".join(parts)}</div>'
 
@@ -161,7 +181,7 @@ def _figure(label, method, inner, maps, i, place):
 def _map(label, settings, attribution, k, placed):
     hidden = " hidden" * (k > 0)
     if is_picture(attribution[None]):
-        image = placed(coloured(attribution[None], settings)[0])
+        image = see_through(placed(coloured(attribution[None], settings)[0]))
         return f'<img class="map" data-class="{k}"{hidden} alt="map of {on_page(label)}" src="{_uri(image)}">'
     values = np.ravel(attribution).astype("float64")
     scale = np.nanmax(np.abs(values), initial=0) or 1.0

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from innspect.visualize import heatmap, palette_of
+from innspect.visualize import heatmap
 from innspect.visualize.colours import channel_axis
 
 _SMALLEST = 256  # pixels: smaller maps are enlarged by a whole factor
-_PERCENTILE = 99.5  # of the magnitudes, from which on the colour is the darkest: a single pixel shall not pale the others
 
 
 def is_picture(attribution):
@@ -14,18 +13,18 @@ def is_picture(attribution):
     return np.ndim(attribution) in (3, 4)
 
 
-def coloured(attribution, of=""):
+def coloured(attribution, of=None):
     """Maps as RGB, uint8 (samples, height, width, 3): positive red, negative blue, zero white; or dark red, without sign.
 
     Args:
         attribution: The maps.
-        of: Whose they are, see `palette_of`.
+        of: Whose they are, as for `innspect.visualize.heatmap`, which chooses scale and palette.
     """
     array = np.asarray(attribution)
-    return heatmap(array, channel_axis=channel_axis(array), percentile=_PERCENTILE, palette=palette_of(of))
+    return heatmap(array, channel_axis=channel_axis(array), of=of)
 
 
-def map_pictures(attribution, label, of=""):
+def map_pictures(attribution, label, of=None):
     """As `coloured`, small maps enlarged so that every pixel stays a square.
 
     Raises:
@@ -60,12 +59,12 @@ def input_pictures(x):
 
 
 def reduced_size(image, longest=448):
-    """A picture (height, width, 3), averaged over blocks until no side is much longer than `longest` pixels."""
+    """A picture (height, width, channels), averaged over blocks until no side is much longer than `longest` pixels."""
     factor = -(-max(image.shape[:2]) // longest)
     if factor == 1:
         return image
     height, width = (n // factor for n in image.shape[:2])
     if not height or not width:
         return image
-    blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor, -1)
     return np.round(blocks.mean(axis=(1, 3))).astype("uint8")

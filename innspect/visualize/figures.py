@@ -15,24 +15,26 @@ from numpy.typing import ArrayLike
 from innspect.checks import ListOf, Number, OneOf, Text
 from innspect.types import Array
 from innspect.visualize.charts import new_figure, texts
-from innspect.visualize.colours import colours, heatmap
+from innspect.visualize.colours import colours, heatmap, numeric, told
 from innspect.visualize.images import pictures
-from innspect.visualize.palettes import INKS, stops_of
+from innspect.visualize.palettes import INKS, palette_of, stops_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from innspect.analyzers.base.explanation import Explanation
 
 _FONT, _SMALL = 9, 8  # points
 _ANGLE = 50  # of the column labels, in degrees
 _LONGEST = 1.25  # inches a column label may be long on one line
 _GAP, _FAMILY_GAP, _MARGIN = 0.05, 0.16, 0.12  # inches
 _STRIP, _LEGEND = 1.2, 0.22  # inches: the length of the legend's colours, the height of a legend
-_BELOW, _ZERO, _ABOVE, _MOST = (
+_BELOW, _LEAST, _ABOVE, _MOST = (
     "negative",
-    "zero",
+    "least",
     "positive; every map has its own scale",
-    "largest; every map has its own scale",
+    "most; every map has its own scale",
 )
 _PALE = "#999999"
 
@@ -57,9 +59,10 @@ class _Layout:
 
 
 def grid(
-    maps: Mapping[str, ArrayLike],
+    maps: "Mapping[str, ArrayLike | Explanation]",
     *,
     images: ArrayLike | None = None,
+    of: Mapping[str, Any] | None = None,
     captions: Sequence[str] | None = None,
     captions_label: str = "",
     families: Mapping[str, Sequence[str]] | None = None,
@@ -68,7 +71,7 @@ def grid(
     channel_axis: int = -1,
     percentile: float | None = None,
     gamma: float = 1.0,
-    palette: str | Mapping[str, str] = "red_blue",
+    palette: str | Mapping[str, str] | None = None,
     ground: str = "light",
 ) -> "Figure":
     """Draw attributions as a grid: one row a sample, one column a method.
@@ -76,8 +79,10 @@ def grid(
     Args:
         maps: Dict from column label to attributions, each (samples, height, width[, channels]); see `heatmap` for the
             colours. Columns may differ in height and width, not in the number of samples. Arrays (samples, height,
-            width, 3) of bytes are pictures already and drawn as they are: those of `signal` and `overlay`.
+            width, 3) of bytes are pictures already and drawn as they are: those of `signal` and `overlay`. An `Explanation`
+            knows its method, and so does a column whose label is the name of one.
         images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour.
+        of: Dict from column label to whose map it is, as for `heatmap`, where the label or the map does not tell.
         captions: One line of text for each sample, drawn beside the image: the prediction, say.
         captions_label: The label above the captions.
         families: Dict from the label of a family to the labels of its columns, which stand together.
@@ -85,7 +90,7 @@ def grid(
         reduce: As for `heatmap`.
         channel_axis: As for `heatmap`; it holds for `images` too.
         percentile, gamma: As for `heatmap`.
-        palette: As for `heatmap`; or a dict from column label to palette, "red_blue" for those that it leaves out.
+        palette: As for `heatmap`; or a dict from column label to palette, where it leaves one out, what suits the method.
         ground: "light" or "dark": the page's colour, which zero has as well.
 
     Returns:
@@ -102,13 +107,13 @@ def grid(
         "gamma": gamma,
         "ground": ground,
     }
-    families = {} if families is None else families
-    for given, name, of in ((maps, "maps", "arrays"), (families, "families", "lists of labels")):
+    families, whose = ({} if given is None else given for given in (families, of))
+    for given, name, kind in ((maps, "maps", "arrays"), (families, "families", "lists of labels"), (whose, "of", "methods")):
         if not isinstance(given, Mapping):
-            raise ValueError(f"`{name}` must be a dict from labels to {of}. Received: {given!r:.80}")
-    palettes = {name: palette.get(name, "red_blue") if isinstance(palette, Mapping) else palette for name in maps}
-    drawn = {n: np.asarray(a) if _is_picture(a) else heatmap(a, palette=palettes[n], **colouring) for n, a in maps.items()}
-    columns = [_Column(str(name), a) for name, a in drawn.items()]
+            raise ValueError(f"`{name}` must be a dict from labels to {kind}. Received: {given!r:.80}")
+    chosen = palette if isinstance(palette, Mapping) else dict.fromkeys(maps, palette)
+    drawn = {n: _coloured(n, a, whose.get(n), chosen.get(n), colouring) for n, a in maps.items()}
+    columns = [_Column(str(name), a) for name, (a, _) in drawn.items()]
     shown = [] if images is None else [_Column("images", pictures(images, channel_axis=channel_axis))]
     _check(columns, shown, families, maps)
     Number(100).check("cell", cell)
@@ -116,9 +121,22 @@ def grid(
     captions = texts("captions", captions, len(columns[0].images))
     figure = new_figure(1, 1, ground)  # grows to what the layout needs
     layout = _lay_out([replace(column, label="input") for column in shown], columns, captions, captions_label, families, cell)
-    legends = list(dict.fromkeys(palettes[n] for n, a in maps.items() if not _is_picture(a)))
+    legends = list(dict.fromkeys(p for _, p in drawn.values() if p is not None))
     _draw(figure, layout, captions, captions_label, cell, legends, ground)
     return figure
+
+
+def _coloured(label: Any, given: Any, of: Any, palette: str | None, colouring: dict[str, Any]) -> tuple[Array, str | None]:
+    """A column's pictures, and the palette of which they need a legend."""
+    array, of = told("maps", given, of)
+    if _is_picture(array):
+        return np.asarray(array), None
+    if of is None and isinstance(label, str):
+        of = label  # which does not know the method's arguments: what has values below zero keeps its signs
+        if palette is None and np.less(numeric("maps", array), 0).any():
+            palette = palette_of(None)
+    palette = palette_of(of) if palette is None else palette
+    return heatmap(array, of=of, palette=palette, **colouring), palette
 
 
 def _is_picture(given: ArrayLike) -> bool:
@@ -130,7 +148,7 @@ def _check(
     columns: list[_Column],
     shown: list[_Column],
     families: Mapping[str, Sequence[str]],
-    maps: Mapping[str, ArrayLike],
+    maps: Mapping[str, Any],
 ) -> None:
     if not columns or not len(columns[0].images):
         raise ValueError(f"`maps` must hold at least one map of at least one sample. Received: {list(maps)}")
@@ -261,7 +279,7 @@ def _frame(axes: "Axes", extent: tuple[float, float, float, float]) -> None:
 
 
 def _legend_texts(palette: str) -> tuple[str, str]:
-    return (_ZERO, _MOST) if stops_of(palette, "light")[1] is None else (_BELOW, _ABOVE)
+    return (_LEAST, _MOST) if stops_of(palette, "light")[1] is None else (_BELOW, _ABOVE)
 
 
 def _legend_width(palette: str) -> float:
@@ -273,7 +291,7 @@ def _legend(axes: "Axes", y: float, palette: str, ground: str) -> None:
     height = 0.13
     before, after = _legend_texts(palette)
     left = _text_width(before, _SMALL) + 0.08
-    strip = colours(np.linspace(0 if before == _ZERO else -1, 1, 256)[None], palette, ground)
+    strip = colours(np.linspace(0 if before == _LEAST else -1, 1, 256)[None], palette, ground)
     extent = (left, left + _STRIP, y + height, y)
     axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
     _frame(axes, extent)

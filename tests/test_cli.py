@@ -15,7 +15,8 @@ from PIL import Image
 import innspect
 from innspect import cli
 from innspect.analyzers.base.registry import describe
-from innspect.cli.inputs import Source, expand, preprocessing, read_image
+from innspect.cli.images import read_image
+from innspect.cli.inputs import Source, expand, preprocessing
 from innspect.cli.options import label_of, method
 from innspect.cli.quiet import silent_stderr
 
@@ -83,7 +84,7 @@ def test_explain_writes_a_picture_for_each_input_class_and_method(run, tmp_path,
     assert (code, err) == (0, "")
     written = {p.name for p in (tmp_path / "maps").iterdir()}
     expected = {f"{i}.{m}.top{k}.png" for i in "abc" for m in ("gradient", "lrp.epsilon,epsilon=0.1") for k in (1, 2)}
-    assert written == expected | {"explanations.json"}
+    assert written == expected | {f"{i}.all.png" for i in "abc"} | {"explanations.json"}
     with Image.open(tmp_path / "maps" / "a.gradient.top1.png") as picture:
         assert picture.size == (8 * 32, 6 * 32)
     index = json.loads((tmp_path / "maps" / "explanations.json").read_text())

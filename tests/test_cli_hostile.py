@@ -16,7 +16,8 @@ from PIL import Image
 
 import innspect
 from innspect import cli
-from innspect.cli.inputs import Source, read_image
+from innspect.cli.images import read_image
+from innspect.cli.inputs import Source
 from innspect.cli.options import method
 from innspect.tables import Table, printable
 from innspect.visualize import text

@@ -27,7 +27,7 @@ _EPILOG = """\
 examples:
   innspect demo                                           see a dozen methods on a small network
   innspect explain model.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
-  innspect explain model.keras photos/ --preprocess unit --format html --out report
+  innspect explain model.keras photos/ --preprocess mean=127,std=128 --labels names.txt --format html --out report
   innspect compare model.keras data.npz --method gradient --method lrp.epsilon:epsilon=0.1
   innspect patterns fit model.keras train.npy --out model.patterns.h5
   innspect COMMAND --help                                 everything about a command
@@ -41,12 +41,12 @@ environment:
   KERAS_BACKEND   tensorflow (the default of Keras), jax or torch
 
 exit codes:
-  0 done, 1 failed, 2 wrong usage, 130 interrupted
+  0 done, 1 failed, 2 wrong usage, 3 done but for images that could not be read, 130 interrupted
 """
 
 
 def main(arguments=None):
-    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage, 3 inputs skipped, 130 interrupted."""
     parser = make_parser()
     words = sys.argv[1:] if arguments is None else arguments
     given = parser.parse_args(words, argparse.Namespace(words=words))
@@ -55,7 +55,7 @@ def main(arguments=None):
         return 2
     try:
         _start_keras(given.debug)
-        given.run(given)
+        return given.run(given) or 0
     except KeyboardInterrupt:
         print("innspect: interrupted", file=sys.stderr)
         return 130
@@ -68,7 +68,6 @@ def main(arguments=None):
         else:
             print(f"innspect: {printable(_in_one_line(error))}", file=sys.stderr)
         return 1
-    return 0
 
 
 class _Parser(argparse.ArgumentParser):

@@ -10,6 +10,7 @@ from innspect.progress import Progress, estimates
 from innspect.tables import Table, printable
 
 _DESCRIPTION = "Explain the same inputs with several methods, and compare them in numbers."
+_DRAWN = 12  # samples
 _COLUMNS = """\
 columns:
   ms/sample    time to explain one sample, without building and compiling
@@ -56,10 +57,12 @@ def _run(given):
     source = options.read_inputs(given, given.data, model)
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
-    analyzers = study.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
+    given_bounds = options.with_bounds(chosen, source)
+    analyzers = study.make_analyzers(opened, dict(zip(names, given_bounds, strict=True)))
+    source.settle()
     x = source[:]
     outputs = study.predict(model, source.batches(given.batch_size))
-    read(labels, study.classes(outputs))  # says where the names are not the model's
+    labels = read(labels, study.classes(outputs))
     neurons = study.most_likely(outputs, 1) if neuron is None else study.same_for_all([neuron], len(outputs))
     asked = {"batch_size": given.batch_size} | ({} if given.contrast is None else {"contrast": given.contrast})
     _warm_up(analyzers, source, neurons, asked)
@@ -73,10 +76,11 @@ def _run(given):
         os.makedirs(given.out, exist_ok=True)
         write(files[0], _csv(rows, table))
         written = [files[0]]
-        if _draw(result, x, source.names, files[1]):
+        if _draw(result, source, labels, files[1]):
             written.append(files[1])
         print(f"\nwritten to {printable(', '.join(written))}")
     options.say_what_pixels_were(given, source, model)
+    return options.exit_code(source)
 
 
 def _warm_up(analyzers, source, neurons, asked):
@@ -139,19 +143,23 @@ def _csv(rows, table):
     return buffer.getvalue()
 
 
-def _draw(result, x, names, path):
+def _draw(result, source, labels, path):
     """The maps of the first samples as a grid, where they are pictures and matplotlib is there to draw them."""
     import importlib.util
     import io
 
+    from innspect.reports.pictures import input_pictures
     from innspect.visualize import grid
 
-    maps = {label: next(iter(m.attributions.values()))[0][:12] for label, m in result.methods.items()}
+    maps = {label: next(iter(m.attributions.values()))[0][:_DRAWN] for label, m in result.methods.items()}
     if not importlib.util.find_spec("matplotlib") or any(a.ndim not in (3, 4) for a in maps.values()):
         return False
-    images = x[:12] if hasattr(x, "ndim") and x.ndim == 4 and x.shape[-1] in (1, 3) else None
-    of = {label: m.settings for label, m in result.methods.items()}
-    figure = grid(maps, images=images, of=of, captions=names[:12], cell=1.2)
+    images = input_pictures(source.pixels(slice(_DRAWN)))
+    captions = [printable(name) for name in source.names[:_DRAWN]]
+    if result.neurons is not None and labels is not None:
+        captions = [f"{name}\n{printable(labels.short(n))}" for name, n in zip(captions, result.neurons[0], strict=False)]
+    of = {label: method.settings for label, method in result.methods.items()}
+    figure = grid(maps, images=images, of=of, captions=captions, cell=1.2)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     write(path, buffer.getvalue())

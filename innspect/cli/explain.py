@@ -11,17 +11,20 @@ from innspect.labels import name_of, number_of, read
 from innspect.progress import Progress, estimates
 from innspect.tables import printable
 
+_ON_PAGE = 448  # pixels a side of the photographs in a page
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
 _WRITES = """\
 what is written to --out:
-  png    INPUT.METHOD.png, positive red, negative blue, zero white; with .topK or .neuronN where several are explained
+  png    INPUT.METHOD.png, with .topK or .neuronN where several are explained: positive red, negative blue; over the
+         photograph in its own size, pale where the network did not look; maps of arrays alone, zero white;
+         and INPUT.all.png, a photograph with all its maps and their names (needs matplotlib)
   npz    METHOD.npz: attributions (neurons, samples, ...), targets, neurons, outputs, names
   html   explanations.html: everything in one page that needs no network
-  and explanations.json: predictions, what was explained, and the settings
+  and explanations.json: predictions, what was explained, where in the photograph, what was skipped, and the settings
 
 examples:
   innspect explain vgg16.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
-  innspect explain model.keras 'photos/**/*.jpg' --preprocess unit --format html --labels classes.txt
+  innspect explain model.keras 'photos/**/*.jpg' --preprocess mean=127,std=128 --format html --labels classes.txt
   innspect explain model.keras data.npz:x_test --limit 16 --method lrp.gamma:gamma=0.5 --format npz
 """
 
@@ -67,9 +70,11 @@ def _run(given):
     if len(set(names)) < len(names):
         raise ValueError(f"--method must name each method once. Received: {', '.join(names)}")
     formats = list(dict.fromkeys(given.format or ["png"]))
-    options.refuse_existing(_planned(given, source.names, names, formats), given.force)
-    analyzers = study.make_analyzers(opened, dict(zip(names, chosen, strict=True)))
+    options.refuse_existing(_planned(given, source, names, formats), given.force)
+    given_bounds = options.with_bounds(chosen, source)
+    analyzers = study.make_analyzers(opened, dict(zip(names, given_bounds, strict=True)))
 
+    source.settle()
     x = source[:]
     batches = -(-len(source) // given.batch_size)
     outputs = study.predict(model, source.batches(given.batch_size))
@@ -86,12 +91,14 @@ def _run(given):
     os.makedirs(given.out, exist_ok=True)
     for kind in formats:
         {"png": _pictures, "npz": _arrays, "html": _page}[kind](given, source, result, labels)
-    _write_index(given, source.names, result, labels)
+    _write_index(given, source, result, labels)
     written = os.path.join(given.out, "explanations.html") if formats == ["html"] else given.out
     count = f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}"
+    count += f", {len(source.skipped)} skipped" if source.skipped else ""
     print(f"{count}: written to {printable(written)}")
     _print_predictions(source.names, result, labels)
     options.say_what_pixels_were(given, source, model)
+    return options.exit_code(source)
 
 
 def _neurons(given, outputs):
@@ -113,10 +120,11 @@ def _suffixes(given):
     return [f".top{k + 1}" for k in range(given.top)] if given.top > 1 else [""]
 
 
-def _planned(given, inputs, methods, formats):
+def _planned(given, source, methods, formats):
     files = ["explanations.json"]
     if "png" in formats:
-        files += [f"{name}.{method}{suffix}.png" for name in inputs for method in methods for suffix in _suffixes(given)]
+        files += [f"{name}.{method}{suffix}.png" for name in source.names for method in methods for suffix in _suffixes(given)]
+        files += [] if source.arrays else [f"{name}.all.png" for name in source.names]
     if "npz" in formats:
         files += [f"{method}.npz" for method in methods]
     if "html" in formats:
@@ -125,16 +133,47 @@ def _planned(given, inputs, methods, formats):
 
 
 def _pictures(given, source, result, labels):
+    """A picture for each input, method and class: of photographs overlays, and a sheet with all of them and their names."""
+    from innspect.cli import pictures, sheets
     from innspect.reports.pictures import map_pictures
     from innspect.visualize.html import png
 
-    for label, method in result.methods.items():
-        for name, attributions in method.attributions.items():
-            inner = f".{name}" if name else ""
+    of_inputs = [
+        (label, method, f".{name}" if name else "", attributions)
+        for label, method in result.methods.items()
+        for name, attributions in method.attributions.items()
+    ]
+    if source.arrays:
+        for label, method, inner, attributions in of_inputs:
             for maps, suffix in zip(attributions, _suffixes(given), strict=False):
                 for sample, image in zip(source.names, map_pictures(maps, label, method.settings), strict=True):
-                    file = os.path.join(given.out, f"{sample}.{label}{suffix}{inner}.png")
-                    write(file, png(image))
+                    write(os.path.join(given.out, f"{sample}.{label}{suffix}{inner}.png"), png(image))
+        return
+    for i, sample in enumerate(source.names):
+        layers = {label: pictures.layers(maps[:, i], label, method.settings) for label, method, _, maps in of_inputs}
+        frame, whole = source.frame(i), pictures.enlarged(source.photograph(i, pictures.LONGEST))
+        for label, (added, left) in layers.items():
+            for k, suffix in zip(range(len(added)), _suffixes(given), strict=False):
+                picture = pictures.laid_over(whole, added[k], left[k], frame)
+                write(os.path.join(given.out, f"{sample}.{label}{suffix}.png"), pictures.png_of(picture))
+        if sheets.available():
+            small = pictures.enlarged(source.photograph(i, sheets.LONGEST))
+            drawn = sheets.sheet(sample, small, frame, layers, _captions(result, i, labels))
+            write(os.path.join(given.out, f"{sample}.all.png"), drawn)
+
+
+def _captions(result, i, labels):
+    """What each explained neuron of an input is called, and its output."""
+    if result.neurons is None:
+        return ["the largest output"]
+    called = (lambda n: f"output {n}") if labels is None else labels.short
+    return [f"{printable(called(n))}, {_value(result.outputs[i], n)}" for n in result.neurons[:, i]]
+
+
+def _value(outputs, neuron):
+    """A neuron's output; a probability in percent."""
+    likely = outputs.min() >= 0 and outputs.max() <= 1
+    return f"{outputs[neuron]:.1%}" if likely else f"{outputs[neuron]:.3g}"
 
 
 def _arrays(given, source, result, labels):
@@ -156,27 +195,49 @@ def _page(given, source, result, labels):
 
     notes = {"command": shlex.join(["innspect", *given.words]), "model": given.model}
     title = f"What {os.path.basename(given.model)} looks at"
-    text = page(result, source.names, labels, title, notes, images=source.pictures(slice(None)))
-    write(os.path.join(given.out, "explanations.html"), text)
+    shown = {"images": source.pixels(slice(None))} if source.arrays else _placed(source)
+    write(os.path.join(given.out, "explanations.html"), page(result, source.names, labels, title, notes, **shown))
 
 
-def _write_index(given, inputs, result, labels):
+def _placed(source):
+    """The whole photographs for a page, and a function that puts a map of the i-th where it belongs in it."""
+    from innspect.cli.pictures import enlarged
+
+    photographs = [enlarged(source.photograph(i, _ON_PAGE)) for i in range(len(source))]
+
+    def place(i, picture):
+        return source.frame(i).place(picture, photographs[i].shape[1::-1], 255)  # white: zero
+
+    return {"images": photographs, "place": place}
+
+
+def _write_index(given, source, result, labels):
     content = {
         "model": given.model,
         "preprocess": given.preprocess or "none",
+        **({} if source.arrays else {"resize": given.resize}),
         "inputs": [
             {"name": name, "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None}
-            | ({} if result.neurons is None else _explained(result.neurons[:, i], labels))
-            for i, name in enumerate(inputs)
+            | ({} if source.arrays else _photograph(source, i))
+            | ({} if result.neurons is None else _explained(result, i, labels))
+            for i, name in enumerate(source.names)
         ],
+        "skipped": [{"file": path, "reason": reason} for path, reason in source.skipped],
         "methods": {label: method.settings for label, method in result.methods.items()},
     }
     write(os.path.join(given.out, "explanations.json"), json.dumps(content, indent=1, default=repr))
 
 
-def _explained(neurons, labels):
-    numbers = neurons.tolist()
-    return {"explained": numbers} | ({} if labels is None else {"labels": [labels[n] for n in numbers]})
+def _photograph(source, i):
+    """Its file, its width and height upright, and the edges of what the network saw of it, in pixels."""
+    size = source.size(i)
+    return {"file": source.paths[i], "size": list(size), "seen": source.frame(i).pixels(size)}
+
+
+def _explained(result, i, labels):
+    numbers = result.neurons[:, i].tolist()
+    found = {"explained": numbers, "outputs": [float(result.outputs[i, n]) for n in numbers]}
+    return found | ({} if labels is None else {"labels": [labels[n] for n in numbers]})
 
 
 def _print_predictions(inputs, result, labels):

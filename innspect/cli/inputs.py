@@ -6,12 +6,12 @@ import zipfile
 
 import numpy as np
 
+from innspect.cli.images import ENDINGS, layout_of, photograph, pixels_and_frame, shown_size
+from innspect.cli.preprocessing import check_spread, preprocessing
 from innspect.files import archives, readable
 from innspect.tables import printable
 
 _ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
-_BITS_PER_SAMPLE = 258  # the number of a tag
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 class Source:
@@ -20,20 +20,26 @@ class Source:
     Args:
         given: Paths, with FILE:NAME for one array of a file.
         model: The Keras model that they are for.
-        preprocess: Name of the preprocessing.
+        preprocess: What `--preprocess` says.
         limit: Most samples to take; None takes all.
+        resize: "crop", "pad" or "stretch": how photographs come into the model's input.
+        size: (height, width) of photographs for a model that takes any; None: their own.
+        told: Called with what is said of an image that cannot be read, once for each.
 
     Attributes:
         names: A name for each sample, good for a file.
         arrays: True where the inputs are arrays and not images.
+        skipped: (path, what is said of it) of the images that could not be read.
     """
 
-    def __init__(self, given, model, preprocess="none", limit=None):
+    def __init__(self, given, model, preprocess="none", limit=None, *, resize="crop", size=None, told=lambda text: None):
         from innspect.graph.opened.opened_model import open_model
 
         opened = open_model(model)
         self._specs, self._names = opened.specs, opened.names
-        self._prepare = preprocessing(preprocess)
+        self._shape = tuple(self._specs[0].shape)
+        self._prepare = preprocessing(preprocess, self._shape)
+        self._resize, self._told, self.skipped = resize, told, []
         paths = expand(given)
         kinds = {_is_array(path) for path in paths}
         if len(kinds) > 1:
@@ -46,31 +52,117 @@ class Source:
         else:
             if len(self._specs) > 1:
                 raise ValueError(f"A model with several inputs, {self._names}, needs arrays. Received: images")
-            self._paths = paths[:limit]
+            layout_of(self._shape, paths[0])
+            check_spread(self._prepare, preprocess, self._shape)
+            self._shape = _sized(self._shape, size)
+            self._held, self.paths = None, paths[:limit]
             stems = [_stem(path) for path in paths]
         self.names = _distinct(stems[:limit])
 
     def __len__(self):
         return len(self.names)
 
+    def settle(self):
+        """Read all images now, and leave out those that cannot be read.
+
+        Raises:
+            ValueError: None can be read.
+        """
+        if self.arrays or self._held is not None:
+            return
+        read, refused = self._read(self.paths)
+        if not read:
+            first = refused[self.paths[0]]
+            raise ValueError(first if len(refused) == 1 else f"None of {len(refused)} images can be read. The first: {first}")
+        self._skip(refused)
+        kept = [i for i, path in enumerate(self.paths) if path not in refused]
+        self._held, self.paths, self.names = read, [self.paths[i] for i in kept], [self.names[i] for i in kept]
+
     def batches(self, batch_size):
-        """The inputs in batches."""
+        """The inputs in batches, without the images that cannot be read."""
         for start in range(0, len(self), batch_size):
-            yield self[start : start + batch_size]
+            rows = slice(start, start + batch_size)
+            if self.arrays or self._held is not None:
+                yield self[rows]
+                continue
+            read, refused = self._read(self.paths[rows])
+            self._skip(refused)
+            if read:
+                yield self._prepare(_stacked(read).astype("float32"))
 
     def __getitem__(self, rows):
         """Some of the samples, a slice: an array, or a dict of arrays by the name of the input."""
         if not self.arrays:
-            return self._prepare(np.stack([read_image(path, self._specs[0].shape) for path in self._paths[rows]]))
+            return self._prepare(self.pixels(rows).astype("float32"))
         if isinstance(self._held, dict):
             return {name: self._prepare(np.asarray(a[rows])) for name, a in self._held.items()}
         return self._prepare(np.asarray(self._held[rows]))
 
-    def pictures(self, rows):
-        """The same samples as they should be shown, before preprocessing: an array, or None for a dict of inputs."""
+    def pixels(self, rows):
+        """Samples as the network sees them, before preprocessing: an array, or None for a dict of inputs."""
         if self.arrays:
             return None if isinstance(self._held, dict) else np.asarray(self._held[rows])
-        return np.stack([read_image(path, self._specs[0].shape) for path in self._paths[rows]]).astype("uint8")
+        self.settle()
+        return _stacked(self._held[rows])
+
+    def bounds(self):
+        """(low, high) of what the model is given, as `Preprocessing.bounds`; None where that is not known."""
+        bytes_only = self.arrays and getattr(self._held, "dtype", None) == np.uint8 and len(self._shape) in (3, 4)
+        return self._prepare.bounds(self._shape) if bytes_only or not self.arrays else None
+
+    # ------------------------------------------------------------------ photographs, after `settle`
+    def frame(self, i):
+        """Where in the i-th photograph the network looks, a `Frame`."""
+        return self._held[i][1]
+
+    def size(self, i):
+        """Width and height of the i-th photograph."""
+        return self._held[i][2]
+
+    def photograph(self, i, longest):
+        """The i-th photograph, uint8 (height, width, 3), reduced where a side is longer than `longest`."""
+        return photograph(self.paths[i], longest)
+
+    def shown_size(self, i, longest):
+        """Width and height of that."""
+        return shown_size(self.size(i), longest)
+
+    def _read(self, paths):
+        """(pixels, frame, size) of each that can be read; and a dict from path to what is said of the others."""
+        read, refused = [], {}
+        for path in paths:
+            try:
+                read.append(pixels_and_frame(path, self._shape, self._resize))
+            except (ValueError, OSError) as error:
+                refused[path] = str(error)
+        return read, refused
+
+    def _skip(self, refused):
+        known = dict(self.skipped)
+        for path, reason in refused.items():
+            if path not in known:
+                self.skipped.append((path, reason))
+                self._told(reason)
+
+
+def _stacked(read):
+    """The pixels of several images as one array."""
+    pixels = [each for each, _, _ in read]
+    if len({p.shape for p in pixels}) > 1:
+        sizes = ", ".join(sorted({f"{height}x{width}" for _, _, (width, height) in read})[:4])
+        raise ValueError(f"Images must be of one size for a model that takes any: give --size HEIGHTxWIDTH. Received: {sizes}")
+    return np.stack(pixels)
+
+
+def _sized(shape, size):
+    """The model's input with the height and width that are given where it takes any."""
+    if size is None:
+        return shape
+    first, _, own = layout_of(shape)
+    if any(o not in (None, s) for o, s in zip(own, size, strict=True)):
+        raise ValueError(f"--size must be that of the model's input, {own[0]}x{own[1]}. Received: {size[0]}x{size[1]}")
+    at = 2 if first else 1
+    return (*shape[:at], *size, *shape[at + 2 :])
 
 
 def expand(given):
@@ -84,7 +176,7 @@ def expand(given):
     for path in given:
         if os.path.isdir(path):
             inside = [os.path.join(folder, f) for folder, _, files in os.walk(path) for f in files]
-            images = sorted(f for f in inside if f.lower().endswith(_IMAGES) and os.path.isfile(f))
+            images = sorted(f for f in inside if f.lower().endswith(ENDINGS) and os.path.isfile(f))
             if not images:
                 raise FileNotFoundError(f"There are no images below {path!r}")
             found += images
@@ -165,79 +257,6 @@ def _joined(parts, limit):
     if any(p.ndim == 0 or p.shape[1:] != parts[0].shape[1:] for p in parts):
         raise ValueError(f"Arrays must have the samples first and the same shape. Received: {[p.shape for p in parts]}")
     return parts[0][:limit] if len(parts) == 1 else np.concatenate(parts)[:limit]
-
-
-# ------------------------------------------------------------------ images
-def read_image(path, shape):
-    """An image as float32, 0 to 255, in the size and channels of a model's input. Of 16 bits, 65535 is 255.
-
-    Args:
-        path: The file.
-        shape: The input's, with the samples: (None, height, width, 1 or 3), (None, 1 or 3, height, width), or
-            (None, height, width). Where height or width is not known the image keeps its size.
-    """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError("Images need Pillow: pip install pillow") from error
-    first = len(shape) == 4 and shape[-1] not in (1, 3) and shape[1] in (1, 3)
-    channels = 1 if len(shape) == 3 else shape[1 if first else -1]
-    if len(shape) not in (3, 4) or channels not in (1, 3):
-        raise ValueError(f"The model takes no images, but inputs of shape {tuple(shape[1:])}. Received: {path!r}")
-    height, width = shape[2:] if first else shape[1:3]
-    try:
-        with Image.open(path) as file:
-            image = _of_8_bits(file, "L" if channels == 1 else "RGB")
-            if height and width and image.size != (width, height):
-                image = image.resize((width, height), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image, "float32")
-    except Exception as error:  # which a damaged picture may raise of any kind
-        raise ValueError(f"{os.fspath(path)!r} is no image that can be read: {error or type(error).__name__}") from error
-    if len(shape) == 3:
-        return pixels
-    pixels = np.broadcast_to(pixels.reshape(*pixels.shape[:2], -1), (*pixels.shape[:2], channels))
-    return np.moveaxis(pixels, -1, 0) if first else pixels
-
-
-def _of_8_bits(image, mode):
-    """A picture in a mode of Pillow's whose values are from 0 to 255; those of 16 bits become fractions in between.
-
-    Pillow's own conversion takes every value above 255 for white.
-
-    Raises:
-        ValueError: Its values have no range that would be known: they are of 32 bits, floats, or have a sign.
-    """
-    if not image.mode.startswith(("I", "F")):
-        return image.convert(mode)
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]  # of a TIFF, whose tags tell it
-    if bits > 16 or not (image.mode.startswith("I;16") or image.format in ("PNG", "PPM")):
-        raise ValueError(
-            "the range of its pixels is not known, which are of 32 bits, floats, or have a sign. Save it with 8 or 16 bits, or "
-            f"give an array. Received: mode {image.mode!r}"
-        )
-    from PIL import Image
-
-    return Image.fromarray(np.asarray(image).astype("float32") * (255 / (2**bits - 1)))
-
-
-def preprocessing(name):
-    """A function from arrays to arrays.
-
-    Raises:
-        ValueError: There is none of that name.
-    """
-    from innspect.errors import suggest
-
-    simple = {"none": lambda x: x, "unit": lambda x: x / 255.0, "symmetric": lambda x: x / 127.5 - 1.0}
-    if name in simple:
-        return simple[name]
-    import keras
-
-    modules = [n for n in dir(keras.applications) if hasattr(getattr(keras.applications, n), "preprocess_input")]
-    if name not in modules:
-        raise ValueError(f"There is no preprocessing {name!r}. {suggest(name, [*simple, *modules])}")
-    prepare = getattr(keras.applications, name).preprocess_input
-    return lambda x: prepare(np.array(x, "float32"))
 
 
 # ------------------------------------------------------------------ names

@@ -5,20 +5,30 @@ import ast
 import contextlib
 import os
 import reprlib
+import sys
 
 from innspect.cli.quiet import silent_stderr
 from innspect.files import readable, target_of
+from innspect.tables import printable
+
+RESIZE = ("crop", "pad", "stretch")  # see `frame_of`
+SKIPPED = 3  # the exit code where inputs were skipped
 
 PREPROCESSING = """\
-preprocessing:
+preprocessing, which must be that of training:
   none       pixels as they are, 0 to 255 (the default; right for models that begin with a Rescaling layer)
   unit       0 to 1
   symmetric  -1 to 1
+  mean=127,std=128   (pixels - mean) / std; with / for a number a channel: mean=123.7/116.8/103.9
+             unit,mean=...,std=... are of pixels from 0 to 1; bgr,mean=... takes blue first, and the numbers in that order
   vgg16, resnet50, mobilenet_v2, ...   the `preprocess_input` of that module of keras.applications
+  module:function, or file.py:function   yours: from float32 pixels, 0 to 255, (samples, height, width, channels)
+  Where a method needs the bounds of the input (low, high), they follow from these, but for yours.
 """
 INPUTS = """\
 inputs:
-  images (anything Pillow reads), resized to the model's input; folders, with all images below them; globs;
+  images: photographs in any format that Pillow reads, turned upright as their EXIF says, on white where transparent;
+  folders, with all images below them; globs. What cannot be read is named and skipped, and the exit code is 3;
   arrays, samples first: data.npy, data.npz or data.h5. FILE:NAME chooses one array of a file that holds several;
   an .npz or .h5 whose arrays have the names of the model's inputs feeds a model with several inputs.
 """
@@ -38,7 +48,15 @@ def add_model(parser):
 def add_inputs(parser, name, metavar, text):
     parser.add_argument(name, nargs="+", metavar=metavar, help=text)
     told = "what was done to the inputs in training; see below (default: none)"
-    parser.add_argument("--preprocess", metavar="NAME", help=told)
+    parser.add_argument("--preprocess", metavar="WHAT", help=told)
+    parser.add_argument(
+        "--resize",
+        choices=RESIZE,
+        default="crop",
+        help="how photographs come into the model's input: crop, the largest part in the centre with its proportions; pad, all "
+        "of it with black beside; stretch, all of it (default: %(default)s)",
+    )
+    parser.add_argument("--size", type=size, metavar="HEIGHTxWIDTH", help="of photographs, for a model that takes any size")
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
     parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="samples at once (default: %(default)s)")
 
@@ -87,6 +105,15 @@ def contrast(text):
         return text
     numbers = [int(part) for part in text.split(",")]
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def size(text):
+    """(224, 320) of "224x320", or of "224" (224, 224)."""
+    height, _, width = text.partition("x")
+    return positive(height), positive(width or height)
+
+
+size.__name__ = "HEIGHTxWIDTH"  # argparse shows it
 
 
 def positive(text):
@@ -179,10 +206,19 @@ def load_model(given):
 
 
 def read_inputs(given, paths, model):
-    """The inputs of the command line, as a `Source`."""
+    """The inputs of the command line, as a `Source`; what is skipped is named on stderr."""
     from innspect.cli.inputs import Source
 
-    return Source(paths, model, given.preprocess or "none", given.limit)
+    def told(text):
+        print(f"innspect: skipped: {printable(' '.join(text.split()))}", file=sys.stderr)
+
+    how = {"resize": given.resize, "size": given.size, "told": told}
+    return Source(paths, model, given.preprocess or "none", given.limit, **how)
+
+
+def exit_code(source):
+    """0, or 3 where an image was skipped."""
+    return SKIPPED if source.skipped else 0
 
 
 def say_what_pixels_were(given, source, model):
@@ -190,7 +226,8 @@ def say_what_pixels_were(given, source, model):
     if given.preprocess is None and not source.arrays and not _scales_pixels(model):
         print(
             "\nThe model was given pixels from 0 to 255. If it was trained on others, these maps explain nonsense: give "
-            "--preprocess unit (0 to 1), symmetric (-1 to 1), or a name such as vgg16. With --preprocess none this is not said."
+            "--preprocess unit (0 to 1), symmetric (-1 to 1), numbers such as mean=127,std=128, or a name such as vgg16. With "
+            "--preprocess none this is not said."
         )
 
 
@@ -210,6 +247,19 @@ def chosen_methods(given, model):
     if given.method:
         return [(name, _with_patterns(name, arguments, given.patterns)) for name, arguments in given.method]
     return [(name, {}) for name in default_methods(model)]
+
+
+def with_bounds(chosen, source):
+    """The same methods; those that need the bounds of the input get those that follow from the preprocessing."""
+    from innspect.analyzers.base.registry import describe
+
+    def needs(name, arguments):
+        return describe(name)["needs"] == "low, high" and not {"low", "high"} & set(arguments)
+
+    if not any(needs(*each) for each in chosen) or (bounds := source.bounds()) is None:
+        return chosen
+    given = dict(zip(("low", "high"), bounds, strict=True))
+    return [(name, arguments | given) if needs(name, arguments) else (name, arguments) for name, arguments in chosen]
 
 
 def _with_patterns(name, arguments, patterns):

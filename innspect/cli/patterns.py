@@ -91,6 +91,7 @@ def _fit(given):
     fitted.summary()
     print(f"written to {printable(given.out or given.checkpoint)}")
     options.say_what_pixels_were(given, source, model)
+    return options.exit_code(source)
 
 
 class _Batches:

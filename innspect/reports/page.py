@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from functools import partial
 from importlib import resources
 
 import numpy as np
@@ -20,7 +21,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 _RANKS = ("largest output", "2nd", "3rd")
 
 
-def page(explained, names, labels=None, title="Explanations", notes=None, images=None):
+def page(explained, names, labels=None, title="Explanations", notes=None, images=None, place=None):
     """The page of an `Explained`.
 
     Args:
@@ -29,13 +30,16 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
         labels: The `Labels` of the output, or None.
         title: The heading.
         notes: A dict of strings that are added to the settings; "command" and "model" (its file) are shown in the code.
-        images: Inputs as they should be shown, (samples, height, width[, 1 or 3]), or None.
+        images: Inputs as they should be shown, (samples, height, width[, 1 or 3]); a list of RGB pictures, uint8 (height,
+            width, 3), which may differ in size; or None.
+        place: A function of an input's number and of a map's picture that puts that where it belongs in the input's picture.
 
     Returns:
         An HTML document as a string.
     """
-    shown = input_pictures(explained.x if images is None else images)
-    sections = [_input(explained, i, name, labels, shown) for i, name in enumerate(names)]
+    shown = images if isinstance(images, list) else input_pictures(explained.x if images is None else images)
+    place = place or (lambda i, picture: picture)
+    sections = [_input(explained, i, name, labels, shown, place) for i, name in enumerate(names)]
     count = f"{len(names)} input{'s' * (len(names) > 1)}, {len(explained.methods)} method{'s' * (len(explained.methods) > 1)}"
     versions = next(iter(explained.methods.values())).settings
     subtitle = f"{count}; innspect {versions.get('innspect')} on Keras {versions.get('keras')} ({versions.get('backend')})"
@@ -97,7 +101,7 @@ def _uri(image):
 # ------------------------------------------------------------------ controls
 def _blend(shown):
     """Where the slider starts, from the input at 0 to the map at 1: half-way a photograph is seen below the map."""
-    return 0.5 if shown is not None and max(shown.shape[1:3]) >= _SMALL else 1.0
+    return 0.5 if shown is not None and max(max(image.shape[:2]) for image in shown) >= _SMALL else 1.0
 
 
 def _controls(explained, shown, labels):
@@ -126,7 +130,7 @@ def _rank(k):
 
 
 # ------------------------------------------------------------------ inputs
-def _input(explained, i, name, labels, shown):
+def _input(explained, i, name, labels, shown, place):
     figures, style = [], ""
     if shown is not None:
         uri = _uri(shown[i])
@@ -135,7 +139,7 @@ def _input(explained, i, name, labels, shown):
         picture = f'<div class="stack"><img alt="{on_page(name)}" src="{uri}"></div>'
         figures.append(f"<figure{small}>{picture}<figcaption>input</figcaption></figure>")
     for label, method in explained.methods.items():
-        figures += [_figure(label, method, inner, maps[:, i], i) for inner, maps in method.attributions.items()]
+        figures += [_figure(label, method, inner, maps[:, i], i, place) for inner, maps in method.attributions.items()]
     plain = " plain" if shown is None else ""
     return (
         f'<section class="input{plain}"{style}>\n<h2>{on_page(name)}</h2>\n{_prediction(explained, i, labels)}\n'
@@ -162,9 +166,9 @@ def _prediction(explained, i, labels):
     return f'<div class="prediction">{"".join(buttons)}</div>'
 
 
-def _figure(label, method, inner, maps, i):
+def _figure(label, method, inner, maps, i, place):
     """One method's maps of one input, (neurons, ...), of which one at a time is seen."""
-    blocks = [_map(label, method.settings, maps[k], k) for k in range(len(maps))]
+    blocks = [_map(label, method.settings, maps[k], k, partial(place, i)) for k in range(len(maps))]
     captions = [
         f'<small data-class="{k}"{" hidden" * (k > 0)}>explains {method.targets[k, i]:.4g}</small>' for k in range(len(maps))
     ]
@@ -174,10 +178,10 @@ def _figure(label, method, inner, maps, i):
     return f'<figure data-method="{on_page(label)}"{small}>{frame}<figcaption>{title}{"".join(captions)}</figcaption></figure>'
 
 
-def _map(label, settings, attribution, k):
+def _map(label, settings, attribution, k, placed):
     hidden = " hidden" * (k > 0)
     if is_picture(attribution[None]):
-        image = see_through(coloured(attribution[None], settings)[0])
+        image = see_through(placed(coloured(attribution[None], settings)[0]))
         return f'<img class="map" data-class="{k}"{hidden} alt="map of {on_page(label)}" src="{_uri(image)}">'
     values = np.ravel(attribution).astype("float64")
     scale = np.nanmax(np.abs(values), initial=0) or 1.0

@@ -4,7 +4,7 @@
 
 EfficientNet-Lite0 on the photographs that ship (extra `demo`). Prints for every method the share of the logit that reaches the
 map, the mean and the range, where the rest went, and the two layers that take most; then how alike maps are of two classes
-of one photograph, and of two photographs (correlation). The figures of docs/modern_networks.md; about three minutes on two cores.
+of one photograph, and of two photographs (correlation). The figures of docs/modern_networks.md.
 """
 
 import numpy as np

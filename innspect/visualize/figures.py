@@ -78,7 +78,7 @@ def grid(
             colours. Columns may differ in height and width, not in the number of samples. Arrays (samples, height,
             width, 3) of bytes are pictures already and drawn as they are: those of `signal` and `overlay`.
         images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour.
-        captions: One line of text for each sample, drawn beside the image: the prediction, say.
+        captions: A text for each sample, of one line or several, drawn beside the image: the prediction, say.
         captions_label: The label above the captions.
         families: Dict from the label of a family to the labels of its columns, which stand together.
         cell: Height of a row in inches, at most 100.
@@ -167,7 +167,8 @@ def _lay_out(
         family = None if column in shown else family_of.get(column.label)
         if column is columns[0] and captions is not None:
             layout.captions_x = x + _GAP
-            x += max(_text_width(t, _FONT) for t in [*captions, captions_label]) + 2 * _GAP + _FAMILY_GAP
+            lines = [line for text in [*captions, captions_label] for line in text.split("\n")]
+            x += max(_text_width(line, _FONT) for line in lines) + 2 * _GAP + _FAMILY_GAP
         elif x and (column is columns[0] or family != previous):
             x += _FAMILY_GAP
         height, width = column.images.shape[1:3]
@@ -181,13 +182,20 @@ def _lay_out(
     return layout
 
 
-def _in_two_lines(label: str) -> list[str]:
-    """A long name broken near its middle, after a dot, a space or an underscore."""
+def _in_two_lines(label: str, room: float = _LONGEST) -> list[str]:
+    """A name longer than some inches, broken near its middle, after a dot, a space or an underscore."""
     places = [i + 1 for i, letter in enumerate(label) if letter in "._ " and 0 < i < len(label) - 1]
-    if not places or _text_width(label, _FONT) <= _LONGEST:
+    if not places or _text_width(label, _FONT) <= room:
         return [label]
     middle = min(places, key=lambda place: abs(place - len(label) / 2))
     return [label[:middle].rstrip(), label[middle:]]
+
+
+def _names(columns: list[_Column]) -> tuple[list[list[str]], bool]:
+    """The lines of each column's name, and whether they are turned: they stand upright where all columns are wide enough."""
+    upright = [_in_two_lines(column.label, column.width) for column in columns]
+    fits = [_text_width(line, _FONT) <= c.width for c, lines in zip(columns, upright, strict=True) for line in lines]
+    return (upright, False) if all(fits) else ([_in_two_lines(column.label) for column in columns], True)
 
 
 def _wrapped(label: str, room: float) -> list[str]:
@@ -215,10 +223,14 @@ def _draw(
     ink = INKS[ground]
     families = [(_wrapped(label, right - left + _FAMILY_GAP), left, right) for label, left, right in layout.families]
     slope = math.radians(_ANGLE)
-    labels = [(c.x + c.width / 2, _in_two_lines(c.label)) for c in layout.columns]
+    names, turned = _names(layout.columns)
+    labels = [(c.x + c.width / 2, lines) for c, lines in zip(layout.columns, names, strict=True)]
     widths = [max(_text_width(line, _FONT) for line in lines) for _, lines in labels]
-    above = max(widths) * math.sin(slope) + 0.25
-    beside = max(x + width * math.cos(slope) + 0.15 for (x, _), width in zip(labels, widths, strict=True))
+    if turned:
+        above = max(widths) * math.sin(slope) + 0.25
+        beside = max(x + width * math.cos(slope) + 0.15 for (x, _), width in zip(labels, widths, strict=True))
+    else:
+        above, beside = 0.1 + 0.16 * max(map(len, names)), 0.0
     line = _SMALL * 1.25 / 72
     below = (0.1 + line * max((len(lines) for lines, _, _ in families), default=0)) + 0.2
     wide = max(beside, layout.right, *map(_legend_width, legends)) + 2 * _MARGIN
@@ -236,9 +248,11 @@ def _draw(
                 image, extent=extent, interpolation="nearest" if max(image.shape) < 64 else "antialiased", aspect="auto"
             )
             _frame(axes, extent)
+    style: dict[str, Any] = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center"}
+    style = style if turned else {"ha": "center", "va": "bottom"}
     for x, lines in labels:
-        style: dict[str, Any] = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center"}
-        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=ink, linespacing=1.15, **style)
+        y = -0.09 * len(lines) if turned else -0.07
+        axes.text(x, y, "\n".join(lines), fontsize=_FONT, color=ink, linespacing=1.15, **style)
     if captions is not None:
         for row, caption in enumerate(captions):
             axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=_FONT, color=ink, va="center")

@@ -4,9 +4,9 @@ network, photographs, names of classes, all from packages -> the default methods
 """
 
 import functools
-import importlib.util
 import os
 import time
+from importlib.util import find_spec
 
 from innspect.files import replacing
 from innspect.progress import Progress
@@ -96,7 +96,7 @@ def check_installed(needed):
     Args:
         needed: Dict from what one imports to what one installs.
     """
-    missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
+    missing = [package for module, package in needed.items() if find_spec(module) is None]
     if missing:
         raise ImportError(
             f"The demo needs {', '.join(missing)}: pip install 'innspect[demo]', or from a checkout pip install '.[demo]'"

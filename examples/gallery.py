@@ -96,10 +96,8 @@ def gradient(gallery):
 
 
 def averaged(gallery):
-    paths = {
-        "from grey": ("integrated_gradients", {}),
-        "from black": ("integrated_gradients", {"reference_inputs": gallery.network.preprocess.low}),
-    }
+    black = {"reference_inputs": gallery.network.preprocess.low}
+    paths = {f"from {grey}": ("integrated_gradients", {"steps": "auto"} | of) for grey, of in (("grey", {}), ("black", black))}
     noise = {name: (name, {"num_samples": 32, "seed": 0}) for name in ("smoothgrad", "smoothgrad.squared", "vargrad")}
     gallery.draw("averaged", {"one gradient": plain("gradient"), "integrated_gradients": paths, "over noise": noise})
 

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from models import of_photographs
 from PIL import Image
 
 import innspect
@@ -113,22 +114,7 @@ def test_without_a_backend_the_remedy_is_named(monkeypatch, capsys):
 # ---------------------------------------------------------------------- the demo
 @pytest.fixture
 def small_network(monkeypatch):
-    """In place of the network of the demo one that sees little of its photographs, but all of their pixels."""
-    import keras
-    from keras import layers as L
-
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [
-            keras.Input((224, 224, 3)),
-            L.Conv2D(4, 16, strides=16, activation="relu"),
-            L.Conv2D(8, 3, activation="relu"),
-            L.GlobalAveragePooling2D(),
-            L.Dense(1000, activation="softmax"),
-        ]
-    )
-    named = labels.read([f"class {n}, synonym {n}" for n in range(1000)])
-    network = zoo.Network("small", model, zoo.Preprocessing(lambda pixels: (pixels - 127) / 128, (224, 224, 3)), named)
+    network = of_photographs()
     monkeypatch.setattr(zoo, "load", lambda name: network)
     return network
 
@@ -256,6 +242,7 @@ def test_the_readme_runs(tmp_path, monkeypatch):
     import keras
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zoo, "load", of_photographs)
     model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3), keras.layers.Flatten(), keras.layers.Dense(4)])
     given = {"model": model, "x": np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype("float32")}
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):

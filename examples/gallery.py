@@ -34,8 +34,8 @@ class Gallery:
 
     def said(self, x):
         """The likeliest class of each input, with its probability."""
-        rows = self.network.model.predict(x, verbose=0)
-        return [f"{self.network.labels.short(int(row.argmax()))}\n{row.max():.0%}" for row in rows]
+        likeliest = demo.likeliest(self.network, self.network.model.predict(x, verbose=0))
+        return [f"{name}\n{probability:.0%}" for name, probability in likeliest]
 
     def draw(self, file, columns):
         """One family. Columns: from a label to (name, arguments), or from a family to such a dict."""
@@ -43,24 +43,19 @@ class Gallery:
         flat = {label: m for group in columns.values() for label, m in group.items()} if grouped else columns
         families = {family: list(group) for family, group in columns.items()} if grouped else None
         x = self.network.preprocess(self.pixels)
-        maps, palettes = {}, {}
-        for label, analyzer in study.make_analyzers(self.opened, flat).items():
-            maps[label], palettes[label] = analyzer.analyze(x), visualize.palette_of(analyzer)
-        self.show(file, self.over(maps, palettes), self.pixels, self.said(x), palettes, families)
+        of = study.make_analyzers(self.opened, flat)
+        maps = {label: self.over(analyzer.analyze(x), analyzer) for label, analyzer in of.items()}
+        self.show(file, maps, self.pixels, self.said(x), families, of)
 
-    def over(self, maps, palettes):
-        """Maps of regions, which have no channels, say little without the photograph: they are laid over it."""
-        return {
-            label: visualize.overlay(m, self.pixels, palette=palettes[label]) if m.ndim < 4 and "cam" in label else m
-            for label, m in maps.items()
-        }
+    def over(self, attribution, analyzer):
+        """A class activation map says little without the photograph: it is laid over it."""
+        cam = attribution.ndim == 3 and hasattr(analyzer, "layer")
+        return visualize.overlay(attribution, self.pixels, of=analyzer) if cam else attribution
 
-    def show(self, file, maps, pixels, captions, palettes, families=None):
+    def show(self, file, maps, pixels, captions, families=None, of=None):
         """As many columns as there are fill the page."""
         cell = min(1.4, (8.9 - 1.1 - 0.16 * len(families or "-")) / (len(maps) + 1) - 0.05)
-        figure = visualize.grid(
-            maps, images=pixels, captions=captions, palette=palettes, families=families, cell=cell, captions_label=""
-        )
+        figure = visualize.grid(maps, images=pixels, captions=captions, of=of, families=families, cell=cell)
         self.write(file, figure)
 
     def write(self, file, figure):
@@ -107,9 +102,9 @@ def signal(gallery):
     x = gallery.network.preprocess(gallery.pixels)
     methods = plain("gradient", "deconvnet", "guided_backprop")
     maps = {label: a.analyze(x) for label, a in study.make_analyzers(gallery.opened, methods).items()}
-    signals = {f"{label} ": visualize.signal(m, percentile=99.5) for label, m in maps.items()}
+    signals = {f"{label} ": visualize.signal(m) for label, m in maps.items()}
     groups = {"grey is zero": list(signals), "the same as heat maps": list(maps)}
-    gallery.show("signal", signals | maps, gallery.pixels, gallery.said(x), "red_blue", groups)
+    gallery.show("signal", signals | maps, gallery.pixels, gallery.said(x), groups)
 
 
 def lrp(gallery):
@@ -175,7 +170,7 @@ def targets(gallery):
         others = [n for n in classes.values() if n != number]
         maps[f"why {name}?"] = np.concatenate([analyzer.analyze(x, number), analyzer.analyze(x, number, contrast=others)])
     captions = ["the class\nalone", "in contrast\nto the others"]
-    gallery.show("targets", maps, np.repeat(mosaic, 2, axis=0), captions, "red_blue")
+    gallery.show("targets", maps, np.repeat(mosaic, 2, axis=0), captions)
 
 
 PICTURES = (explanations, gradient, averaged, signal, lrp, taylor, deep_lift, cam, perturbation, targets)

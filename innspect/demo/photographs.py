@@ -65,13 +65,15 @@ def run(folder):
 
     print(f"Keras {keras.__version__} on {keras.backend.backend()}", flush=True)
     network = zoo.load("efficientnet_lite0")
-    print(f"EfficientNet-Lite0: {network.model.count_params() / 1e6:.1f} million weights, {len(network.labels)} classes")
+    print(
+        f"EfficientNet-Lite0: {network.model.count_params() / 1e6:.1f} million weights, {network.model.output_shape[-1]} classes"
+    )
     pixels = look(SHOWN, network.size[0])
     found, families = explain(network, pixels)
     figure = draw(network, pixels, found, families)
-    names = [network.labels.short(int(row.argmax())) for row in found.outputs]
-    for name, said, row in zip(SHOWN, names, found.outputs, strict=True):
-        print(f"  {name:<8} {said}, {row.max():.0%}")
+    said = dict(zip(SHOWN, likeliest(network, found.outputs), strict=True))
+    for name, (kind, likely) in said.items():
+        print(f"  {name:<8} {kind}, {likely:.0%}")
 
     for file, save in (
         (picture, functools.partial(figure.savefig, dpi=_DPI)),
@@ -87,7 +89,7 @@ def run(folder):
     scale = 255 / (network.preprocess.high - network.preprocess.low)
     print(_NEXT.format(first=next(iter(found.methods)), shift=-network.preprocess.low * scale, scale=scale, **shown))
     attributions = {name: method.attributions[""][0] for name, method in found.methods.items()}
-    return {"attributions": attributions, "classes": dict(zip(SHOWN, names, strict=True)), **written}
+    return {"attributions": attributions, "classes": {name: kind for name, (kind, _) in said.items()}, **written}
 
 
 def check_installed(needed):
@@ -123,7 +125,8 @@ def explain(network, pixels):
     from innspect.analyzers.defaults import default_methods
     from innspect.graph.opened.opened_model import open_model
 
-    opened, families = open_model(network.model), {}
+    opened = open_model(network.model)
+    families: dict[str, list[str]] = {}
     for name in dict.fromkeys([*default_methods(opened), *BESIDE]):
         families.setdefault(describe(name)["family"], []).append(name)
     x = network.preprocess(pixels)
@@ -138,15 +141,19 @@ def draw(network, pixels, found, families):
 
     Maps of regions, which have no channels, say little without the photograph and are laid over it.
     """
-    from innspect.visualize import grid, overlay, palette_of
+    from innspect.visualize import grid, overlay
 
-    maps, palettes = {}, {}
+    maps, of = {}, {name: method.settings for name, method in found.methods.items()}
     for name, method in found.methods.items():
-        attribution, palettes[name] = method.attributions[""][0], palette_of(method.settings)
-        regions = attribution.ndim < pixels.ndim
-        maps[name] = overlay(attribution, pixels, palette=palettes[name]) if regions else attribution
-    captions = [f"{network.labels.short(int(row.argmax()))}\n{row.max():.0%}" for row in found.outputs]
-    return grid(maps, images=pixels, captions=captions, families=families, palette=palettes, cell=_CELL)
+        attribution = method.attributions[""][0]
+        maps[name] = attribution if attribution.ndim == 4 else overlay(attribution, pixels, of=of[name])
+    captions = [f"{name}\n{likely:.0%}" for name, likely in likeliest(network, found.outputs)]
+    return grid(maps, images=pixels, captions=captions, families=families, of=of, cell=_CELL)
+
+
+def likeliest(network, outputs):
+    """What the likeliest class of each photograph is called, and its probability."""
+    return [(network.labels.short(int(row.argmax())), float(row.max())) for row in outputs]
 
 
 def _write_lines(lines, file):

@@ -1,7 +1,8 @@
 """Pictures of attributions: positive red, negative blue, zero white.
 
-Arrays in; arrays of bytes, matplotlib figures, or strings out; `to_pil` makes PIL images of the first two. Every sample
-has a scale of its own, and nothing that is given is changed.
+Arrays or explanations in; arrays of bytes, matplotlib figures, or strings out; `to_pil` makes PIL images of the first two.
+Every sample has a scale of its own, and nothing that is given is changed. Which scale and which palette suit a method is
+decided in `palettes`.
 """
 
 from innspect.visualize.charts import series, table
@@ -9,11 +10,12 @@ from innspect.visualize.colours import colours, heatmap, reduce, scaled
 from innspect.visualize.figures import grid
 from innspect.visualize.html import explanation_html
 from innspect.visualize.images import overlay, pictures, signal, to_pil
-from innspect.visualize.palettes import PALETTES, palette_of
+from innspect.visualize.palettes import PALETTES, Scale, palette_of, scale_of
 from innspect.visualize.tokens import text
 
 __all__ = [
     "PALETTES",
+    "Scale",
     "colours",
     "explanation_html",
     "grid",
@@ -22,6 +24,7 @@ __all__ = [
     "palette_of",
     "pictures",
     "reduce",
+    "scale_of",
     "scaled",
     "series",
     "signal",

@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike
 
 from innspect.checks import Integer, OneOf, Texts
 from innspect.types import Array
-from innspect.visualize.colours import colours, numeric, reduce, scaled
-from innspect.visualize.palettes import GROUNDS, INKS
+from innspect.visualize.colours import colours, numeric, reduce, scaled, told
+from innspect.visualize.palettes import GROUNDS, INKS, palette_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from innspect.analyzers.base.explanation import Explanation
 
 _MOST_ROWS = 64
 _STYLES = ("-", "--", ":", "-.")
@@ -36,14 +38,15 @@ def new_figure(width: float, height: float, ground: str = "light") -> "Figure":
 
 def series(
     values: ArrayLike,
-    attribution: ArrayLike,
+    attribution: "ArrayLike | Explanation",
     *,
+    of: Any = None,
     names: Sequence[str] | None = None,
     captions: Sequence[str] | None = None,
     reduce: str = "sum",
     percentile: float | None = None,
     gamma: float = 1.0,
-    palette: str = "red_blue",
+    palette: str | None = None,
     ground: str = "light",
 ) -> "Figure":
     """Draw series as lines on the colour of their attributions: a row for each channel of each sample.
@@ -52,7 +55,9 @@ def series(
 
     Args:
         values: (samples, steps) or (samples, steps, channels).
-        attribution: The same shape; or (samples, steps) for values with channels, which are then drawn together.
+        attribution: The same shape; or (samples, steps) for values with channels, which are then drawn together. Or an
+            `Explanation`.
+        of: Whose they are where `attribution` is an array, as for `heatmap`.
         names: The names of the channels.
         captions: One line of text for each sample.
         reduce: How channels are taken together where `attribution` has some and `values` has none.
@@ -65,7 +70,10 @@ def series(
         ValueError: The shapes do not fit, or there are more than 64 rows.
         ImportError: matplotlib is not installed.
     """
-    values, shades = _steps(values, attribution, reduce, percentile, gamma)
+    array, of = told("attribution", attribution, of)
+    palette = palette_of(of) if palette is None else palette
+    values, array = _steps(values, array, reduce)
+    shades = scaled(array, percentile, gamma, of)
     samples, _, rows = shades.shape
     if not 0 < samples * rows <= _MOST_ROWS:
         raise ValueError(f"`values` must make at least one and at most {_MOST_ROWS} rows. Received: {samples * rows} rows")
@@ -89,8 +97,8 @@ def series(
     return figure
 
 
-def _steps(values: ArrayLike, attribution: ArrayLike, how: str, percentile: float | None, gamma: float) -> Iterator[Array]:
-    """Values (samples, steps, channels), scaled attributions (samples, steps, rows)."""
+def _steps(values: ArrayLike, attribution: ArrayLike, how: str) -> Iterator[Array]:
+    """Values (samples, steps, channels), attributions (samples, steps, rows)."""
     values, attribution = numeric("values", values), numeric("attribution", attribution)
     if values.ndim == 2 and attribution.ndim == 3:
         attribution = reduce(attribution, how)
@@ -100,8 +108,7 @@ def _steps(values: ArrayLike, attribution: ArrayLike, how: str, percentile: floa
             "`values` must have the shape (samples, steps) or (samples, steps, channels), and `attribution` the same, "
             f"with or without channels. Received: {values.shape} and {attribution.shape}"
         )
-    shades = scaled(attribution, percentile, gamma)
-    return (a[..., None] if a.ndim == 2 else a for a in (values, shades))
+    return (a[..., None] if a.ndim == 2 else a for a in (values, attribution))
 
 
 def _line(ax: "Axes", lines: Array, shade: Array, ground: str) -> None:
@@ -122,19 +129,21 @@ def _line(ax: "Axes", lines: Array, shade: Array, ground: str) -> None:
 
 
 def table(
-    attribution: ArrayLike,
+    attribution: "ArrayLike | Explanation",
     *,
+    of: Any = None,
     names: Sequence[str] | None = None,
     values: ArrayLike | None = None,
     captions: Sequence[str] | None = None,
     most: int = 12,
-    palette: str = "red_blue",
+    palette: str | None = None,
     ground: str = "light",
 ) -> "Figure":
     """Draw the attributions of features as bars: one panel a sample, the features largest in magnitude first.
 
     Args:
-        attribution: (samples, features).
+        attribution: (samples, features), or an `Explanation`.
+        of: Whose they are where `attribution` is an array: `palette_of` chooses the palette.
         names: The names of the features.
         values: The inputs, written beside the names: (samples, features).
         captions: One line of text for each sample.
@@ -148,6 +157,8 @@ def table(
         ValueError: The shapes do not fit.
         ImportError: matplotlib is not installed.
     """
+    attribution, of = told("attribution", attribution, of)
+    palette = palette_of(of) if palette is None else palette
     attribution = numeric("attribution", attribution)
     if attribution.ndim != 2 or not attribution.size:
         raise ValueError(f"`attribution` must have the shape (samples, features). Received: shape {attribution.shape}")
@@ -162,7 +173,7 @@ def table(
     figure = new_figure(_WIDE, samples * (_BAR * bars + 0.55), ground)
     for sample, ax in enumerate(figure.subplots(samples, 1, squeeze=False)[:, 0]):
         labels, heights = _largest(attribution[sample], names, None if beside is None else beside[sample], most)
-        shades = colours(scaled(heights[None])[0], palette, ground) / 255
+        shades = colours(scaled(heights[None], 100)[0], palette, ground) / 255
         ax.barh(np.arange(len(heights)), _finite(heights), color=shades, edgecolor="#999999", linewidth=0.5, height=0.75)
         ax.set_yticks(np.arange(len(heights)), labels)
         ax.set_ylim(len(heights) - 0.4, -0.6)

@@ -4,14 +4,17 @@ attribution -> one value a position -> scaled to [-1, 1] about zero, sample by s
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from innspect.checks import Integer, Number, OneOf, Positive
 from innspect.types import Array
-from innspect.visualize.palettes import NOT_FINITE, STOPS, stops_of
+from innspect.visualize.palettes import NOT_FINITE, STOPS, is_explanation, palette_of, scale_of, stops_of
+
+if TYPE_CHECKING:
+    from innspect.analyzers.base.explanation import Explanation
 
 CHANNELS = (1, 2, 3, 4)  # how many a picture may have
 REDUCTIONS: dict[str, Callable[[Array, int], Array]] = {
@@ -101,14 +104,36 @@ def reduced(attribution: ArrayLike, how: str = "sum", channel_axis: int = -1) ->
     return reduce(array, how, channel_axis)
 
 
-def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.0) -> Array:
-    """Each sample divided by its largest finite magnitude: in [-1, 1], zero stays zero, and zero maps stay zero maps.
+def told(name: str, given: Any, of: Any) -> tuple[Any, Any]:
+    """The array of what may be an `Explanation`, and whose it is.
+
+    Raises:
+        ValueError: An explanation of several inputs or of several neurons.
+    """
+    if not is_explanation(given):
+        return given, of
+    several = f"{np.shape(given.targets)[0]} neurons" if np.ndim(given.targets) == 2 else ""
+    if isinstance(given.attributions, list | tuple | dict):
+        several = "several inputs"
+    if several:
+        raise ValueError(
+            f"`{name}` must be of one input and one neuron: take one of `explanation.attributions`, with `of=explanation`. "
+            f"Received: an explanation of {several}"
+        )
+    return given.attributions, given if of is None else of
+
+
+def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.0, of: Any = None) -> Array:
+    """Each sample divided by a percentile of its finite magnitudes: in [-1, 1], zero stays zero.
 
     Args:
-        values: (samples, ...).
-        percentile: Divide by this percentile of the magnitudes instead, and cut what is beyond it to -1 or 1, so that a
-            few large values do not hide the others. Where it is zero, the largest magnitude is taken.
+        values: (samples, ...), or an `Explanation`.
+        percentile: Of the magnitudes: they are divided by it, and what is beyond it becomes -1 or 1, so that a few large
+            values do not hide the others. Where it is zero, the largest magnitude is taken, as by 100. None: what suits
+            the maps, see `scale_of`.
         gamma: The scaled magnitude's exponent: below 1 small values show, above 1 they fade. The sign stays.
+        of: Whose they are where `values` is an array, as for `palette_of`; None: pixel maps. Of RISE, each sample's lowest
+            value is subtracted before.
 
     Returns:
         A float64 array of the same shape; nan where a value is not finite.
@@ -118,19 +143,24 @@ def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.
     """
     Number(100).check_given("percentile", percentile)
     Positive().check("gamma", gamma)
+    values, of = told("values", values, of)
+    scale = scale_of(of)
     values = numeric("values", values)
     if not values.ndim:
         raise ValueError(f"`values` must have the shape (samples, ...). Received: the number {values}")
     values[~np.isfinite(values)] = np.nan
     flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
-    limits = np.array([_limit(np.abs(row[~np.isnan(row)]), percentile) for row in flat]).reshape(-1, 1)
+    if scale.above_lowest:
+        flat = flat - np.where(np.isnan(flat), np.inf, flat).min(axis=1, keepdims=True, initial=np.inf)
+    share = scale.percentile if percentile is None else percentile
+    limits = np.array([_limit(np.abs(row[~np.isnan(row)]), share) for row in flat]).reshape(-1, 1)
     flat = np.clip(flat / np.where(limits > 0, limits, 1.0), -1, 1)
     return (flat if gamma == 1 else np.sign(flat) * np.abs(flat) ** gamma).reshape(values.shape)
 
 
-def _limit(magnitudes: Array, percentile: float | None) -> float:
+def _limit(magnitudes: Array, percentile: float) -> float:
     largest = magnitudes.max(initial=0.0)
-    return largest if percentile is None or not largest else np.percentile(magnitudes, percentile) or largest
+    return largest if percentile == 100 or not largest else np.percentile(magnitudes, percentile) or largest
 
 
 def colours(values: ArrayLike, palette: str = "red_blue", ground: str = "light") -> Array:
@@ -160,34 +190,58 @@ def colours(values: ArrayLike, palette: str = "red_blue", ground: str = "light")
 
 
 def heatmap(
-    attribution: ArrayLike,
+    attribution: "ArrayLike | Explanation",
     *,
+    of: Any = None,
     reduce: str = "sum",
     channel_axis: int = -1,
     percentile: float | None = None,
     gamma: float = 1.0,
-    palette: str = "red_blue",
+    palette: str | None = None,
     ground: str = "light",
 ) -> Array:
-    """Attributions as pictures: positive red, negative blue, zero white.
+    """Attributions as pictures: positive red, negative blue, zero white; or from white to dark red, without a sign.
 
-    Each sample has a scale of its own, symmetric about zero: its largest magnitude has the darkest colour. A map of
-    zeros is white; values that are not finite are grey and leave the scale alone.
+    Each sample has a scale of its own, symmetric about zero: the largest half percent of its magnitudes has the darkest
+    colour; of class activation and occlusion maps, and of RISE, the largest. A map of zeros is white; values that are not
+    finite are grey and leave the scale alone.
 
     Args:
-        attribution: As `analyze` returns it: (samples, height, width) or (samples, height, width, channels).
+        attribution: As `analyze` returns it: (samples, height, width) or (samples, height, width, channels); or as `explain`
+            does, an `Explanation`, which knows its method.
+        of: Whose map it is where `attribution` is an array: an analyzer, an `Explanation`, or the name of a method. None:
+            a map of pixels with a sign.
         reduce: How channels are taken together: "sum", "max_abs" or "norm".
         channel_axis: Where the channels are, if there are four axes: 1 for channels first.
-        percentile: The percentile of the magnitudes that has the darkest colour already, such as 99; None: the largest.
+        percentile: The percentile of the magnitudes that has the darkest colour already, such as 99; 100 is the largest.
+            None: what suits the method, see `scale_of`.
         gamma: Exponent of the scaled magnitudes; below 1 small values show.
-        palette: "red_blue", "orange_blue", "heat", "blue_yellow" or "grey", see `colours`; `palette_of` chooses.
+        palette: "red_blue", "orange_blue", "heat", "blue_yellow" or "grey", see `colours`. None: what suits the method, see
+            `palette_of`.
         ground: "light" or "dark", the colour of zero.
 
     Returns:
         A uint8 array (samples, height, width, 3).
 
     Examples:
-        >>> image = innspect.visualize.heatmap(analyzer.analyze(x))[0]
+        >>> image = innspect.visualize.heatmap(analyzer.explain(x))[0]
         >>> PIL.Image.fromarray(image).save("map.png")
     """
-    return colours(scaled(reduced(attribution, reduce, channel_axis), percentile, gamma), palette, ground)
+    array, of = told("attribution", attribution, of)
+    palette = palette_of(of) if palette is None else palette
+    return colours(scaled(reduced(array, reduce, channel_axis), percentile, gamma, of), palette, ground)
+
+
+def see_through(image: ArrayLike) -> Array:
+    """Colours on a light ground as a transparent layer: over white they are the same, and white is nothing.
+
+    Args:
+        image: RGB, uint8 (..., 3).
+
+    Returns:
+        RGBA, uint8 (..., 4): the darker a colour is, the less is seen through it.
+    """
+    rgb = np.asarray(image, "float64")
+    white = rgb.min(axis=-1, keepdims=True)  # what is left of the ground
+    inks = 255 * (rgb - white) / np.maximum(255 - white, 1)
+    return np.concatenate([np.round(inks), 255 - white], axis=-1).astype("uint8")

@@ -15,17 +15,18 @@ from numpy.typing import ArrayLike
 from innspect.checks import ListOf, Number, OneOf, Text
 from innspect.types import Array
 from innspect.visualize.charts import new_figure, texts
-from innspect.visualize.colours import colours, heatmap
+from innspect.visualize.colours import colours, heatmap, numeric, told
 from innspect.visualize.images import pictures
-from innspect.visualize.palettes import INKS, stops_of
+from innspect.visualize.lettering import FONT, SMALL, names_over, text_width, wrapped
+from innspect.visualize.palettes import INKS, palette_of, stops_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FONT, _SMALL = 9, 8  # points
+    from innspect.analyzers.base.explanation import Explanation
+
 _ANGLE = 50  # of the column labels, in degrees
-_LONGEST = 1.25  # inches a column label may be long on one line
 _GAP, _FAMILY_GAP, _MARGIN = 0.05, 0.16, 0.12  # inches
 _STRIP, _LEGEND = 1.2, 0.22  # inches: the length of the legend's colours, the height of a legend
 _BELOW, _ZERO, _ABOVE, _MOST = (
@@ -57,9 +58,10 @@ class _Layout:
 
 
 def grid(
-    maps: Mapping[str, ArrayLike],
+    maps: "Mapping[str, ArrayLike | Explanation]",
     *,
     images: ArrayLike | None = None,
+    of: Mapping[str, Any] | None = None,
     captions: Sequence[str] | None = None,
     captions_label: str = "",
     families: Mapping[str, Sequence[str]] | None = None,
@@ -68,7 +70,7 @@ def grid(
     channel_axis: int = -1,
     percentile: float | None = None,
     gamma: float = 1.0,
-    palette: str | Mapping[str, str] = "red_blue",
+    palette: str | Mapping[str, str] | None = None,
     ground: str = "light",
 ) -> "Figure":
     """Draw attributions as a grid: one row a sample, one column a method.
@@ -76,8 +78,10 @@ def grid(
     Args:
         maps: Dict from column label to attributions, each (samples, height, width[, channels]); see `heatmap` for the
             colours. Columns may differ in height and width, not in the number of samples. Arrays (samples, height,
-            width, 3) of bytes are pictures already and drawn as they are: those of `signal` and `overlay`.
+            width, 3) of bytes are pictures already and drawn as they are: those of `signal` and `overlay`. An `Explanation`
+            knows its method, and so does a column whose label is the name of one.
         images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour.
+        of: Dict from column label to whose map it is, as for `heatmap`, where the label or the map does not tell.
         captions: A text for each sample, of one line or several, drawn beside the image: the prediction, say.
         captions_label: The label above the captions.
         families: Dict from the label of a family to the labels of its columns, which stand together.
@@ -85,7 +89,7 @@ def grid(
         reduce: As for `heatmap`.
         channel_axis: As for `heatmap`; it holds for `images` too.
         percentile, gamma: As for `heatmap`.
-        palette: As for `heatmap`; or a dict from column label to palette, "red_blue" for those that it leaves out.
+        palette: As for `heatmap`; or a dict from column label to palette, where it leaves one out, what suits the method.
         ground: "light" or "dark": the page's colour, which zero has as well.
 
     Returns:
@@ -102,13 +106,13 @@ def grid(
         "gamma": gamma,
         "ground": ground,
     }
-    families = {} if families is None else families
-    for given, name, of in ((maps, "maps", "arrays"), (families, "families", "lists of labels")):
+    families, whose = ({} if given is None else given for given in (families, of))
+    for given, name, kind in ((maps, "maps", "arrays"), (families, "families", "lists of labels"), (whose, "of", "methods")):
         if not isinstance(given, Mapping):
-            raise ValueError(f"`{name}` must be a dict from labels to {of}. Received: {given!r:.80}")
-    palettes = {name: palette.get(name, "red_blue") if isinstance(palette, Mapping) else palette for name in maps}
-    drawn = {n: np.asarray(a) if _is_picture(a) else heatmap(a, palette=palettes[n], **colouring) for n, a in maps.items()}
-    columns = [_Column(str(name), a) for name, a in drawn.items()]
+            raise ValueError(f"`{name}` must be a dict from labels to {kind}. Received: {given!r:.80}")
+    chosen = palette if isinstance(palette, Mapping) else dict.fromkeys(maps, palette)
+    drawn = {n: _coloured(n, a, whose.get(n), chosen.get(n), colouring) for n, a in maps.items()}
+    columns = [_Column(str(name), a) for name, (a, _) in drawn.items()]
     shown = [] if images is None else [_Column("images", pictures(images, channel_axis=channel_axis))]
     _check(columns, shown, families, maps)
     Number(100).check("cell", cell)
@@ -116,9 +120,22 @@ def grid(
     captions = texts("captions", captions, len(columns[0].images))
     figure = new_figure(1, 1, ground)  # grows to what the layout needs
     layout = _lay_out([replace(column, label="input") for column in shown], columns, captions, captions_label, families, cell)
-    legends = list(dict.fromkeys(palettes[n] for n, a in maps.items() if not _is_picture(a)))
+    legends = list(dict.fromkeys(p for _, p in drawn.values() if p is not None))
     _draw(figure, layout, captions, captions_label, cell, legends, ground)
     return figure
+
+
+def _coloured(label: Any, given: Any, of: Any, palette: str | None, colouring: dict[str, Any]) -> tuple[Array, str | None]:
+    """A column's pictures, and the palette of which they need a legend."""
+    array, of = told("maps", given, of)
+    if _is_picture(array):
+        return np.asarray(array), None
+    if of is None and isinstance(label, str):
+        of = label  # which does not know the method's arguments: what has values below zero keeps its signs
+        if palette is None and np.less(numeric("maps", array), 0).any():
+            palette = palette_of(None)
+    palette = palette_of(of) if palette is None else palette
+    return heatmap(array, of=of, palette=palette, **colouring), palette
 
 
 def _is_picture(given: ArrayLike) -> bool:
@@ -130,7 +147,7 @@ def _check(
     columns: list[_Column],
     shown: list[_Column],
     families: Mapping[str, Sequence[str]],
-    maps: Mapping[str, ArrayLike],
+    maps: Mapping[str, Any],
 ) -> None:
     if not columns or not len(columns[0].images):
         raise ValueError(f"`maps` must hold at least one map of at least one sample. Received: {list(maps)}")
@@ -144,13 +161,6 @@ def _check(
 
 
 # ---------------------------------------------------------------------- where things go
-def _text_width(text: str, size: float) -> float:
-    """Inches that a line of text needs."""
-    from matplotlib.textpath import TextPath
-
-    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
-
-
 def _lay_out(
     shown: list[_Column],
     columns: list[_Column],
@@ -168,7 +178,7 @@ def _lay_out(
         if column is columns[0] and captions is not None:
             layout.captions_x = x + _GAP
             lines = [line for text in [*captions, captions_label] for line in text.split("\n")]
-            x += max(_text_width(line, _FONT) for line in lines) + 2 * _GAP + _FAMILY_GAP
+            x += max(text_width(line, FONT) for line in lines) + 2 * _GAP + _FAMILY_GAP
         elif x and (column is columns[0] or family != previous):
             x += _FAMILY_GAP
         height, width = column.images.shape[1:3]
@@ -182,34 +192,6 @@ def _lay_out(
     return layout
 
 
-def _in_two_lines(label: str, room: float = _LONGEST) -> list[str]:
-    """A name longer than some inches, broken near its middle, after a dot, a space or an underscore."""
-    places = [i + 1 for i, letter in enumerate(label) if letter in "._ " and 0 < i < len(label) - 1]
-    if not places or _text_width(label, _FONT) <= room:
-        return [label]
-    middle = min(places, key=lambda place: abs(place - len(label) / 2))
-    return [label[:middle].rstrip(), label[middle:]]
-
-
-def _names(columns: list[_Column]) -> tuple[list[list[str]], bool]:
-    """The lines of each column's name, and whether they are turned: they stand upright where all columns are wide enough."""
-    upright = [_in_two_lines(column.label, column.width) for column in columns]
-    fits = [_text_width(line, _FONT) <= c.width for c, lines in zip(columns, upright, strict=True) for line in lines]
-    return (upright, False) if all(fits) else ([_in_two_lines(column.label) for column in columns], True)
-
-
-def _wrapped(label: str, room: float) -> list[str]:
-    """The label on as many lines as it takes to keep it within some inches."""
-    lines = [""]
-    for word in label.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _text_width(longer, _SMALL) > room:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
-
-
 # ---------------------------------------------------------------------- drawing
 def _draw(
     figure: "Figure",
@@ -221,17 +203,17 @@ def _draw(
     ground: str,
 ) -> None:
     ink = INKS[ground]
-    families = [(_wrapped(label, right - left + _FAMILY_GAP), left, right) for label, left, right in layout.families]
+    families = [(wrapped(label, right - left + _FAMILY_GAP), left, right) for label, left, right in layout.families]
     slope = math.radians(_ANGLE)
-    names, turned = _names(layout.columns)
+    names, turned = names_over([(c.label, c.width) for c in layout.columns])
     labels = [(c.x + c.width / 2, lines) for c, lines in zip(layout.columns, names, strict=True)]
-    widths = [max(_text_width(line, _FONT) for line in lines) for _, lines in labels]
+    widths = [max(text_width(line, FONT) for line in lines) for _, lines in labels]
     if turned:
         above = max(widths) * math.sin(slope) + 0.25
         beside = max(x + width * math.cos(slope) + 0.15 for (x, _), width in zip(labels, widths, strict=True))
     else:
         above, beside = 0.1 + 0.16 * max(map(len, names)), 0.0
-    line = _SMALL * 1.25 / 72
+    line = SMALL * 1.25 / 72
     below = (0.1 + line * max((len(lines) for lines, _, _ in families), default=0)) + 0.2
     wide = max(beside, layout.right, *map(_legend_width, legends)) + 2 * _MARGIN
     foot = below + _LEGEND * len(legends)
@@ -252,15 +234,15 @@ def _draw(
     style = style if turned else {"ha": "center", "va": "bottom"}
     for x, lines in labels:
         y = -0.09 * len(lines) if turned else -0.07
-        axes.text(x, y, "\n".join(lines), fontsize=_FONT, color=ink, linespacing=1.15, **style)
+        axes.text(x, y, "\n".join(lines), fontsize=FONT, color=ink, linespacing=1.15, **style)
     if captions is not None:
         for row, caption in enumerate(captions):
-            axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=_FONT, color=ink, va="center")
-        axes.text(layout.captions_x, -0.07, captions_label, fontsize=_FONT, color=ink, va="baseline")
+            axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=FONT, color=ink, va="center")
+        axes.text(layout.captions_x, -0.07, captions_label, fontsize=FONT, color=ink, va="baseline")
     for lines, left, right in families:
         y = layout.height + 0.07
         axes.plot([left, right], [y, y], color=_PALE, linewidth=1)
-        axes.text((left + right) / 2, y + 0.05, "\n".join(lines), fontsize=_SMALL, color=ink, ha="center", va="top")
+        axes.text((left + right) / 2, y + 0.05, "\n".join(lines), fontsize=SMALL, color=ink, ha="center", va="top")
     for number, palette in enumerate(legends):
         _legend(axes, layout.height + below + number * _LEGEND + 0.06, palette, ground)
     axes.set_xlim(-_MARGIN, wide - _MARGIN)
@@ -279,18 +261,18 @@ def _legend_texts(palette: str) -> tuple[str, str]:
 
 
 def _legend_width(palette: str) -> float:
-    return sum(_text_width(t, _SMALL) for t in _legend_texts(palette)) + _STRIP + 0.25
+    return sum(text_width(t, SMALL) for t in _legend_texts(palette)) + _STRIP + 0.25
 
 
 def _legend(axes: "Axes", y: float, palette: str, ground: str) -> None:
     """A strip of all colours with what they mean."""
     height = 0.13
     before, after = _legend_texts(palette)
-    left = _text_width(before, _SMALL) + 0.08
+    left = text_width(before, SMALL) + 0.08
     strip = colours(np.linspace(0 if before == _ZERO else -1, 1, 256)[None], palette, ground)
     extent = (left, left + _STRIP, y + height, y)
     axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
     _frame(axes, extent)
-    style: dict[str, Any] = {"fontsize": _SMALL, "color": INKS[ground], "va": "center"}
+    style: dict[str, Any] = {"fontsize": SMALL, "color": INKS[ground], "va": "center"}
     axes.text(left - 0.06, y + height / 2, before, ha="right", **style)
     axes.text(left + _STRIP + 0.06, y + height / 2, after, ha="left", **style)

@@ -11,7 +11,6 @@ from innspect.labels import Labels
 from innspect.tables import on_page
 from innspect.types import Array, Nest
 from innspect.visualize.colours import channel_axis, colours, heatmap, scaled
-from innspect.visualize.palettes import palette_of
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.explanation import Explanation
@@ -36,13 +35,12 @@ def explanation_html(explanation: "Explanation") -> str:
     model = explanation.settings.get("model")
     heading += f" of {on_page(model)}" if model else ""
     blocks = [f"<div>{heading}</div>"]
-    palette = palette_of(explanation.settings)
     for name, array in _named(explanation.attributions):
         neurons = list(array[:_MAX_NEURONS]) if several else [array]
         for number, attribution in enumerate(neurons):
             targets = explanation.targets[number] if several else explanation.targets
             label = ", ".join(part for part in (name, f"neuron {number + 1} of {len(array)}" if several else "") if part)
-            blocks.append(_block(label, attribution, _captions(explanation, targets, len(attribution)), palette))
+            blocks.append(_block(label, attribution, _captions(explanation, targets, len(attribution)), explanation))
     return f'<div style="font-family:sans-serif;font-size:13px">{"".join(blocks)}</div>'
 
 
@@ -66,19 +64,19 @@ def _captions(explanation: "Explanation", targets: Array, samples: int) -> list[
     return [f"{p}target {t:.4g}" for p, t in zip(predictions, np.ravel(targets), strict=True)]
 
 
-def _block(label: str, attribution: Array, captions: list[str], palette: str) -> str:
+def _block(label: str, attribution: Array, captions: list[str], of: Any) -> str:
     if attribution.size == 0:
         content = f"nothing to show, shape {attribution.shape}"
     elif attribution.ndim in (3, 4):
-        content = _pictures(attribution, captions, palette)
+        content = _pictures(attribution, captions, of)
     else:
         content = _table(attribution.reshape(len(attribution), -1), captions)
     title = f"<div style='margin-top:6px'>{on_page(label)}</div>" if label else ""
     return title + content
 
 
-def _pictures(attribution: Array, captions: list[str], palette: str) -> str:
-    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=channel_axis(attribution), palette=palette)
+def _pictures(attribution: Array, captions: list[str], of: Any) -> str:
+    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=channel_axis(attribution), of=of)
     figures = "".join(
         '<figure style="display:inline-block;margin:4px;text-align:center">'
         f'<img alt="attribution" src="data:image/png;base64,{base64.b64encode(png(image)).decode()}" '
@@ -97,7 +95,7 @@ def _width(image: Array) -> int:
 
 def _table(attribution: Array, captions: list[str]) -> str:
     shown = attribution[:_MAX_SAMPLES, :_MAX_FEATURES]
-    shades = colours(scaled(attribution)[:_MAX_SAMPLES, :_MAX_FEATURES])
+    shades = colours(scaled(attribution, 100)[:_MAX_SAMPLES, :_MAX_FEATURES])
     head = "".join(f"<th>{i}</th>" for i in range(shown.shape[1]))
     rows = "".join(
         f"<tr><td>{on_page(caption)}</td>" + "".join(map(_cell, values, row)) + "</tr>"
@@ -119,13 +117,13 @@ def _more(count: int, shown: int, what: str) -> str:
 
 
 def png(image: Array) -> bytes:
-    """The bytes of a PNG file with an RGB image, uint8 (height, width, 3)."""
-    height, width = image.shape[:2]
+    """The bytes of a PNG file with an RGB or RGBA image, uint8 (height, width, 3 or 4)."""
+    height, width, channels = image.shape
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
         return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
     rows = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(image, "uint8"))  # 0: the row is not filtered
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 6, 0, 0, 0)  # 8 bits, RGB or RGBA
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

@@ -1,16 +1,20 @@
 """Pictures that show an image: the input itself, attributions laid over it, and signals. Needs NumPy only."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from innspect.checks import Boolean, ListOf, Number, is_number
 from innspect.types import Array
-from innspect.visualize.colours import check_channels, colours, numeric, reduced, scaled
-from innspect.visualize.palettes import stops_of
+from innspect.visualize.colours import check_channels, colours, numeric, reduced, scaled, see_through, told
+from innspect.visualize.palettes import palette_of
 
-_VIVID = 0.6  # from here on a palette's colours are saturated
+if TYPE_CHECKING:
+    from innspect.analyzers.base.explanation import Explanation
+
+_DEEPEST = 0.75  # of a palette: what is darker hides the image
+_PALER = 0.35  # how far a grey image goes towards white, so that dark colours stand out
 _LUMINANCE = (0.299, 0.587, 0.114)
 _NOT_FINITE = (255, 0, 255)  # no signal has it by chance: grey is zero
 
@@ -61,28 +65,31 @@ def _four_axes(given: ArrayLike, channel_axis: int, name: str) -> Array:
 
 
 def overlay(
-    attribution: ArrayLike,
+    attribution: "ArrayLike | Explanation",
     images: ArrayLike,
     *,
+    of: Any = None,
     strength: float = 0.9,
     keep_colours: bool = False,
     reduce: str = "sum",
     channel_axis: int = -1,
     percentile: float | None = None,
     gamma: float = 1.0,
-    palette: str = "red_blue",
+    palette: str | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> Array:
     """Attributions over their inputs: the more a position counts, the more its colour covers the image.
 
-    A position with the scaled attribution v, in [-1, 1] as for `heatmap`, is drawn as (1 - w) image + w colour with the
-    weight w = strength |v|. Where the attribution is zero, the image is seen as it is.
+    The colours of `heatmap` are inks on the image in place of white paper, three quarters as deep, so that the image is seen
+    through the darkest: a position is drawn as (1 - w) image + w ink, with w = strength (1 - lightness of the colour).
 
     Args:
-        attribution: (samples, height, width) or (samples, height, width, channels).
+        attribution: (samples, height, width) or (samples, height, width, channels), or an `Explanation`.
         images: The inputs, with the same height and width, and 1 or 3 channels.
-        strength: The weight of the colour where the attribution is largest, in [0, 1].
-        keep_colours: The image is turned grey, so that every colour is the attribution's; True leaves it as it is.
+        of: Whose map it is where `attribution` is an array, as for `heatmap`.
+        strength: How much of the colours is laid on, in [0, 1].
+        keep_colours: The image is turned grey and a third paler, so that every colour is the attribution's; True leaves it
+            as it is.
         reduce, channel_axis, percentile, gamma, palette: As for `heatmap`; `channel_axis` holds for `images` too. A
             sequential palette leaves the image as it is where the attribution is negative.
         value_range: As for `pictures`.
@@ -97,30 +104,33 @@ def overlay(
         raise ValueError(f"`strength` must be between 0 and 1. Received: {strength!r}")
     Boolean().check("keep_colours", keep_colours)
     below = pictures(images, channel_axis=channel_axis, value_range=value_range).astype("float64")
-    v = np.nan_to_num(scaled(reduced(attribution, reduce, channel_axis), percentile, gamma))
+    array, of = told("attribution", attribution, of)
+    palette = palette_of(of) if palette is None else palette
+    v = np.nan_to_num(scaled(reduced(array, reduce, channel_axis), percentile, gamma, of))
     if v.shape != below.shape[:3]:
         raise ValueError(
             "`attribution` and `images` must have the same number of samples, height and width; class activation maps "
             f"come in the input's size with `upsample=True`. Received: {v.shape} and {below.shape[:3]}"
         )
     if not keep_colours:
-        below = np.repeat((below @ _LUMINANCE)[..., None], 3, axis=-1)
-    v = np.maximum(v, 0) if stops_of(palette, "light")[1] is None else v
-    above = colours(np.sign(v) * (_VIVID + (1 - _VIVID) * np.abs(v)), palette)
-    weight = strength * np.abs(v)[..., None]
-    return np.round((1 - weight) * below + weight * above).astype("uint8")
+        grey = (below @ _LUMINANCE)[..., None]
+        below = np.repeat(_PALER * 255 + (1 - _PALER) * grey, 3, axis=-1)
+    inks = see_through(colours(_DEEPEST * v, palette)).astype("float64")
+    weight = strength * inks[..., 3:] / 255
+    return np.round((1 - weight) * below + weight * inks[..., :3]).astype("uint8")
 
 
 def signal(signals: ArrayLike, *, channel_axis: int = -1, percentile: float | None = None) -> Array:
     """Signals in the input's own colours, as Kindermans et al. 2017 show PatternNet's: x / (2 max |x|) + 1 / 2.
 
-    Each sample is scaled by itself and about grey, which is zero. It suits gradients, deconvnet and guided
+    Each sample is scaled by itself and about grey, which is zero; a few positions far above the others are cut in place of the
+    largest being the measure, for which `percentile=100` asks. It suits gradients, deconvnet and guided
     backpropagation as well. Signals of a model that takes BGR are in BGR: give `signals[..., ::-1]`.
 
     Args:
         signals: (samples, height, width), or with 1 or 3 channels; 3 are taken as red, green and blue.
         channel_axis: Where the channels are, if there are four axes.
-        percentile: Scale by this percentile of the magnitudes in place of the largest, and cut what is beyond.
+        percentile: Scale by this percentile of the magnitudes, and cut what is beyond. None: the 99.5th; 100: the largest.
 
     Returns:
         A uint8 array (samples, height, width, 3); grey (128) is zero, magenta a position that is not finite.

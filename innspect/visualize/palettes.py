@@ -1,10 +1,11 @@
-"""The colours of every palette, as data.
+"""The colours of every palette, as data; which palette and which scale suit the maps of a method.
 
 A palette goes from zero to the largest magnitude in four stops. A diverging one has a side for either sign, equally
 light, so that equal magnitudes look equal; a sequential one has the positive side only. Zero has the colour of the
 ground: white on light pages, nearly black on dark ones.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from innspect.checks import OneOf
@@ -42,30 +43,75 @@ PALETTES: dict[str, dict[str, tuple[Side, Side | None]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Scale:
+    """Where a map has the palest and the darkest colour.
+
+    Attributes:
+        percentile: Of the magnitudes, the one that has the darkest colour; what is beyond has it, too.
+        above_lowest: Whether each sample's lowest value, in place of zero, has the colour of zero.
+    """
+
+    percentile: float = 99.5
+    above_lowest: bool = False
+
+
+# By what a method says of its maps. A few pixels far above the others would pale them all; where a peak is broad, its top is
+# what one looks for; and a mean over random masks is high everywhere.
+SCALES = {"pixels": Scale(), "regions": Scale(100.0), "above_lowest": Scale(100.0, above_lowest=True)}
+
+
 def palette_of(of: Any, signed: str = "red_blue", unsigned: str = "heat") -> str:
     """The palette that suits maps: a sequential one where their values have no sign, a diverging one elsewhere.
 
     Args:
-        of: Whose maps they are: an analyzer, the `settings` of an `Explanation`, or the name of a method, of which then the
-            default arguments count.
+        of: Whose maps they are: an analyzer, an `Explanation` or the `settings` of one, or the name of a method, of which
+            then the default arguments count. None, and what is no method: maps with a sign.
         signed, unsigned: The palettes to choose from; "orange_blue" and "blue_yellow" are told apart by colour-blind
             eyes of every kind.
     """
     OneOf(*PALETTES).check("signed", signed)
     OneOf(*PALETTES).check("unsigned", unsigned)
-    return signed if _has_sign(of) else unsigned
+    return unsigned if _told(of, "signed") is False else signed
 
 
-def _has_sign(of: Any) -> bool:
+def scale_of(of: Any) -> Scale:
+    """The scale that suits maps: all that draws takes it, where the user gives no `percentile`.
+
+    Pixel maps have the darkest colour from the 99.5th percentile of the magnitudes on, class activation and occlusion maps
+    at their largest magnitude, and RISE from its lowest value to its largest.
+
+    Args:
+        of: Whose maps they are, as for `palette_of`. None, and what is no method: pixel maps.
+
+    Returns:
+        A `Scale`, with `percentile` and `above_lowest`.
+    """
+    known = _told(of, "scale")
+    OneOf(*SCALES).check_given("scale", known)
+    return SCALES[known or "pixels"]
+
+
+def _told(of: Any, fact: str) -> Any:
+    """What a method says of its maps; None where that is not known."""
+    if is_explanation(of):
+        of = of.settings
     if isinstance(of, dict):  # files that are older than the key have the name only
-        return of["signed"] if "signed" in of else _has_sign(of.get("method", ""))
-    if not isinstance(of, str | None):
-        if not hasattr(of, "signed"):
-            raise ValueError(f"`of` must be an analyzer, an explanation's settings or a method. Received: {of!r:.80}")
-        return of.signed
-    from innspect.analyzers.base.registry import is_signed
+        return of[fact] if fact in of else _told(of.get("method"), fact)
+    if of is None:
+        return None
+    if not isinstance(of, str):
+        if not hasattr(of, fact):
+            raise ValueError(f"`of` must be an analyzer, an explanation, its settings or a method. Received: {of!r:.80}")
+        return getattr(of, fact)
+    from innspect.analyzers.base.registry import told_of
 
-    return is_signed(of)
+    return told_of(of, fact)
+
+
+def is_explanation(given: Any) -> bool:
+    """Whether something is an `Explanation`, which knows its method; asked without importing Keras."""
+    return isinstance(getattr(given, "settings", None), dict) and hasattr(given, "attributions")
 
 
 def stops_of(palette: str, ground: str) -> tuple[tuple[Colour, ...], tuple[Colour, ...] | None]:

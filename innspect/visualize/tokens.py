@@ -1,7 +1,7 @@
 """Tokens coloured by their attributions, for pages and for terminals. Needs NumPy only."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,7 +9,11 @@ from numpy.typing import ArrayLike
 from innspect.checks import OneOf, Text
 from innspect.tables import on_page, printable
 from innspect.types import Array
-from innspect.visualize.colours import colours, numeric, reduce, scaled
+from innspect.visualize.colours import colours, numeric, reduce, scaled, told
+from innspect.visualize.palettes import palette_of
+
+if TYPE_CHECKING:
+    from innspect.analyzers.base.explanation import Explanation
 
 _HTML = (
     '<span style="color:{ink};background:rgb({r},{g},{b});padding:1px 2px;border-radius:2px" title="{value:.4g}">{token}</span>'
@@ -20,14 +24,15 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 def text(
     tokens: Sequence[Any],
-    attribution: ArrayLike,
+    attribution: "ArrayLike | Explanation",
     *,
+    of: Any = None,
     form: str = "html",
     separator: str = " ",
     reduce: str = "sum",
     percentile: float | None = None,
     gamma: float = 1.0,
-    palette: str = "red_blue",
+    palette: str | None = None,
     ground: str = "light",
 ) -> Any:
     """Tokens on the colour of their attributions: positive red, negative blue, scaled text by text.
@@ -36,7 +41,8 @@ def text(
         tokens: A list of tokens with attributions (tokens,); or a list of such lists with (samples, tokens). A list may
             be shorter than the attributions, which then end in padding: that is not shown and leaves the scale alone.
             What is no string is shown as `str` shows it; control characters and marks of direction as Python escapes them.
-        attribution: As above; or with the embedding as a last axis, which is taken together by `reduce`.
+        attribution: As above; or with the embedding as a last axis, which is taken together by `reduce`. Or an `Explanation`.
+        of: Whose they are where `attribution` is an array, as for `heatmap`.
         form: "html", one element that needs nothing from elsewhere, or "ansi", for a terminal of 24-bit colours.
         separator: What stands between tokens; "" where tokens hold their spaces.
         reduce, percentile, gamma, palette, ground: As for `heatmap`.
@@ -52,6 +58,8 @@ def text(
     """
     OneOf(*_WRITERS).check("form", form)
     Text().check("separator", separator)
+    attribution, of = told("attribution", attribution, of)
+    palette = palette_of(of) if palette is None else palette
     values = numeric("attribution", attribution)
     if not isinstance(tokens, list | tuple | np.ndarray) or np.ndim(tokens if isinstance(tokens, np.ndarray) else [0]) != 1:
         raise ValueError(f"`tokens` must be a list of tokens, or a list of such lists. Received: {tokens!r:.80}")
@@ -66,7 +74,7 @@ def text(
             "`attribution` must hold a value for every token. "
             f"Received: {[len(line) for line in tokens]} tokens and attributions of shape {values.shape}"
         )
-    scale, look = {"percentile": percentile, "gamma": gamma}, {"palette": palette, "ground": ground}
+    scale, look = {"percentile": percentile, "gamma": gamma, "of": of}, {"palette": palette, "ground": ground}
     texts = [_one(line, row[: len(line)], form, separator, scale, look) for line, row in zip(tokens, values, strict=True)]
     return texts if several else texts[0]
 

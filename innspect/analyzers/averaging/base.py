@@ -17,7 +17,7 @@ from keras import ops
 from innspect.analyzers.averaging.vectors import moved_embeddings, with_moved_vectors
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.config import parameters
-from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, is_signed, list_analyzers
+from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, list_analyzers, told_of
 from innspect.checks import Elsewhere
 from innspect.errors import PlainKeyError, suggest
 from innspect.inputs.batches import on_device
@@ -116,9 +116,14 @@ class Averaging(Analyzer):
     def linear_seed(self):  # type: ignore[override]  # it depends on the averaged method
         return self.inner.linear_seed
 
+    @property
+    def scale(self):  # type: ignore[override]  # it depends on the averaged method
+        return self.inner.scale
+
     @classmethod
-    def signed_with(cls, **arguments):
-        return is_signed(arguments["of"]) if isinstance(cls.signed, property) else cls.signed
+    def told_with(cls, fact, **arguments):
+        told = getattr(cls, fact)
+        return told_of(arguments["of"], fact) if isinstance(told, property) else told
 
     @property
     def one_graph(self):  # type: ignore[override]  # it depends on the averaged method

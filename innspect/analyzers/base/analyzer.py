@@ -301,6 +301,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
                 "method": self.name,
                 "arguments": {k: plain(v) for k, v in self.arguments().items() if k != "labels"},
                 "signed": self.signed,
+                "scale": self.scale,
                 "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
                 "neuron_selection": plain(self.numbered(neuron)),
                 "output": output,

@@ -24,6 +24,8 @@ class Facts(Configured):
         ranges: Dict from argument to a `Range` of `innspect.checks`, for those of the class itself: every argument has one.
             None passes where it is the default.
         small: Arguments that ask for little work, for those of the class itself.
+        scale: How pictures scale a map: "pixels", whose few largest values are cut off; "regions", smooth or of patches, as
+            it is; "above_lowest", what is above the lowest value.
     """
 
     family: str = ""
@@ -36,6 +38,7 @@ class Facts(Configured):
         "labels": Elsewhere("innspect.labels.read"),
     }
     small: dict[str, Any] = {}
+    scale: str = "pixels"
 
     @property
     def signed(self) -> bool:
@@ -43,9 +46,9 @@ class Facts(Configured):
         return True
 
     @classmethod
-    def signed_with(cls, **arguments: Any) -> bool:
-        """`signed` of an analyzer with these arguments, all of them, without making one."""
-        told: Any = cls.signed  # a property, or what a subclass says once and for all
+    def told_with(cls, fact: str, **arguments: Any) -> Any:
+        """`signed` or `scale` of an analyzer with these arguments, all of them, without making one."""
+        told: Any = getattr(cls, fact)  # a property, or what a subclass says once and for all
         return told.__get__(types.SimpleNamespace(**arguments)) if isinstance(told, property) else told
 
     @classmethod

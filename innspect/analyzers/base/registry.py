@@ -112,12 +112,12 @@ def _check_arguments(name: str, cls: "type[Analyzer]", fixed: dict[str, Any], gi
             raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
 
 
-def is_signed(name: str | None) -> bool:
-    """Whether the maps of a method have a sign with its default arguments; True for what is no method."""
-    if name is None or name not in _ANALYZERS:
-        return True
+def told_of(name: str, fact: str) -> Any:
+    """What is known of the maps of a method with its default arguments, "signed" or "scale"; None for what is no method."""
+    if name not in _ANALYZERS:
+        return None
     cls, fixed = _ANALYZERS[name]
-    return cls.signed_with(**{**cls.defaults(), **fixed})
+    return cls.told_with(fact, **{**cls.defaults(), **fixed})
 
 
 def find(name: str) -> "tuple[type[Analyzer], dict[str, Any]]":

@@ -45,6 +45,7 @@ class LayerMap(GradientRules):
 
     family = "class activation"
     needs = "a layer with spatial axes"
+    scale = "regions"
     default_relu = True
     composable = False
     ranges = {

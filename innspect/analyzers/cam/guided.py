@@ -92,6 +92,7 @@ class GuidedGradCam(GradCam):
 
     default_start = "value"
     signed = True
+    scale = "pixels"
     ranges = {"of": OneOf(*_SIGNALS)}
 
     def __init__(self, model, *, of="guided_backprop", **arguments):

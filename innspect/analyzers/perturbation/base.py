@@ -39,6 +39,7 @@ class Perturbation(Analyzer):
     """
 
     family = "perturbation"
+    scale = "regions"
     default_head = "output"
     ranges = {
         "value": Elsewhere("fill"),

@@ -28,6 +28,7 @@ class Rise(Perturbation):
 
     paper = "Petsiuk et al. 2018"
     signed = False
+    scale = "above_lowest"
     ranges = {
         "num_masks": Count(),
         "grid": Count(high=1000),

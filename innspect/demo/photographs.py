@@ -65,9 +65,7 @@ def run(folder):
 
     print(f"Keras {keras.__version__} on {keras.backend.backend()}", flush=True)
     network = zoo.load("efficientnet_lite0")
-    print(
-        f"EfficientNet-Lite0: {network.model.count_params() / 1e6:.1f} million weights, {network.model.output_shape[-1]} classes"
-    )
+    print(f"EfficientNet-Lite0, {network.model.count_params():,} weights, trained on ImageNet")
     pixels = look(SHOWN, network.size[0])
     found, families = explain(network, pixels)
     figure = draw(network, pixels, found, families)

@@ -152,7 +152,7 @@ def perturbation(gallery):
         f"of the logit, {size // n} pixels": ("occlusion", {"window": size // n, "stride": size // n // 2, "head": "logit"})
         for n in (4, 7)
     }
-    masks = {"rise": ("rise", {"num_masks": 2000 if size > 64 else 50, "seed": 0})}
+    masks = {"rise": ("rise", {"num_masks": 1000 if size > 64 else 50, "seed": 0})}
     gallery.draw("perturbation", {"occlusion": certain | logit, "random masks": masks})
 
 

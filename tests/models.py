@@ -393,3 +393,20 @@ def native_leaf():
     x = keras.Input((4,))
     h = Native(name="native")(L.Dense(5, name="dense")(x))
     return shake(keras.Model(x, L.Dense(2, name="out")(h))), array(3, 4)
+
+
+def of_photographs(name="efficientnet_lite0"):
+    """In place of a network of `innspect.zoo`: as many pixels and classes, and little in between."""
+    from innspect import labels, zoo
+
+    model = keras.Sequential(
+        [
+            keras.Input((224, 224, 3)),
+            keras.layers.Conv2D(4, 16, strides=16, activation="relu"),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1000, activation="softmax"),
+        ]
+    )
+    preprocess = zoo.Preprocessing(lambda pixels: (pixels - 127) / 128, (224, 224, 3))
+    return zoo.Network(name, shake(model), preprocess, labels.read([f"class {n}, synonym {n}" for n in range(1000)]))

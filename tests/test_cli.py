@@ -189,7 +189,9 @@ def test_nothing_is_overwritten_without_force(run, tmp_path):
     demo = tmp_path / "d" / "digits.keras"
     demo.parent.mkdir()
     demo.write_text("mine")
-    assert "--force" in one_line(run("demo", "--out", "d")[2])
+    assert "--force" in one_line(run("demo", "--digits", "--out", "d")[2])
+    (demo.parent / "labels.txt").write_text("mine")
+    assert "labels.txt" in one_line(run("demo", "--out", "d")[2])
     assert "--out must name a folder" in one_line(run(*arguments[:-1], "report.html")[2])
 
 

@@ -9,10 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+from models import of_photographs
 from PIL import Image
 
 import innspect
-from innspect import cli, demo
+from innspect import cli, labels, zoo
+from innspect.demo import digits, photographs
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -89,7 +91,7 @@ def test_every_error_says_something(monkeypatch, capsys, error, line):
     def fails(folder):
         raise error
 
-    monkeypatch.setattr(demo, "run", fails)
+    monkeypatch.setattr(photographs, "run", fails)
     assert cli.main(["demo"]) == 1
     assert capsys.readouterr().err == f"innspect: {line}\n"
 
@@ -98,7 +100,7 @@ def test_interruption_is_no_error(monkeypatch, capsys):
     def interrupted(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "run", interrupted)
+    monkeypatch.setattr(photographs, "run", interrupted)
     assert cli.main(["demo", "--debug"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 
@@ -110,10 +112,69 @@ def test_without_a_backend_the_remedy_is_named(monkeypatch, capsys):
 
 
 # ---------------------------------------------------------------------- the demo
+@pytest.fixture
+def small_network(monkeypatch):
+    network = of_photographs()
+    monkeypatch.setattr(zoo, "load", lambda name: network)
+    return network
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_demo_draws_photographs_and_leaves_what_it_used(small_network, tmp_path, capsys):
+    import keras
+
+    written = photographs.run(str(tmp_path / "d"))
+    shown = capsys.readouterr().out
+    for word in ("--preprocess mean=127,std=128", "create_analyzer", "innspect demo --digits", written["picture"]):
+        assert word in shown
+    assert {p.name for p in (tmp_path / "d").iterdir()} == set(photographs.FILES)
+    with Image.open(written["picture"]) as picture:
+        assert min(picture.size) > 900
+    assert labels.read(written["labels"], 1000) == small_network.labels
+    model = keras.saving.load_model(written["model"])
+    whole = {p.stem: np.asarray(Image.open(p)) for p in pathlib.Path(written["photographs"]).iterdir()}
+    assert {name: image.shape for name, image in whole.items()} == {n: zoo.photograph(n).shape for n in photographs.SHOWN}
+    y = model.predict(small_network.preprocess(photographs.look(photographs.SHOWN, 224)), verbose=0)
+    assert list(written["classes"].values()) == [f"class {n}" for n in y.argmax(-1)]
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_picture_is_legible_and_its_methods_differ(small_network):
+    pixels = photographs.look(photographs.SHOWN, 224)
+    found, families = photographs.explain(small_network, pixels)
+    assert set(innspect.default_methods(small_network.model)) < set(found.methods)
+    assert len(found.methods) <= 8
+    figure = photographs.draw(small_network, pixels, found, families)
+    (axes,) = figure.axes
+    texts = {t.get_text().replace("\n", " "): t for t in axes.texts}
+    assert {f"class {int(y.argmax())} {y.max():.0%}" for y in found.outputs} <= set(texts)
+    assert {"input", *found.methods} <= {word.replace(" ", "") for word in texts}
+    shown = 900 / figure.get_figwidth() / 72  # pixels a point, in the README
+    assert min(t.get_fontsize() for t in texts.values()) * shown > 11
+    assert not any(t.get_rotation() for t in texts.values())
+    assert all(image.get_array().shape[0] == 224 for image in axes.images[:-1])
+
+
+@pytest.mark.parametrize("demo", [photographs, digits])
+def test_what_is_not_installed_is_named_before_any_work(demo, monkeypatch, tmp_path):
+    monkeypatch.setattr(photographs, "find_spec", lambda name: None if name == "sklearn" else importlib.util.find_spec(name))
+    with pytest.raises(ImportError, match=r"needs scikit-learn: pip install 'innspect\[demo\]'"):
+        demo.run(str(tmp_path / "d"))
+    assert not (tmp_path / "d").exists()
+
+
+def test_what_the_demo_needs_is_in_its_extra():
+    import configparser
+
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert set(photographs._NEEDED.values()) == set(setup["options.extras_require"]["demo"].split())
+
+
 def test_one_digit_of_each_class_is_held_out():
-    (x_train, _), (x_test, y_test) = demo.load_digits()
-    x, labels = demo.one_of_each(x_test, y_test)
-    assert labels.tolist() == list(range(10))
+    (x_train, _), (x_test, y_test) = digits.load_digits()
+    x, classes = digits.one_of_each(x_test, y_test)
+    assert classes.tolist() == list(range(10))
     assert x.min() == 0
     assert x.max() == 1
     known = {image.tobytes() for image in x_train}
@@ -122,43 +183,43 @@ def test_one_digit_of_each_class_is_held_out():
 
 def test_the_table_of_methods_is_drawn_as_far_as_it_is_known(monkeypatch, capsys):
     table = ["gradient", "no_such_method", ("lrp.epsilon", {"epsilon": 0.1}), ("never", {})]
-    monkeypatch.setattr(demo, "METHODS", table)
-    (x_train, _), (x_test, y_test) = demo.load_digits()
-    x, labels = demo.one_of_each(x_test, y_test)
-    model = demo.build_model()
-    attributions, families = demo.explain(model, x, x_train)
+    monkeypatch.setattr(digits, "METHODS", table)
+    (x_train, _), (x_test, y_test) = digits.load_digits()
+    x, classes = digits.one_of_each(x_test, y_test)
+    model = digits.build_model()
+    attributions, families = digits.explain(model, x, x_train)
     assert families == {"gradient": ["gradient"], "relevance propagation": ["lrp.epsilon"]}
     assert [a.shape for a in attributions.values()] == [x.shape] * 2
     assert "Explaining: 2 of 2" in capsys.readouterr().out
     probabilities = np.eye(10)
     probabilities[3] = probabilities[5]
-    texts = [t.get_text() for t in demo.draw(x, labels, probabilities, attributions, families).axes[0].texts]
+    texts = [t.get_text() for t in digits.draw(x, classes, probabilities, attributions, families).axes[0].texts]
     assert "5  100.0% (is 3)" in texts
     assert "4  100.0%" in texts
 
 
 def test_the_table_holds_a_dozen_methods_that_exist():
-    names = [method if isinstance(method, str) else method[0] for method in demo.METHODS]
+    names = [method if isinstance(method, str) else method[0] for method in digits.METHODS]
     assert len(set(names)) == len(names)
     assert len(set(names) & set(innspect.list_analyzers())) >= 12
 
 
 @pytest.mark.slow
-def test_the_demo_keeps_its_promises(tmp_path):
+def test_the_demo_of_digits_keeps_its_promises(tmp_path):
     import keras
 
-    result = _innspect("demo", cwd=tmp_path)
+    result = _innspect("demo", "--digits", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     accuracy = float(re.search(r"Test accuracy: ([\d.]+)%", result.stdout)[1])
     assert accuracy > 95
-    with Image.open(tmp_path / "innspect-demo" / "explanations.png") as picture:
+    with Image.open(tmp_path / "innspect-demo" / "digits.png") as picture:
         assert min(picture.size) > 800
     model = keras.saving.load_model(tmp_path / "innspect-demo" / "digits.keras")
-    _, (x, labels) = demo.load_digits()
-    assert float((model.predict(x, verbose=0).argmax(-1) == labels).mean()) == pytest.approx(accuracy / 100, abs=1e-3)
+    _, (x, classes) = digits.load_digits()
+    assert float((model.predict(x, verbose=0).argmax(-1) == classes).mean()) == pytest.approx(accuracy / 100, abs=1e-3)
     for line in (
-        "innspect-demo/explanations.png",
+        "innspect-demo/digits.png",
         "innspect-demo/digits.keras",
         "innspect.create_analyzer",
         "innspect methods",
@@ -181,6 +242,7 @@ def test_the_readme_runs(tmp_path, monkeypatch):
     import keras
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zoo, "load", of_photographs)
     model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(3, 3), keras.layers.Flatten(), keras.layers.Dense(4)])
     given = {"model": model, "x": np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype("float32")}
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):

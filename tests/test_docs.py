@@ -1,6 +1,7 @@
 """The Python in the documentation runs as it stands, and so do the examples."""
 
 import ast
+import importlib.util
 import os
 import re
 import subprocess
@@ -11,9 +12,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
-from models import array, shake
+from models import array, of_photographs, shake
 
 import innspect
+from innspect import zoo
 from innspect.analyzers.base.registry import _ANALYZERS
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +24,7 @@ PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob(
 EVERYWHERE = {"README.md", "docs/index.md", "docs/migrating.md", "docs/patterns.md"}
 # The longest first.
 EXAMPLES = sorted((p.stem for p in ROOT.glob("examples/*.py")), key=lambda name: name not in ("gallery", "patterns_digits"))
+SMALL = {"gallery": ["--small"], "gallery_digits": ["--quick"]}  # what else to say, so that an example is soon done
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -55,6 +58,8 @@ def with_python():
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     known = set(innspect.list_analyzers())
     monkeypatch.chdir(tmp_path)
+    if page in EVERYWHERE:  # the others may take their time
+        monkeypatch.setattr(zoo, "load", of_photographs)
     names = {
         "__name__": page,
         "innspect": innspect,
@@ -93,8 +98,16 @@ def test_every_method_is_on_a_page_of_its_family():
 
 
 def test_pictures_of_the_pages_are_small():
-    for picture in ROOT.glob("docs/pictures/*"):
-        assert picture.stat().st_size < 200_000, picture
+    for picture in [p for p in ROOT.glob("docs/**/*") if p.suffix in (".png", ".jpg")]:
+        assert picture.stat().st_size <= 400_000, picture
+
+
+def test_every_picture_is_shown_and_drawn_by_an_example():
+    pages = " ".join(map(text, PAGES))
+    examples = " ".join(p.read_text(encoding="utf-8") for p in ROOT.glob("examples/*.py"))
+    for picture in [p for p in ROOT.glob("docs/**/*") if p.suffix in (".png", ".jpg")]:
+        assert f"{picture.name})" in pages, picture
+        assert picture.stem in examples, picture
 
 
 def test_editors_see_the_names_that_the_package_offers():
@@ -117,11 +130,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_runs(example, tmp_path):
-    command = [sys.executable, "-c", _QUICKLY, str(ROOT / "examples" / f"{example}.py")]
+    command = [sys.executable, "-c", _QUICKLY, str(ROOT / "examples" / f"{example}.py"), *SMALL.get(example, [])]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if example == "gallery" and importlib.util.find_spec("torch"):
+        env["KERAS_BACKEND"] = "torch"  # compiles nothing, of dozens of methods that are used once
     result = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    promised = re.findall(r"[\w/]+\.(?:png|html)", result.stdout)
+    promised = re.findall(r"[\w/]+\.(?:png|jpg|html)", result.stdout)
     assert promised
     for name in promised:
         assert (tmp_path / name).stat().st_size > 1000, name

@@ -57,6 +57,25 @@ def test_upright_texts_of_a_grid_do_not_overlap():
             assert not (a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1), (one, other)
 
 
+def test_names_stand_upright_where_every_column_is_wide_enough():
+    def names_of(cell):
+        figure = grid(maps(NAMES), captions=["two\nlines"] * 3, cell=cell)
+        found = {t.get_text().replace("\n", ""): t for t in figure.axes[0].texts}
+        boxes = {name: box for name, box in texts(figure)}
+        assert all(
+            box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1 for box in boxes.values()
+        )
+        return {found[name].get_rotation() for name in NAMES}
+
+    assert names_of(0.55) == {50}
+    assert names_of(2.0) == {0}
+
+
+def test_captions_of_several_lines_take_the_room_of_the_longest():
+    one, several = (grid(maps(NAMES), captions=[text] * 3) for text in ("a caption of words", "a caption\nof words"))
+    assert several.get_figwidth() < one.get_figwidth()
+
+
 def test_palettes_of_a_grid_have_their_legends():
     figure = grid({name: np.ones((1, 4, 4)) for name in "ab"}, palette={"b": "heat"}, ground="dark")
     assert {"negative", "least"} <= {word for word, _ in texts(figure)}

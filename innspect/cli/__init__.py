@@ -25,7 +25,7 @@ _DESCRIPTION = (
 
 _EPILOG = """\
 examples:
-  innspect demo                                           see a dozen methods on a small network
+  innspect demo                                           see what a network looks at in photographs
   innspect explain model.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
   innspect explain model.keras photos/ --preprocess mean=127,std=128 --labels names.txt --format html --out report
   innspect compare model.keras data.npz --method gradient --method lrp.epsilon:epsilon=0.1

@@ -17,6 +17,7 @@ from innspect.types import Array
 from innspect.visualize.charts import new_figure, texts
 from innspect.visualize.colours import colours, heatmap, numeric, told
 from innspect.visualize.images import pictures
+from innspect.visualize.lettering import FONT, SMALL, names_over, text_width, wrapped
 from innspect.visualize.palettes import INKS, palette_of, stops_of
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
     from innspect.analyzers.base.explanation import Explanation
 
-_FONT, _SMALL = 9, 8  # points
 _ANGLE = 50  # of the column labels, in degrees
-_LONGEST = 1.25  # inches a column label may be long on one line
 _GAP, _FAMILY_GAP, _MARGIN = 0.05, 0.16, 0.12  # inches
 _STRIP, _LEGEND = 1.2, 0.22  # inches: the length of the legend's colours, the height of a legend
 _BELOW, _LEAST, _ABOVE, _MOST = (
@@ -83,7 +82,7 @@ def grid(
             knows its method, and so does a column whose label is the name of one.
         images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour.
         of: Dict from column label to whose map it is, as for `heatmap`, where the label or the map does not tell.
-        captions: One line of text for each sample, drawn beside the image: the prediction, say.
+        captions: A text for each sample, of one line or several, drawn beside the image: the prediction, say.
         captions_label: The label above the captions.
         families: Dict from the label of a family to the labels of its columns, which stand together.
         cell: Height of a row in inches, at most 100.
@@ -162,13 +161,6 @@ def _check(
 
 
 # ---------------------------------------------------------------------- where things go
-def _text_width(text: str, size: float) -> float:
-    """Inches that a line of text needs."""
-    from matplotlib.textpath import TextPath
-
-    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
-
-
 def _lay_out(
     shown: list[_Column],
     columns: list[_Column],
@@ -185,7 +177,8 @@ def _lay_out(
         family = None if column in shown else family_of.get(column.label)
         if column is columns[0] and captions is not None:
             layout.captions_x = x + _GAP
-            x += max(_text_width(t, _FONT) for t in [*captions, captions_label]) + 2 * _GAP + _FAMILY_GAP
+            lines = [line for text in [*captions, captions_label] for line in text.split("\n")]
+            x += max(text_width(line, FONT) for line in lines) + 2 * _GAP + _FAMILY_GAP
         elif x and (column is columns[0] or family != previous):
             x += _FAMILY_GAP
         height, width = column.images.shape[1:3]
@@ -199,27 +192,6 @@ def _lay_out(
     return layout
 
 
-def _in_two_lines(label: str) -> list[str]:
-    """A long name broken near its middle, after a dot, a space or an underscore."""
-    places = [i + 1 for i, letter in enumerate(label) if letter in "._ " and 0 < i < len(label) - 1]
-    if not places or _text_width(label, _FONT) <= _LONGEST:
-        return [label]
-    middle = min(places, key=lambda place: abs(place - len(label) / 2))
-    return [label[:middle].rstrip(), label[middle:]]
-
-
-def _wrapped(label: str, room: float) -> list[str]:
-    """The label on as many lines as it takes to keep it within some inches."""
-    lines = [""]
-    for word in label.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _text_width(longer, _SMALL) > room:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
-
-
 # ---------------------------------------------------------------------- drawing
 def _draw(
     figure: "Figure",
@@ -231,13 +203,17 @@ def _draw(
     ground: str,
 ) -> None:
     ink = INKS[ground]
-    families = [(_wrapped(label, right - left + _FAMILY_GAP), left, right) for label, left, right in layout.families]
+    families = [(wrapped(label, right - left + _FAMILY_GAP), left, right) for label, left, right in layout.families]
     slope = math.radians(_ANGLE)
-    labels = [(c.x + c.width / 2, _in_two_lines(c.label)) for c in layout.columns]
-    widths = [max(_text_width(line, _FONT) for line in lines) for _, lines in labels]
-    above = max(widths) * math.sin(slope) + 0.25
-    beside = max(x + width * math.cos(slope) + 0.15 for (x, _), width in zip(labels, widths, strict=True))
-    line = _SMALL * 1.25 / 72
+    names, turned = names_over([(c.label, c.width) for c in layout.columns])
+    labels = [(c.x + c.width / 2, lines) for c, lines in zip(layout.columns, names, strict=True)]
+    widths = [max(text_width(line, FONT) for line in lines) for _, lines in labels]
+    if turned:
+        above = max(widths) * math.sin(slope) + 0.25
+        beside = max(x + width * math.cos(slope) + 0.15 for (x, _), width in zip(labels, widths, strict=True))
+    else:
+        above, beside = 0.1 + 0.16 * max(map(len, names)), 0.0
+    line = SMALL * 1.25 / 72
     below = (0.1 + line * max((len(lines) for lines, _, _ in families), default=0)) + 0.2
     wide = max(beside, layout.right, *map(_legend_width, legends)) + 2 * _MARGIN
     foot = below + _LEGEND * len(legends)
@@ -254,17 +230,19 @@ def _draw(
                 image, extent=extent, interpolation="nearest" if max(image.shape) < 64 else "antialiased", aspect="auto"
             )
             _frame(axes, extent)
+    style: dict[str, Any] = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center"}
+    style = style if turned else {"ha": "center", "va": "bottom"}
     for x, lines in labels:
-        style: dict[str, Any] = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center"}
-        axes.text(x, -0.09 * len(lines), "\n".join(lines), fontsize=_FONT, color=ink, linespacing=1.15, **style)
+        y = -0.09 * len(lines) if turned else -0.07
+        axes.text(x, y, "\n".join(lines), fontsize=FONT, color=ink, linespacing=1.15, **style)
     if captions is not None:
         for row, caption in enumerate(captions):
-            axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=_FONT, color=ink, va="center")
-        axes.text(layout.captions_x, -0.07, captions_label, fontsize=_FONT, color=ink, va="baseline")
+            axes.text(layout.captions_x, row * (cell + _GAP) + cell / 2, caption, fontsize=FONT, color=ink, va="center")
+        axes.text(layout.captions_x, -0.07, captions_label, fontsize=FONT, color=ink, va="baseline")
     for lines, left, right in families:
         y = layout.height + 0.07
         axes.plot([left, right], [y, y], color=_PALE, linewidth=1)
-        axes.text((left + right) / 2, y + 0.05, "\n".join(lines), fontsize=_SMALL, color=ink, ha="center", va="top")
+        axes.text((left + right) / 2, y + 0.05, "\n".join(lines), fontsize=SMALL, color=ink, ha="center", va="top")
     for number, palette in enumerate(legends):
         _legend(axes, layout.height + below + number * _LEGEND + 0.06, palette, ground)
     axes.set_xlim(-_MARGIN, wide - _MARGIN)
@@ -283,18 +261,18 @@ def _legend_texts(palette: str) -> tuple[str, str]:
 
 
 def _legend_width(palette: str) -> float:
-    return sum(_text_width(t, _SMALL) for t in _legend_texts(palette)) + _STRIP + 0.25
+    return sum(text_width(t, SMALL) for t in _legend_texts(palette)) + _STRIP + 0.25
 
 
 def _legend(axes: "Axes", y: float, palette: str, ground: str) -> None:
     """A strip of all colours with what they mean."""
     height = 0.13
     before, after = _legend_texts(palette)
-    left = _text_width(before, _SMALL) + 0.08
+    left = text_width(before, SMALL) + 0.08
     strip = colours(np.linspace(0 if before == _LEAST else -1, 1, 256)[None], palette, ground)
     extent = (left, left + _STRIP, y + height, y)
     axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
     _frame(axes, extent)
-    style: dict[str, Any] = {"fontsize": _SMALL, "color": INKS[ground], "va": "center"}
+    style: dict[str, Any] = {"fontsize": SMALL, "color": INKS[ground], "va": "center"}
     axes.text(left - 0.06, y + height / 2, before, ha="right", **style)
     axes.text(left + _STRIP + 0.06, y + height / 2, after, ha="left", **style)

@@ -1,4 +1,4 @@
-"""`innspect demo`: a small network, trained on real handwritten digits, explained by every family of methods.
+"""`innspect demo --digits`: a small network, trained on real handwritten digits, explained by every family of methods.
 
 digits -> train -> ten digits it has not seen, one of each class -> every method -> one picture
 """
@@ -7,9 +7,12 @@ import functools
 import os
 import time
 
+from innspect.demo.photographs import check_installed
 from innspect.files import replacing
 from innspect.progress import Progress
 from innspect.tables import printable
+
+FILES = ("digits.png", "digits.keras")
 
 _SEED = 7
 _EPOCHS = 20
@@ -54,7 +57,7 @@ Now a model of your own, in three lines of Python:
 
 
 def run(folder):
-    """Train, explain, draw; write `explanations.png` and `digits.keras`, and say where they are.
+    """Train, explain, draw; write `digits.png` and `digits.keras`, and say where they are.
 
     Args:
         folder: Where to write; made if it is not there.
@@ -67,7 +70,7 @@ def run(folder):
         OSError: The folder cannot be written to.
     """
     started = time.monotonic()
-    _check_installed()
+    check_installed({"sklearn": "scikit-learn", "matplotlib": "matplotlib"})
     os.makedirs(folder, exist_ok=True)
     import keras
 
@@ -82,22 +85,13 @@ def run(folder):
     x, labels = one_of_each(*test)
     attributions, families = explain(model, x, train[0])
     figure = draw(x, labels, _predict(model, x), attributions, families)
-    picture, saved = (os.path.join(folder, name) for name in ("explanations.png", "digits.keras"))
+    picture, saved = (os.path.join(folder, name) for name in FILES)
     for file, save in ((picture, functools.partial(figure.savefig, dpi=160)), (saved, model.save)):
         with replacing(file) as partial:
             save(partial)
     print(f"\nDone in {time.monotonic() - started:.0f} s.\n\n  picture  {printable(picture)}\n  model    {printable(saved)}")
     print(_NEXT.format(model=printable(saved)))
     return {"accuracy": accuracy, "attributions": attributions, "picture": picture, "model": saved}
-
-
-def _check_installed():
-    """Fail before the work is done, and say what to install."""
-    try:
-        import matplotlib  # noqa: F401
-        import sklearn  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"The demo needs {error.name}: pip install scikit-learn matplotlib") from error
 
 
 def load_digits():

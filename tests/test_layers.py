@@ -136,11 +136,12 @@ def with_layer(name):
 
 @pytest.fixture
 def case(name, request):
-    """A model, inputs, and how well its books close: in float64, which TensorFlow has not for 3D pooling on a CPU."""
+    """A model, inputs, and how well its books close: in float64, which TensorFlow resizes nothing in, nor pools on a CPU in 3D."""
     if BACKEND == "tensorflow" and name in ("max_pooling3d", "average_pooling3d"):
         return *with_layer(name), 1e-5
     request.getfixturevalue("double")
-    return *with_layer(name), 1e-9
+    in_float32 = BACKEND == "tensorflow" and name in ("up_sampling2d bilinear", "resizing bilinear")
+    return *with_layer(name), 1e-6 if in_float32 else 1e-9
 
 
 every_layer = pytest.mark.parametrize("name", [*LAYERS, *MERGES])

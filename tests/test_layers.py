@@ -136,7 +136,7 @@ def with_layer(name):
 
 @pytest.fixture
 def case(name, request):
-    """A model, inputs, and how well its books close: in float64, in which TensorFlow resizes nothing and pools nothing in 3D."""
+    """A model, inputs, and how well its books close: in float64, where TensorFlow resizes nothing and pools nothing in 3D."""
     if BACKEND == "tensorflow" and name in ("max_pooling3d", "average_pooling3d"):
         return *with_layer(name), 1e-5
     request.getfixturevalue("double")

@@ -67,6 +67,7 @@ def test_a_contrast_is_its_array_of_weights(model, name):
 
 
 @pytest.mark.host
+@pytest.mark.sweep(keep=["lrp.epsilon-*", "integrated_gradients-rest", "occlusion-runner_up"], on="jax tensorflow")
 @pytest.mark.parametrize("contrast", ["rest", "runner_up", 1, [1], [0, 1, 3], np.array([1, 3])], ids=str)
 @pytest.mark.parametrize("name", ["lrp.epsilon", "integrated_gradients", "occlusion"])
 def test_every_form_of_it(model, name, contrast):

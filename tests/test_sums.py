@@ -61,7 +61,7 @@ def signed():
     return model, samples()
 
 
-@pytest.mark.sweep(keep=["lrp.flat", "lrp.z_plus"], on="jax")
+@pytest.mark.sweep(keep=["lrp.flat", "lrp.z_plus"], on="jax tensorflow")
 @pytest.mark.parametrize("name", EQUAL + POSITIVE)
 def test_a_method_without_signs_gives_nothing_negative(signed, name):
     assert maps_of_positive_evidence(name, *signed).min() >= 0
@@ -147,7 +147,7 @@ POOLS = {
 }
 
 
-@pytest.mark.sweep(keep=["overlapping, padded-lrp.flat", "overlapping, padded-lrp.z_plus"], on="jax")
+@pytest.mark.sweep(keep=["overlapping, padded-lrp.flat", "overlapping, padded-lrp.z_plus"], on="jax tensorflow")
 @pytest.mark.parametrize("name", ["lrp.flat", "lrp.z_plus"])
 @pytest.mark.parametrize("case", POOLS)
 def test_pooling_is_the_dense_layer_that_computes_the_same(case, name):

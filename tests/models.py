@@ -410,3 +410,11 @@ def of_photographs(name="efficientnet_lite0"):
     )
     preprocess = zoo.Preprocessing(lambda pixels: (pixels - 127) / 128, (224, 224, 3))
     return zoo.Network(name, shake(model), preprocess, labels.read([f"class {n}, synonym {n}" for n in range(1000)]))
+
+
+def network():
+    """One convolution, pooled, and three classes."""
+    x = keras.Input((6, 6, 2))
+    h = L.Conv2D(3, 3, activation="relu", name="conv")(x)
+    h = L.GlobalAveragePooling2D(name="pool")(h)
+    return shake(keras.Model(x, L.Dense(3, activation="softmax", name="out")(h)))

@@ -11,7 +11,7 @@ import pytest
 from groups import ONE_OF_EACH
 from keras import layers as L
 from keras import ops
-from models import array, shake
+from models import array, network, shake
 from versions import needs_keras
 
 import innspect
@@ -31,13 +31,6 @@ pytestmark = [
 METHODS = [name for name in innspect.list_analyzers() if not name.startswith("test.")]
 ON_ALL = keras.backend.backend() == "tensorflow"
 SOME = ["gradient", "lrp.epsilon", "smoothgrad", "grad_cam", "deep_lift", "pattern.attribution", "rise", "lrp.attention"]
-
-
-def network():
-    x = keras.Input((6, 6, 2))
-    h = L.Conv2D(3, 3, activation="relu", name="conv")(x)
-    h = L.GlobalAveragePooling2D(name="pool")(h)
-    return shake(keras.Model(x, L.Dense(3, activation="softmax", name="out")(h)))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from groups import ONE_OF_EACH
 from keras import layers as L
-from models import array, shake
+from models import array, network, shake
 
 import innspect
 from innspect.analyzers.base.registry import example_arguments
@@ -23,10 +23,7 @@ X = array(3, 6, 6, 2)
 
 @pytest.fixture(scope="module")
 def model():
-    x = keras.Input((6, 6, 2))
-    h = L.Conv2D(3, 3, activation="relu", name="conv")(x)
-    h = L.GlobalAveragePooling2D(name="pool")(h)
-    return shake(keras.Model(x, L.Dense(3, activation="softmax", name="out")(h)))
+    return network()
 
 
 @pytest.fixture(scope="module")

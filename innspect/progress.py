@@ -39,10 +39,10 @@ class Progress:
         if not self._live:
             print(note, flush=True)
 
-    def advance(self) -> None:
-        self.done += 1
+    def advance(self, steps: int = 1) -> None:
+        before, self.done = self.done, self.done + steps
         self._show()
-        if not self._live and self.done * 4 // self.total > (self.done - 1) * 4 // self.total:
+        if not self._live and self.done * 4 // self.total > before * 4 // self.total:
             print(f"{self.what}: {self.done} of {self.total}", flush=True)
 
     def _show(self) -> None:
@@ -58,8 +58,8 @@ class Quiet:
     def say(self, note: str) -> None:
         """Take notice of what is done next."""
 
-    def advance(self) -> None:
-        """Take notice of a step that is done."""
+    def advance(self, steps: int = 1) -> None:
+        """Take notice of steps that are done."""
 
 
 def duration(seconds: float) -> str:

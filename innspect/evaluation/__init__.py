@@ -1,1 +1,46 @@
-"""Is a map true? Measures of maps, wherever they come from."""
+"""Is a map true? Measures of maps, wherever they come from.
+
+Every metric is a function `(model, x, maps, targets=None, *, ...)` of this module that returns a `Result` with a value for
+each sample. All take
+
+    model: A built Keras model, its opened form, or a function from a batch of inputs to a batch of outputs.
+    x: Samples, as for `analyze`.
+    maps: An array (samples, ...) of the samples' shape or of their positions'; a list or dict for several inputs; an
+        `Explanation`; or an analyzer, which the metrics need that explain again.
+    targets: What is explained, as `neuron_selection` of `analyze`; None: the largest output for the clean sample, which
+        then stands for all hidden, noisy and shifted inputs.
+    seed: Of everything that is drawn. Draws depend on it and on the sample, not on its place, its batch or the method.
+    batch_size: Samples, or versions of them, computed at once.
+    output: Number or name of the output.
+    channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
+"""
+
+from innspect.evaluation.curves import (
+    aopc,
+    aopc_abpc,
+    aopc_lerf,
+    degradation,
+    deletion,
+    flipping,
+    insertion,
+    srg,
+)
+from innspect.evaluation.intervals import holm, interval
+from innspect.evaluation.registry import list_metrics, register_metric
+from innspect.evaluation.results import Result
+
+__all__ = [
+    "Result",
+    "aopc",
+    "aopc_abpc",
+    "aopc_lerf",
+    "degradation",
+    "deletion",
+    "flipping",
+    "holm",
+    "insertion",
+    "interval",
+    "list_metrics",
+    "register_metric",
+    "srg",
+]

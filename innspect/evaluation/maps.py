@@ -1,0 +1,155 @@
+"""The maps that are scored: given ones, those of an analyzer, which can explain again, and random ones."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from innspect.checks import OneOf
+from innspect.evaluation.draws import generator, sample_keys
+from innspect.evaluation.trial import Trial
+from innspect.inputs.batches import as_numbers
+from innspect.types import Array
+
+SIGNS = ("signed", "positive", "abs")
+CHANNELS = ("together", "apart")
+
+
+class Maps:
+    """A map for each sample of a `Trial`.
+
+    Args:
+        trial: The `Trial`.
+        given: An array (samples, ...) of the samples' shape, or of their positions' shape; for several inputs a list or a
+            dict of these; an `Explanation`; or an analyzer, which then explains the samples.
+
+    Attributes:
+        full: An array for each input, as it was given.
+        analyzer: What made them, or None.
+        finite: Which samples have maps of finite numbers, booleans (samples,).
+    """
+
+    def __init__(self, trial: Trial, given: Any):
+        self._trial, self.analyzer = trial, given if hasattr(given, "analyze") else None
+        self.full = self._first(given)
+        self.finite = np.all([np.isfinite(m.reshape(len(m), -1)).all(axis=1) for m in self.full], axis=0)
+
+    def _first(self, given: Any) -> list[Array]:
+        if self.analyzer is not None:
+            return self.again(self._trial.arrays, np.arange(self._trial.samples))
+        return self._checked(getattr(given, "attributions", given), self._trial.samples)
+
+    def _checked(self, given: Any, samples: int) -> list[Array]:
+        arrays = _flat(given, len(self._trial.arrays))
+        checked = []
+        for i, array in enumerate(as_numbers(a, "maps") for a in arrays):
+            array = array[:, None] if array.ndim == 1 and self._trial.arrays[i].ndim == 2 else array
+            accepted = self._shapes(i, samples)
+            if array.shape not in accepted or array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"`maps` must hold numbers of shape {accepted[0]}, or with a channel axis {accepted[-1]}; maps of another "
+                    f"shape must be resized before. Received: shape {array.shape}, dtype {array.dtype}"
+                )
+            checked.append(array if array.dtype.kind == "f" else array.astype("float64"))
+        return checked
+
+    def _shapes(self, i: int, samples: int) -> list[tuple[int, ...]]:
+        """The shapes that maps may have: positions, one channel, the sample's own."""
+        size, x, channel = self._trial.sizes[i], self._trial.arrays[i], self._trial.axes[i].channel
+        shapes = [(samples, *size)]
+        if channel is not None:
+            one = tuple(1 if a == channel else n for a, n in enumerate(x.shape))
+            shapes += [(samples, *one[1:]), (samples, *x.shape[1:])]
+        return shapes
+
+    def again(self, arrays: list[Array], rows: Array) -> list[Array]:
+        """Maps of other inputs for the targets of some samples.
+
+        Args:
+            arrays: For each of the model's inputs (n, ...).
+            rows: The samples whose targets are explained, (n,).
+
+        Returns:
+            An array for each input, (n, ...).
+
+        Raises:
+            TypeError: The maps were given, and nothing can explain again.
+        """
+        trial = self._trial
+        if self.analyzer is None:
+            raise TypeError(
+                "This metric explains again, so `maps` must be an analyzer, such as innspect.create_analyzer('gradient', "
+                "model). Received: arrays"
+            )
+        fed = [a.reshape(-1) if x.ndim == 1 else a for a, x in zip(arrays, trial.inputs.arrays, strict=True)]
+        arguments = {"batch_size": trial.batch_size, "output": trial.output}
+        found = self.analyzer.analyze(trial.inputs.pack(fed), trial.neuron(rows), **arguments)
+        trial.progress.advance(len(rows))
+        return self._checked(found, len(rows))
+
+    def flat(self, channels: str = "together", sign: str = "signed") -> Array:
+        """Values over all positions, float64 (samples, positions); 0 where a map is not finite.
+
+        Args:
+            channels: "together" sums over channels, with their signs; "apart" takes every element.
+            sign: "signed"; "positive", max(r, 0); "abs", |r|: after the sum.
+        """
+        return flattened(self._trial, self.full, channels, sign)
+
+
+def flattened(trial: Trial, full: list[Array], channels: str = "together", sign: str = "signed") -> Array:
+    """Maps of each input, (n, ...), over all positions: float64 (n, positions), 0 where one is not finite."""
+    OneOf(*CHANNELS).check("channels", channels)
+    OneOf(*SIGNS).check("sign", sign)
+    parts = []
+    for array, x, axes in zip(full, trial.arrays, trial.axes, strict=True):
+        values = array.astype("float64")
+        if channels == "apart" and array.shape[1:] != x.shape[1:]:
+            raise ValueError(
+                f"channels='apart' needs maps of the samples' shape {x.shape[1:]}. Received: shape {array.shape[1:]}"
+            )
+        if channels == "together" and axes.channel is not None and array.ndim == x.ndim:
+            values = values.sum(axis=axes.channel)
+        parts.append(values.reshape(len(values), -1))
+    r = np.concatenate(parts, axis=1)
+    r = np.where(np.isfinite(r).all(axis=1, keepdims=True), r, 0)
+    return np.abs(r) if sign == "abs" else np.maximum(r, 0) if sign == "positive" else r
+
+
+class RandomMaps(Maps):
+    """The row "random": standard normal maps over positions; a new one for each changed input, by that input's own key."""
+
+    def __init__(self, trial: Trial):
+        self.purpose = "random"
+        super().__init__(trial, None)
+
+    def _first(self, given: Any) -> list[Array]:
+        return self.again(self._trial.arrays, np.arange(self._trial.samples))
+
+    def again(self, arrays: list[Array], rows: Array) -> list[Array]:
+        trial, maps = self._trial, [np.empty((len(rows), *size), "float32") for size in self._trial.sizes]
+        for n, key in enumerate(sample_keys(arrays)):
+            draws = generator(trial.seed, self.purpose, key)
+            for array, size in zip(maps, trial.sizes, strict=True):
+                array[n] = draws.standard_normal(size)
+        trial.progress.advance(len(rows))
+        return maps
+
+
+def _flat(given: Any, count: int) -> list[Any]:
+    if isinstance(given, dict):
+        given = keras.tree.flatten(given)
+    if count == 1 and not isinstance(given, list | tuple):
+        return [given]
+    if count == 1 and not (len(given) == 1 and hasattr(given[0], "shape")):
+        return [given]
+    if not isinstance(given, list | tuple) or len(given) != count:
+        received = f"{len(given)} of them" if isinstance(given, list | tuple) else type(given).__name__
+        raise ValueError(f"`maps` must be a list of {count} arrays, one for each input. Received: {received}")
+    return list(given)
+
+
+def others(trial: Trial, given: Any) -> list[Maps]:
+    """What maps are compared with: a dict or a list of maps of other methods, or one array."""
+    listed = list(given.values()) if isinstance(given, dict) else given if isinstance(given, list) else [given]
+    return [m if isinstance(m, Maps) else Maps(trial, m) for m in listed]

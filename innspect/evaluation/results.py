@@ -1,0 +1,57 @@
+"""What a metric found: a value for each sample, never an average alone."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from innspect.evaluation.intervals import interval
+from innspect.types import Array
+
+
+@dataclass
+class Result:
+    """What a metric says of maps.
+
+    Attributes:
+        values: (samples,), float64; NaN where it is undefined.
+        curves: Arrays by name, samples first.
+        undefined: Where `values` is NaN, booleans (samples,).
+        settings: Every argument, what was done by default, the explained class, the library's version.
+        metric: The metric's name.
+        higher_is_better: True, False, or None where less is not better by itself.
+        range: What values may be.
+        interval_kind: "t", or "wilson" for values of 0 and 1.
+        beside: Other numbers of each sample by name, (samples,), such as the change of the prediction.
+    """
+
+    values: Array
+    curves: dict[str, Array] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, Array] = field(default_factory=dict)
+    metric: str = ""
+    higher_is_better: bool | None = None
+    range: tuple[float, float] = (-np.inf, np.inf)
+    interval_kind: str = "t"
+
+    @property
+    def undefined(self) -> Array:
+        return np.isnan(self.values)
+
+    @property
+    def mean(self) -> float:
+        """Over the samples where it is defined; NaN where it is nowhere."""
+        defined = self.values[~self.undefined]
+        return float(defined.mean()) if len(defined) else float("nan")
+
+    def interval(self, kind: str | None = None, seed: int = 0) -> tuple[float, float]:
+        """The 95 % interval of the mean, (low, high); NaN below two defined samples. See `innspect.evaluation.interval`."""
+        return interval(self.values, kind or self.interval_kind, range=self.range, seed=seed)
+
+    def __str__(self) -> str:
+        missing = int(self.undefined.sum())
+        text = f"{self.metric} {self.mean:.4g}"
+        if len(self.values) - missing > 1:
+            low, high = self.interval()
+            text += f" [{low:.4g}, {high:.4g}]"
+        return text + (f", undefined for {missing} of {len(self.values)}" if missing else "")

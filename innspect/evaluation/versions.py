@@ -1,0 +1,159 @@
+"""Scores of many versions of each sample: hidden parts, noise, shifts. Batches hold versions and samples side by side."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from innspect import backend
+from innspect.evaluation.trial import Score, Scored, Trial
+from innspect.inputs.references import even_chunks
+from innspect.inputs.targets import values_of
+from innspect.types import Array, BackendTensor, Tensors
+
+Masks = Callable[[Array, Array], list[Array]]
+"""From samples and versions to masks of each input, (versions, samples, *positions): booleans, True where it is hidden, or
+numbers, the share of the fill."""
+
+Fills = Callable[[Array, Array, list[Array]], list[Array]]
+"""From samples, versions and their masks to what stands where it is hidden, (versions or 1, samples or 1, ...)."""
+
+
+@dataclass
+class Seen:
+    """What the model says of versions.
+
+    Attributes:
+        scores: (samples, versions), float64.
+        classes: The largest element of the output, (samples, versions).
+    """
+
+    scores: Array
+    classes: Array
+
+
+def clean_scores(trial: Trial, score: Score) -> Array:
+    """f(x) of the samples as they are, (samples,)."""
+    return changed_scores(trial, score, 1, lambda rows, _: [a[rows][None] for a in trial.arrays]).scores[:, 0]
+
+
+def hidden_scores(trial: Trial, score: Score, count: int, masks: Masks, fills: Fills, *, apart: bool = False) -> Seen:
+    """Scores of samples with parts hidden.
+
+    Args:
+        trial: The `Trial`.
+        score: As `Trial.score` takes it.
+        count: How many versions of each sample there are.
+        masks: Makes the masks.
+        fills: Makes what stands in their place.
+        apart: Whether masks have a channel axis, and every element is a position.
+    """
+    scored = trial.score(score)
+    channels = [None if apart else axes.channel for axes in trial.axes]
+    look = _hidden_look(trial, scored, channels)
+
+    def run(rows: Array, numbers: Array, xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
+        hidden = masks(rows, numbers)
+        filling = [
+            np.asarray(f).astype(a.dtype, copy=False) for f, a in zip(fills(rows, numbers, hidden), trial.arrays, strict=True)
+        ]
+        hidden = [m if m.dtype == bool else m.astype(a.dtype) for m, a in zip(hidden, trial.arrays, strict=True)]
+        tensors = [[ops.convert_to_tensor(a) for a in each] for each in (hidden, filling)]
+        key = ("hidden", scored.key, apart, tuple(m.dtype == bool for m in hidden), trial.selection.key)
+        return trial.predictor.call(key, look, xs, *tensors, values)
+
+    return _collected(trial, count, run)
+
+
+def changed_scores(trial: Trial, score: Score, count: int, make: Callable[[Array, Array], list[Array]]) -> Seen:
+    """Scores of any versions of samples.
+
+    Args:
+        trial: The `Trial`.
+        score: As `Trial.score` takes it.
+        count: How many versions of each sample there are.
+        make: From samples and versions to arrays for each input, (versions, samples, ...).
+    """
+    scored = trial.score(score)
+    look = _changed_look(trial, scored)
+
+    def run(rows: Array, numbers: Array, xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
+        made = [a.astype(x.dtype, copy=False) for a, x in zip(make(rows, numbers), trial.arrays, strict=True)]
+        tensors = [ops.convert_to_tensor(a.reshape(-1, *a.shape[2:])) for a in made]
+        return trial.predictor.call(("changed", scored.key, trial.selection.key), look, tensors, values)
+
+    return _collected(trial, count, run)
+
+
+def chunks(trial: Trial, count: int) -> Iterator[tuple[Array, int, Array, int]]:
+    """Samples and versions that are computed at once: rows, how many of them count, versions, how many of them count."""
+    for rows, real in trial.inputs.batches(trial.batch_size):
+        for numbers, counts in even_chunks(count, trial.batch_size // len(rows)):
+            yield rows, real, numbers, int(counts.sum())
+
+
+def _collected(trial: Trial, count: int, run: Callable[..., dict[str, BackendTensor]]) -> Seen:
+    seen = Seen(np.full((trial.samples, count), np.nan), np.zeros((trial.samples, count), "int64"))
+    for rows, real, numbers, versions in chunks(trial, count):
+        values = ops.convert_to_tensor(trial.selection.rows(rows))
+        found = {k: backend.to_numpy(v) for k, v in run(rows, numbers, trial.tensors(rows), values).items()}
+        place = np.ix_(rows[:real], numbers[:versions])
+        seen.scores[place] = found["scores"][:versions, :real].T
+        seen.classes[place] = found["classes"][:versions, :real].T
+        trial.progress.advance(real * versions)
+    seen.scores[~np.isfinite(seen.scores)] = np.nan
+    return seen
+
+
+# Compiled and kept, so these must not hold on to a batch.
+def _answers(trial: Trial, scored: Scored) -> Callable[[Tensors, BackendTensor], dict[str, BackendTensor]]:
+    evaluate, selection = trial.predictor.evaluator(trial.output, trial.inputs), trial.selection
+
+    def answers(xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
+        explained = evaluate(trial.fed(xs))[0]
+        y, batch = scored.of(explained), values.shape[0]
+        if scored.whole is None:
+            scores = values_of(selection, selection.weights(values, y[:batch]), y)
+        else:
+            scores = _of_the_user(scored.whole(y), y, batch)
+        largest = ops.argmax(ops.reshape(explained, (explained.shape[0], -1)), axis=-1)
+        return {"scores": scores, "classes": ops.reshape(largest, (-1, batch))}
+
+    return answers
+
+
+def _of_the_user(scores: BackendTensor, y: BackendTensor, batch: int) -> BackendTensor:
+    if not backend.is_tensor(scores) or tuple(scores.shape) != (y.shape[0],):
+        received = f"shape {tuple(scores.shape)}" if hasattr(scores, "shape") else type(scores).__name__
+        raise ValueError(
+            "A callable `score` must return one number for each sample, a tensor of shape (batch,). "
+            f"Received: {received} for an output of shape {tuple(y.shape)}"
+        )
+    return ops.reshape(scores, (-1, batch))
+
+
+def _changed_look(trial: Trial, scored: Scored) -> Callable[..., dict[str, BackendTensor]]:
+    return _answers(trial, scored)
+
+
+def _hidden_look(trial: Trial, scored: Scored, channels: list[int | None]) -> Callable[..., dict[str, BackendTensor]]:
+    answers = _answers(trial, scored)
+
+    def look(xs: Tensors, masks: Tensors, fills: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
+        versions = []
+        for x, mask, fill, channel in zip(xs, masks, fills, channels, strict=True):
+            mask = mask if channel is None else ops.expand_dims(mask, channel + 1)
+            if "bool" in str(mask.dtype):
+                hidden = ops.where(mask, fill, x[None])
+            else:
+                hidden = (1 - mask) * x[None] + mask * fill
+            versions.append(ops.reshape(hidden, (-1, *x.shape[1:])))
+        return answers(versions, values)
+
+    return look
+
+
+def versions_of(trial: Trial, rows: Array, versions: int) -> list[Array]:
+    """The samples themselves for each of some versions, (versions, samples, ...)."""
+    return [np.broadcast_to(a[rows][None], (versions, len(rows), *a.shape[1:])) for a in trial.arrays]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers.defaults import default_methods
     from innspect.errors import IncompleteAttributionWarning, NotAnalyzeableModelError
     from innspect.errors import NotAnalyzeableModelError as NotAnalyzeableModelException
+    from innspect.evaluation.evaluate import evaluate
+    from innspect.evaluation.registry import list_metrics, register_metric
     from innspect.files import UnreadableFileError
     from innspect.graph.capture.registry import register_reverse_mapping
     from innspect.graph.opened.logits import model_wo_softmax
@@ -28,11 +30,14 @@ _PUBLIC = {
     "class_specific_units": "innspect.analyzers.cam.pooled",
     "create_analyzer": "innspect.analyzers",
     "default_methods": "innspect.analyzers.defaults",
+    "evaluate": "innspect.evaluation.evaluate",
     "list_analyzers": "innspect.analyzers",
+    "list_metrics": "innspect.evaluation.registry",
     "load_analyzer": "innspect.analyzers.base.storage",
     "model_wo_softmax": "innspect.graph.opened.logits",
     "open_model": "innspect.graph.opened.opened_model",
     "register_analyzer": "innspect.analyzers",
+    "register_metric": "innspect.evaluation.registry",
     "register_reverse_mapping": "innspect.graph.capture.registry",
     "report": "innspect.reports",
 }
@@ -48,11 +53,14 @@ __all__ = [  # the same names, where type checkers look for them
     "class_specific_units",
     "create_analyzer",
     "default_methods",
+    "evaluate",
     "list_analyzers",
+    "list_metrics",
     "load_analyzer",
     "model_wo_softmax",
     "open_model",
     "register_analyzer",
+    "register_metric",
     "register_reverse_mapping",
     "report",
 ]

@@ -64,6 +64,32 @@ class Study:
     methods: dict[str, Method] = field(default_factory=dict)
 
 
+def named(methods: Any) -> dict[str, Any]:
+    """Dict from label to what is asked for: a name, a pair of a name and its arguments, or an analyzer.
+
+    Args:
+        methods: A list of names, pairs and analyzers; or a dict from label to one of these.
+
+    Raises:
+        ValueError: There is no method, or one label occurs twice.
+    """
+    result: dict[str, Any]
+    if isinstance(methods, dict):
+        result = methods
+    else:
+        given = [methods] if isinstance(methods, str) else methods
+        if not isinstance(given, list | tuple):
+            raise ValueError(f"`methods` must be a list of names and pairs, or a dict of these by label. Received: {methods!r}")
+        pairs = [m if isinstance(m, Analyzer) else (m, {}) if isinstance(m, str) else _pair(m) for m in given]
+        labels = [m.name if isinstance(m, Analyzer) else _labelled(*m) if m[1] else m[0] for m in pairs]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"`methods` must differ from each other, or be a dict by label. Received: {labels}")
+        result = dict(zip(labels, pairs, strict=True))
+    if not result:
+        raise ValueError("`methods` must hold at least one method. Received: none")
+    return result
+
+
 def make_analyzers(
     model: keras.Layer | OpenedModel, methods: Iterable[str | tuple[str, dict[str, Any]]] | dict[str, Any]
 ) -> dict[str, Analyzer]:
@@ -71,26 +97,12 @@ def make_analyzers(
 
     Args:
         model: The Keras model, or its opened form.
-        methods: A list of names, or of pairs of a name and its arguments; or a dict from label to a name, such a pair,
-            or an analyzer.
+        methods: As for `named`.
 
     Raises:
         ValueError: There is no method, or one label occurs twice.
     """
-    if not isinstance(methods, dict):
-        given = [methods] if isinstance(methods, str) else methods
-        if not isinstance(given, list | tuple):
-            raise ValueError(f"`methods` must be a list of names and pairs, or a dict of these by label. Received: {methods!r}")
-        pairs: list[tuple[str, dict[str, Any]]] = [(m, {}) if isinstance(m, str) else _pair(m) for m in given]
-        labels = [name if not arguments else _labelled(name, arguments) for name, arguments in pairs]
-        if len(set(labels)) < len(labels):
-            raise ValueError(f"`methods` must differ from each other. Received: {labels}")
-        named: dict[str, Any] = dict(zip(labels, pairs, strict=True))
-    else:
-        named = methods
-    if not named:
-        raise ValueError("`methods` must hold at least one method. Received: none")
-    return {label: _analyzer(model, chosen) for label, chosen in named.items()}
+    return {label: make(model, chosen) for label, chosen in named(methods).items()}
 
 
 def _labelled(name: str, arguments: dict[str, Any]) -> str:
@@ -98,7 +110,8 @@ def _labelled(name: str, arguments: dict[str, Any]) -> str:
     return name + ("(" + ", ".join(f"{k}={v}" for k, v in shown.items()) + ")" if shown else "")
 
 
-def _analyzer(model: keras.Layer | OpenedModel, chosen: Any) -> Analyzer:
+def make(model: keras.Layer | OpenedModel, chosen: Any) -> Analyzer:
+    """The analyzer of a name, of a pair of a name and its arguments, or itself."""
     if isinstance(chosen, Analyzer) or hasattr(chosen, "explain"):
         return chosen
     name, arguments = (chosen, {}) if isinstance(chosen, str) else _pair(chosen)

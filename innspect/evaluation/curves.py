@@ -1,167 +1,15 @@
-"""Curves of what is left of a score while more and more is hidden: srg, aopc, deletion, insertion, selectivity, degradation."""
+"""Curves of what is left of a score while more and more is hidden: srg, aopc, deletion, insertion, degradation."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from innspect.checks import Boolean, Count, Number, OneOf
-from innspect.evaluation.hiding import Hiding, unhidable
+from innspect.evaluation.flipping import HIDING, ORDER, RANGES, UNITS, Flipping, both, prepared, said
 from innspect.evaluation.maps import Maps
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
-from innspect.evaluation.trial import Score, Trial
-from innspect.evaluation.units import Units, area, grouped, places, single, step_counts, windows
-from innspect.evaluation.versions import hidden_scores
+from innspect.evaluation.trial import Trial
 from innspect.types import Array
-
-HIDING: dict[str, Any] = {
-    "hide": "mean",
-    "background": None,
-    "mask_id": None,
-    "keep": None,
-    "repeats": 10,
-    "value_range": None,
-}
-UNITS: dict[str, Any] = {"region": None, "groups": None, "remainder": "cut", "rank": "sum"}
-ORDER: dict[str, Any] = {"steps": 32, "share": 1.0, "channels": "together", "sign": "signed", "score": "logit"}
-RANGES = {
-    "steps": Count(or_none=True),
-    "share": Number(high=1.0),
-    "repeats": Count(),
-    "order": OneOf("both", "morf", "lerf"),
-    "rank": OneOf("sum", "density"),
-    "remainder": OneOf("cut", "crop"),
-    "recompute": Boolean(),
-}
-
-
-def units_of(
-    trial: Trial, *, region: int | None = None, groups: Any = None, remainder: str = "cut", apart: bool = False
-) -> Units:
-    """What is hidden at once: positions, windows of a side, or given groups; never both."""
-    if region is not None and groups is not None:
-        raise ValueError("Give either `region` or `groups`. Received: both")
-    if apart and (region is not None or groups is not None):
-        raise ValueError("channels='apart' makes every element a unit, without `region` or `groups`. Received: both")
-    if region is not None:
-        return windows(trial.sizes, region, remainder)
-    if groups is not None:
-        return grouped(groups, trial.sizes, trial.samples)
-    return single(sum(int(np.prod(a.shape[1:] if apart else size)) for a, size in zip(trial.arrays, trial.sizes, strict=True)))
-
-
-def split(trial: Trial, flat: Array, apart: bool = False) -> list[Array]:
-    """Values over all positions, (..., positions), as arrays over each input's own, (..., *positions)."""
-    shapes = [a.shape[1:] if apart else size for a, size in zip(trial.arrays, trial.sizes, strict=True)]
-    stops = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
-    return [part.reshape(*part.shape[:-1], *s) for part, s in zip(np.split(flat, stops, axis=-1), shapes, strict=True)]
-
-
-@dataclass
-class Flipping:
-    """What is hidden, in which order, and how it is scored.
-
-    Attributes:
-        units: The `Units`.
-        places: The place of each position's unit in the order, the most relevant first; (samples, positions).
-        counts: How many units are hidden after each step, for each sample an array.
-    """
-
-    trial: Trial
-    units: Units
-    places: Array
-    counts: list[Array]
-    hiding: Hiding
-    score: Score
-    apart: bool
-
-    @property
-    def steps(self) -> int:
-        return max(len(c) for c in self.counts) - 1
-
-    def run(self, wanted: list[tuple[str, int]]) -> Array:
-        """Scores (samples, versions) of steps, each an order ("morf", "lerf" or "insertion") and a number."""
-        never = np.iinfo("int64").max
-        kinds = np.array([("morf", "lerf", "insertion").index(kind) for kind, _ in wanted])
-        numbers = np.array([k for _, k in wanted])
-        hidden = np.array([c[np.minimum(numbers, len(c) - 1)] for c in self.counts])  # (samples, versions)
-
-        def masks(rows: Array, versions: Array) -> list[Array]:
-            place = self.places[rows][None]
-            totals = np.array([self.units.count(int(r)) for r in rows])
-            count, kind = hidden[rows][:, versions].T[..., None], kinds[versions][:, None, None]
-            backwards = np.where(place == never, never, totals[None, :, None] - 1 - place)
-            chosen = np.where(kind == 1, backwards, place) if (kind == 1).any() else place
-            shown = (kind == 2) & (place >= count) & (place != never)
-            return split(self.trial, np.where(kind == 2, shown, chosen < count), self.apart)
-
-        total = np.zeros((self.trial.samples, len(wanted)))
-        for repeat in range(self.hiding.repeats):
-            self.hiding.repeat = repeat
-            total += hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart).scores
-        return total / self.hiding.repeats
-
-    def padded(self, scores: Array) -> Array:
-        """Curves (samples, steps + 1), NaN beyond the last step of a sample that has fewer units."""
-        for i, counts in enumerate(self.counts):
-            scores[i, len(counts) :] = np.nan
-        return scores
-
-    def areas(self, curves: Array) -> Array:
-        return np.array([area(curve[: len(c)], c) for curve, c in zip(curves, self.counts, strict=True)])
-
-
-def prepared(
-    trial: Trial,
-    maps: Maps,
-    *,
-    steps: int | None,
-    share: float,
-    channels: str,
-    sign: str,
-    score: Score,
-    region: int | None,
-    groups: Any,
-    remainder: str,
-    rank: str,
-    **told: Any,
-) -> Flipping:
-    """A `Flipping` from the arguments of METRICS 1; steps=None is one unit a step."""
-    apart, keep = channels == "apart", told.pop("keep")
-    r = maps.flat(channels, sign)
-    units = units_of(trial, region=region, groups=groups, remainder=remainder, apart=apart)
-    if not apart:
-        units = units.without(unhidable(trial, keep))
-    where, counts = np.full(r.shape, np.iinfo("int64").max), []
-    for i in range(trial.samples):
-        row, total = units.row(i), units.sums(i, r[i])
-        total = total / units.sizes(i) if rank == "density" else total
-        place = places(total, trial.generator("order", i).random(len(total)))
-        where[i, row >= 0] = place[row[row >= 0]]
-        counts.append(step_counts(len(total), steps or len(total), share))
-    hiding = Hiding(trial, units=units, apart=apart, **told)
-    return Flipping(trial, units, where, counts, hiding, score, apart)
-
-
-def said(flip: Flipping) -> dict[str, Any]:
-    """What was done, for the settings."""
-    fewest = sorted({flip.units.count(i) for i in range(flip.trial.samples)})
-    units = fewest[0] if len(fewest) == 1 else {"fewest": fewest[0], "most": fewest[-1]}
-    return {"score": flip.trial.score(flip.score).said, "units": units, "steps": flip.steps} | flip.hiding.said
-
-
-def _both(flip: Flipping, order: str) -> dict[str, Array]:
-    """The curves of an order, or of both, whose first and last points are the same where all is hidden at the end."""
-    K = flip.steps
-    if order != "both":
-        return {order: flip.padded(flip.run([(order, k) for k in range(K + 1)]))}
-    same = all(len(c) == K + 1 and c[-1] == flip.units.count(i) for i, c in enumerate(flip.counts))
-    own = range(1, K if same else K + 1)
-    scores = flip.run([("morf", k) for k in range(K + 1)] + [("lerf", k) for k in own])
-    morf, others = scores[:, : K + 1], scores[:, K + 1 :]
-    lerf = np.concatenate([morf[:, :1], others, morf[:, K:] if same and K else morf[:, :0]], axis=1)
-    return {"morf": flip.padded(morf), "lerf": flip.padded(lerf)}
 
 
 @metric("flipping", "faithfulness", higher=None, takes=ORDER | UNITS | HIDING, ranges=RANGES)
@@ -196,7 +44,7 @@ def flipping(trial: Trial, maps: Maps, *, order: str = "both", **told: Any) -> R
 
 def _flipped(trial: Trial, maps: Maps, order: str, told: dict[str, Any]) -> Result:
     flip = prepared(trial, maps, **told)
-    curves = _both(flip, order)
+    curves = both(flip, order)
     areas = {name: flip.areas(curve) for name, curve in curves.items()}
     return Result(areas["lerf"] - areas["morf"] if order == "both" else areas[order], curves, said(flip))
 
@@ -262,7 +110,7 @@ def _side(trial: Trial, most: int, parts: int) -> int:
 
 def _aopc(trial: Trial, maps: Maps, order: str, told: dict[str, Any]) -> tuple[Array, dict[str, Array], dict[str, Any]]:
     flip = _by_region(trial, maps, _side(trial, 9, 8), told)
-    curves = _both(flip, order)
+    curves = both(flip, order)
     values = {name: np.nanmean(curve[:, :1] - curve, axis=1) for name, curve in curves.items()}
     return values["morf"] - values["lerf"] if order == "both" else values[order], curves, said(flip)
 
@@ -309,5 +157,5 @@ def degradation(trial: Trial, maps: Maps, **told: Any) -> Result:
     Arguments as of `aopc`; the value is the area under the curve.
     """
     flip = _by_region(trial, maps, 9, told)
-    curve = _both(flip, "morf")["morf"]
+    curve = both(flip, "morf")["morf"]
     return Result(flip.areas(curve), {"morf": curve}, said(flip))

@@ -41,6 +41,7 @@ class Metric:
         interval: "t" or "wilson".
         defaults: Its own arguments and their defaults.
         ranges: What these may be.
+        fits: A function of a `Trial` that says why it cannot be asked of these samples, or None; for default metrics.
     """
 
     name: str
@@ -53,22 +54,37 @@ class Metric:
     interval: str = "t"
     defaults: dict[str, Any] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
+    fits: Callable[[Trial], str | None] | None = None
 
-    def __call__(self, trial: Trial, maps: Any, **arguments: Any) -> Result:
-        """The metric's `Result`, with everything about it."""
+    def unfit(self, trial: Trial) -> str | None:
+        """Why it cannot be asked of some samples, or None."""
+        return None if self.fits is None else self.fits(trial)
+
+    def check(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """All its arguments, with the defaults of those that are not given.
+
+        Raises:
+            TypeError: There is no such argument.
+            ValueError: One is out of its range, or is missing.
+        """
         for name in arguments:
             if name not in self.defaults:
                 known = ", ".join(self.defaults) or "none"
                 raise TypeError(
                     f"{self.name!r} has no argument {name!r}; it has: {known}. Received: {name}={arguments[name]!r:.50}"
                 )
-        arguments = self.defaults | arguments
+        whole = self.defaults | arguments
         for name in self.needs:
-            if arguments[name] is None:
+            if whole[name] is None:
                 raise ValueError(f"`{name}` must be given for {self.name!r}. Received: None")
         for name, allowed in self.ranges.items():
-            if name in arguments:
-                allowed.check(name, arguments[name])
+            if name in whole:
+                allowed.check(name, whole[name])
+        return whole
+
+    def __call__(self, trial: Trial, maps: Any, **arguments: Any) -> Result:
+        """The metric's `Result`, with everything about it."""
+        arguments = self.check(arguments)
         found = self.measure(trial, maps, **arguments)
         values = np.where(maps.finite, np.asarray(found.values, "float64"), np.nan)
         settings = {"metric": self.name, "arguments": {k: described(v) for k, v in arguments.items()}}
@@ -113,6 +129,7 @@ def metric(
     interval: str = "t",
     takes: dict[str, Any] | None = None,
     ranges: dict[str, Range] | None = None,
+    fits: Callable[[Trial], str | None] | None = None,
 ) -> Callable[[Measure], Callable[..., Result]]:
     """Make a function `(trial, maps, **arguments)` a metric: found by name, and called with a model, samples and maps.
 
@@ -122,7 +139,7 @@ def metric(
 
     def made(measure: Measure) -> Callable[..., Result]:
         defaults = (takes or {}) | _keywords(measure)
-        described = Metric(name, measure, family, higher, range, again, needs, interval, defaults, ranges or {})
+        described = Metric(name, measure, family, higher, range, again, needs, interval, defaults, ranges or {}, fits)
         _metrics[name] = described
         return public(described)
 
@@ -212,9 +229,7 @@ def _per_sample(name: str, found: Any, samples: int) -> Array:
 
 
 def metrics() -> dict[str, Metric]:
-    """All metrics by name."""
-    import innspect.evaluation  # noqa: F401 - which registers its own
-
+    """All metrics by name: those of this package, which imports them, and registered ones."""
     return _metrics
 
 

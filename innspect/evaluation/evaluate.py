@@ -1,0 +1,299 @@
+"""`innspect.evaluate`: methods by metrics, on the user's own network."""
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from innspect import study
+from innspect._version import __version__
+from innspect.checks import Integer, OneOf
+from innspect.errors import NotAnalyzeableModelError, said
+from innspect.evaluation.maps import Maps, RandomMaps
+from innspect.evaluation.registry import TRUTH, Metric, find, metrics
+from innspect.evaluation.resuming import before, key_of
+from innspect.evaluation.scores import RANDOM, Scores
+from innspect.evaluation.trial import Trial
+from innspect.graph.opened.opened_model import opened_if_possible
+from innspect.progress import Progress, Quiet, duration
+from innspect.tables import printable
+from innspect.types import Nest, Neuron, Path
+
+DEFAULT = ("srg", "insertion", "mprt.efficient", "collage")
+Asked = dict[str, tuple[Metric, dict[str, Any]]]  # label -> metric and arguments
+
+
+def evaluate(
+    model: Any,
+    x: Nest,
+    methods: Any,
+    metrics: Any = None,
+    *,
+    targets: Neuron = None,
+    masks: Any = None,
+    boxes: Any = None,
+    labels: Any = None,
+    truth: Any = None,
+    distractors: Any = None,
+    background: Any = None,
+    fit_data: Any = None,
+    interval: str | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    output: int | str = 0,
+    channel_axis: int | str | None = "auto",
+    resume: Path | None = None,
+    examples: int = 4,
+    verbose: int = 0,
+) -> Scores:
+    """Measure which explanations of a model can be believed.
+
+    Args:
+        model: A built Keras model, or its opened form. It is only read.
+        x: Samples, as for `analyze`.
+        methods: Names of methods, pairs (name, arguments), and analyzers, in a list; or a dict from label to one of these.
+        metrics: Names that `innspect.list_metrics()` has, and pairs (name, arguments), in a list; or a dict from label to
+            one of these. None: "srg", "insertion", "mprt.efficient", and "collage" where x holds images of four classes
+            that the model is sure of.
+        targets: What is explained, as `neuron_selection` of `analyze`; None: the largest output for the clean sample.
+        masks, boxes, labels, truth, distractors: What is known of the samples; see the metrics that take them.
+        background: Samples that columns of a table have their means over, for the metrics that hide; None: x.
+        fit_data: For the methods that must be fitted.
+        interval: None for each metric's own 95 % interval, or "bootstrap".
+        seed: Of everything that is drawn; all methods are given the same draws.
+        batch_size, output, channel_axis: See `innspect.evaluation`.
+        resume: A file that keeps every finished result. Where it exists, what it holds of the same question is not
+            computed again.
+        examples: How many of the first samples are kept with their maps, for `scores.report`.
+        verbose: 1 shows progress.
+
+    Returns:
+        `Scores`, with a row "random": maps of noise.
+
+    Raises:
+        ValueError: An argument does not fit; the message names it. A method that fails on this model raises nothing: its
+            cells are "failed", and say why.
+        KeyError: An unknown method or metric; near matches are offered.
+
+    Examples:
+        >>> scores = innspect.evaluate(model, x, ["lrp.epsilon", ("integrated_gradients", {"steps": 32})])
+        >>> print(scores)
+        >>> scores.difference("srg", "lrp.epsilon", "integrated_gradients")
+    """
+    known = {"masks": masks, "boxes": boxes, "labels": labels, "truth": truth, "distractors": distractors}
+    known["background"] = background
+    trial: dict[str, Any] = {
+        "targets": targets,
+        "seed": seed,
+        "batch_size": batch_size,
+        "output": output,
+        "channel_axis": channel_axis,
+    }
+    how: dict[str, Any] = {"fit_data": fit_data, "interval": interval, "resume": resume, "examples": examples} | trial
+    evaluation = Evaluation(model, x, methods, metrics, known=known, **how)
+    if not verbose:
+        return evaluation.run()
+    with Progress("Evaluating", evaluation.cells) as progress:
+        return evaluation.run(progress)
+
+
+class Evaluation:
+    """An evaluation that can be interrupted: `scores` holds what was done so far. Arguments as of `evaluate`."""
+
+    def __init__(
+        self,
+        model: Any,
+        x: Nest,
+        methods: Any,
+        metrics: Any = None,
+        *,
+        known: dict[str, Any],
+        fit_data: Any = None,
+        interval: str | None = None,
+        resume: Path | None = None,
+        examples: int = 4,
+        **trial: Any,
+    ):
+        OneOf(None, "bootstrap").check("interval", interval)
+        Integer(0).check("examples", examples)
+        self._opened = opened_if_possible(model)  # once, for all methods
+        self.trial = Trial(self._opened, study.samples(self._opened, x), **trial)
+        self._known = {name: value for name, value in known.items() if value is not None}
+        self._left_out: dict[str, str] = {}
+        self.asked = self._chosen(metrics)
+        self._methods = self._analyzers(study.named(methods), fit_data)
+        if RANDOM in self._methods:
+            raise ValueError(f"`methods` must not be called {RANDOM!r}, which is the row of random maps. Received: {RANDOM!r}")
+        self._resume = None if resume is None else os.fspath(resume)
+        settings = {"methods": list(self._methods), "samples": self.trial.samples, "seed": self.trial.seed}
+        settings |= {"innspect": __version__, "output": trial.get("output", 0), "batch_size": self.trial.batch_size}
+        chosen = self.trial.selection
+        self.scores = Scores(
+            left_out=self._left_out,
+            settings=settings | {"targets": self.trial.selection.kind, "keys": {}},
+            interval_kind=interval,
+            classes=chosen.values if chosen.kind == "index" else None,
+        )
+        self._kept = before(self._resume)
+        self._show = range(min(examples, self.trial.samples))
+
+    @property
+    def cells(self) -> int:
+        """How many results there will be."""
+        return len(self.asked) * (len(self._methods) + 1)
+
+    # ------------------------------------------------------------------ what is asked
+    def _chosen(self, given: Any) -> Asked:
+        names = self._defaults() if given is None else given
+        if not isinstance(names, dict):
+            listed = [names] if isinstance(names, str) else names
+            if not isinstance(listed, list | tuple) or not listed:
+                raise ValueError(
+                    f"`metrics` must be a list of names and pairs, or a dict of these by label. Received: {names!r}"
+                )
+            pairs = [_pair(m) for m in listed]
+            labels = [name for name, _ in pairs]
+            if len(set(labels)) < len(labels):
+                raise ValueError(f"`metrics` must differ, or be a dict that gives each its label. Received: {labels}")
+            names = dict(zip(labels, pairs, strict=True))
+        asked = {}
+        for label, chosen in names.items():
+            name, arguments = _pair(chosen)
+            metric = find(name)
+            asked[label] = metric, {k: v for k, v in self._known.items() if k in metric.defaults} | arguments
+            metric.check(asked[label][1])
+        unused = [n for n in self._known if n in TRUTH and not any(n in metric.defaults for metric, _ in asked.values())]
+        if unused and given is not None:
+            takers = sorted(n for n, m in metrics().items() if unused[0] in m.defaults)
+            raise ValueError(f"`{unused[0]}` is used by none of the metrics {list(asked)}; it is by: {', '.join(takers)}")
+        return asked
+
+    def _defaults(self) -> list[str]:
+        chosen = []
+        for name in DEFAULT:
+            why = None if name not in metrics() else metrics()[name].unfit(self.trial)
+            if why:
+                self._left_out[name] = why
+            else:
+                chosen.append(name)
+        return chosen
+
+    # ------------------------------------------------------------------ the run
+    def run(self, progress: Progress | Quiet | None = None) -> Scores:
+        """Compute what is missing, a metric after the other; `scores` grows meanwhile."""
+        progress = progress or Quiet()
+        methods = [RANDOM, *self._methods]
+        maps: dict[str, Maps | str] = {}
+        spent: dict[str, list[float]] = {}
+        for label, (metric, arguments) in self.asked.items():
+            wants_others = "against" in metric.defaults and "against" not in arguments
+            for method in methods:
+                began = time.monotonic()
+                key = key_of(self.trial, metric, arguments, method, self._methods.get(method), list(self._methods))
+                if key in self._kept:
+                    self.scores.results.setdefault(label, {})[method] = self._kept[key]
+                    self._keep(label, method, key, write=False)
+                    progress.advance()
+                    continue
+                for other in methods if wants_others else [method]:
+                    if other not in maps:
+                        maps[other] = self._maps(other)
+                self._one(label, metric, arguments, method, maps, wants_others, key)
+                spent.setdefault(label, []).append(time.monotonic() - began)
+                progress.advance()
+                progress.say(f"{printable(label)}, {printable(method)}; {self._remaining(label, spent, len(methods))}")
+        for of in self.scores.results.values():  # the row "random" is the last
+            if RANDOM in of:
+                of[RANDOM] = of.pop(RANDOM)
+        return self.scores
+
+    def _remaining(self, label: str, spent: dict[str, list[float]], methods: int) -> str:
+        """About how long the rest takes: cells of a metric that was timed as those before, others as the mean of all."""
+        every = [t for times in spent.values() for t in times]
+        labels = list(self.asked)
+        left = (methods - len(spent[label])) * float(np.median(spent[label]))
+        left += methods * (len(labels) - labels.index(label) - 1) * float(np.mean(every))
+        return f"about {duration(left)} left"
+
+    def _analyzers(self, chosen: dict[str, Any], fit_data: Any) -> dict[str, Any]:
+        """Analyzers by label, or why there is none for this model."""
+        made: dict[str, Any] = {}
+        for label, one in chosen.items():
+            try:
+                made[label] = study.make(self._opened, one)
+            except NotAnalyzeableModelError as error:
+                made[label] = said(error)
+        learning = study.unfitted({k: a for k, a in made.items() if not isinstance(a, str)})
+        if fit_data is not None:
+            study.fit(made, learning, fit_data)
+        return made
+
+    def _maps(self, method: str) -> Maps | str:
+        """A method's maps, or why there are none."""
+        if method == RANDOM:
+            return RandomMaps(self.trial)
+        analyzer = self._methods[method]
+        if isinstance(analyzer, str):
+            return analyzer
+        try:
+            maps = Maps(self.trial, analyzer)
+        except Exception as error:
+            return said(error)
+        self._exhibit(method, analyzer, maps)
+        return maps
+
+    def _exhibit(self, method: str, analyzer: Any, maps: Maps) -> None:
+        """Keep the first samples' maps, where there is one input, to be shown."""
+        if not self._show or len(maps.full) > 1:
+            return
+        kept, shown = self.scores.examples, slice(0, len(self._show))
+        if not kept:
+            kept |= {"count": len(self._show), "x": self.trial.inputs.given[0][shown], "maps": {}, "settings": {}}
+        kept["maps"][method] = maps.full[0][shown].astype("float32")
+        kept["settings"][method] = {"method": analyzer.name, "signed": analyzer.signed, "scale": analyzer.scale}
+
+    def _one(
+        self,
+        label: str,
+        metric: Metric,
+        arguments: dict[str, Any],
+        method: str,
+        maps: dict[str, Maps | str],
+        wants_others: bool,
+        key: str,
+    ) -> None:
+        mine = maps[method]
+        try:
+            if isinstance(mine, str):
+                raise _Failed(mine)
+            if wants_others:
+                others = [m for name, m in maps.items() if name not in (method, RANDOM) and isinstance(m, Maps)]
+                arguments = arguments | {"against": others}
+            result = metric(self.trial, mine, **arguments)
+        except Exception as error:
+            if method == RANDOM and not isinstance(error, _Failed):
+                raise  # what random maps cannot be asked lies in the arguments
+            self.scores.failed.setdefault(label, {})[method] = said(error)
+            return
+        self.scores.results.setdefault(label, {})[method] = result
+        self._keep(label, method, key)
+
+    def _keep(self, label: str, method: str, key: str, write: bool = True) -> None:
+        if self._resume is not None:
+            self.scores.settings["keys"][key] = [label, method]
+            if write:
+                self.scores.save(self._resume)
+
+
+class _Failed(Exception):
+    """A method that has no maps for this model."""
+
+
+def _pair(given: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(given, str):
+        return given, {}
+    pair = isinstance(given, list | tuple) and len(given) == 2
+    if not pair or not isinstance(given[0], str) or not isinstance(given[1], dict):
+        raise ValueError(f"`metrics` must hold names, or pairs (name, dict of arguments). Received: {given!r}")
+    return given[0], dict(given[1])

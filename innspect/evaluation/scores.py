@@ -1,0 +1,298 @@
+"""Methods by metrics: what `innspect.evaluate` gives."""
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from innspect.evaluation.intervals import holm, interval, paired
+from innspect.evaluation.results import Result
+from innspect.files import UnreadableFileError, replacing
+from innspect.files.archives import arrays_of, opened_archive
+from innspect.files.seals import seal_end
+from innspect.nests import packed, unpacked
+from innspect.tables import Table
+from innspect.types import Array, Path
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+RANDOM = "random"
+_FORMAT = "innspect-scores"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two methods differ on the same samples.
+
+    Attributes:
+        mean: Of the first minus the second, over the samples where both are defined.
+        interval: (low, high), 95 %, Student's t, of this pair alone.
+        p: Of the paired t test, adjusted by Holm over all pairs of methods of the metric, "random" included.
+        unadjusted: The same p by itself.
+        samples: How many samples were compared.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    p: float
+    unadjusted: float
+    samples: int
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.mean:.4g} [{low:.4g}, {high:.4g}], p = {self.p:.2g} (Holm), {self.samples} samples"
+
+
+@dataclass
+class Scores:
+    """Results of metrics for methods, with the row "random" to compare with.
+
+    Attributes:
+        results: Dict metric -> dict method -> `Result`.
+        failed: Dict metric -> dict method -> why there is no result.
+        left_out: Dict from a default metric that these samples cannot be asked for to the reason.
+        settings: Of the evaluation.
+        interval_kind: None for each metric's own (Student's t, or Wilson for values of 0 and 1), or "bootstrap".
+        classes: The explained class of each sample, (samples,), where there is one.
+        examples: The first samples and their maps, to be shown: "count", "x", "maps" by method and their "settings".
+    """
+
+    results: dict[str, dict[str, Result]] = field(default_factory=dict)
+    failed: dict[str, dict[str, str]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    interval_kind: str | None = None
+    classes: Array | None = None
+    examples: dict[str, Any] = field(default_factory=dict)
+
+    # ------------------------------------------------------------------ what was found
+    @property
+    def metrics(self) -> list[str]:
+        return list(dict.fromkeys([*self.results, *self.failed]))
+
+    @property
+    def methods(self) -> list[str]:
+        """All methods, in the order in which they were given, and "random" at the end."""
+        named = [[*of] for of in self.failed.values()] + [[*of] for of in self.results.values()]
+        found = dict.fromkeys(m for of in named for m in of if m != RANDOM)
+        order = [m for m in self.settings.get("methods", []) if m in found]
+        return [*dict.fromkeys([*order, *found]), *([RANDOM] if any(RANDOM in of for of in self.results.values()) else [])]
+
+    @property
+    def values(self) -> dict[str, dict[str, Array]]:
+        """values[metric][method]: a number for each sample, NaN where it is undefined."""
+        return {metric: {method: r.values for method, r in of.items()} for metric, of in self.results.items()}
+
+    @property
+    def curves(self) -> dict[str, dict[str, dict[str, Array]]]:
+        """curves[metric][method][name]: arrays, samples first."""
+        return {metric: {method: r.curves for method, r in of.items()} for metric, of in self.results.items()}
+
+    @property
+    def undefined(self) -> dict[str, dict[str, Array]]:
+        """undefined[metric][method]: booleans (samples,)."""
+        return {metric: {method: r.undefined for method, r in of.items()} for metric, of in self.results.items()}
+
+    def mean(self, metric: str, method: str) -> float:
+        return self._result(metric, method).mean
+
+    def interval(self, metric: str, method: str) -> tuple[float, float]:
+        """The 95 % interval of a mean, (low, high); NaN below two defined samples."""
+        return self._result(metric, method).interval(self.interval_kind)
+
+    def difference(self, metric: str, first: str, second: str) -> Difference:
+        """How two methods differ, paired over samples.
+
+        Args:
+            metric, first, second: Labels. "random" is a method too.
+
+        Raises:
+            KeyError: There is no such metric or method, or no result for it.
+        """
+        d = _differences(self._result(metric, first), self._result(metric, second))
+        table = self.adjusted(metric)
+        p = table[first, second] if (first, second) in table else table.get((second, first), float("nan"))
+        mean = float(d.mean()) if len(d) else float("nan")
+        return Difference(mean, interval(d), p, paired(d), len(d))
+
+    def adjusted(self, metric: str) -> dict[tuple[str, str], float]:
+        """The adjusted p of every pair of methods of a metric, by Holm."""
+        of = self._of(metric)
+        names = list(of)
+        pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+        raw = [paired(_differences(of[a], of[b])) for a, b in pairs]
+        return dict(zip(pairs, map(float, holm(raw)), strict=True))
+
+    def ranking(self, metric: str) -> tuple[str | None, list[str]]:
+        """The method with the best mean, and those that cannot be told from it: p is not below 0.05.
+
+        None where less is not better by itself, or nothing is defined.
+        """
+        of, higher = self._of(metric), next(iter(self._of(metric).values())).higher_is_better
+        means = {name: r.mean for name, r in of.items() if not np.isnan(r.mean)}
+        if higher is None or not means:
+            return None, []
+        best = (max if higher else min)(means, key=lambda name: means[name])
+        table = self.adjusted(metric)
+        apart = {b if a == best else a for (a, b), p in table.items() if best in (a, b) and p < 0.05}
+        return best, [name for name in means if name != best and name not in apart]
+
+    def best(self, metric: str) -> str | None:
+        """The method that is better than every other, "random" too, with an adjusted p below 0.05; or None."""
+        best, ties = self.ranking(metric)
+        return best if best is not None and best != RANDOM and not ties and len(self._of(metric)) > 1 else None
+
+    def by(self, what: str = "class") -> dict[str, dict[str, dict[str, Any]]]:
+        """Means by the explained class: [metric][method], a dict with "classes" {class: mean} and "mean", that of these.
+
+        Raises:
+            ValueError: What is explained is not one class of each sample.
+        """
+        if what != "class" or self.classes is None:
+            raise ValueError(f"`what` must be 'class', where every sample has one explained class. Received: {what!r}")
+        table: dict[str, dict[str, dict[str, Any]]] = {}
+        for metric, of in self.results.items():
+            for method, result in of.items():
+                if len(result.values) != len(self.classes):
+                    continue
+                means = {int(c): _mean(result.values[self.classes == c]) for c in np.unique(self.classes)}
+                whole = _mean(np.array(list(means.values())))
+                table.setdefault(metric, {})[method] = {"classes": means, "mean": whole}
+        return table
+
+    def _of(self, metric: str) -> dict[str, Result]:
+        if metric not in self.results:
+            raise KeyError(f"There is no result of {metric!r}; there are: {list(self.results)}")
+        return self.results[metric]
+
+    def _result(self, metric: str, method: str) -> Result:
+        of = self._of(metric)
+        if method not in of:
+            why = self.failed.get(metric, {}).get(method)
+            raise KeyError(
+                f"There is no result of {metric!r} for {method!r}" + (f": {why}" if why else f"; there are: {list(of)}")
+            )
+        return of[method]
+
+    # ------------------------------------------------------------------ shown
+    def table(self) -> Table:
+        """Methods by metrics: mean and interval, the best marked where it is the best."""
+        from innspect.evaluation.tables import scores_table
+
+        return scores_table(self)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+    def plot(self, metrics: Any = None, *, ground: str = "light") -> "Figure":
+        """Means with their 95 % intervals, and below them curves with pointwise bands, as a matplotlib figure.
+
+        Args:
+            metrics: Which; None: all.
+            ground: "light" or "dark".
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        from innspect.evaluation.drawing import drawn
+
+        return drawn(self, list(self.results) if metrics is None else metrics, ground)
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A row for each metric, method and sample: a pandas `DataFrame`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("`to_frame` needs pandas: `pip install pandas`. `rows()` gives the same as tuples.") from error
+        return pandas.DataFrame(self.rows(), columns=["metric", "method", "sample", "value"])
+
+    def rows(self) -> list[tuple[str, str, int, float]]:
+        """(metric, method, sample, value) for all that was found."""
+        return [
+            (metric, method, i, float(value))
+            for metric, of in self.results.items()
+            for method, result in of.items()
+            for i, value in enumerate(result.values)
+        ]
+
+    def summary(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """[metric][method]: mean, interval, how many are undefined, and whether it is the best; for JSON."""
+        table: dict[str, dict[str, dict[str, Any]]] = {}
+        for metric, of in self.results.items():
+            best = self.best(metric)
+            for method, result in of.items():
+                low, high = self.interval(metric, method)
+                cell = {"mean": result.mean, "low": low, "high": high, "samples": len(result.values)}
+                known: dict[str, Any] = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in cell.items()}
+                known |= {"undefined": int(result.undefined.sum()), "best": method == best}
+                table.setdefault(metric, {})[method] = known
+        return table
+
+    def report(self, path: Path | None = None, **arguments: Any) -> Any:
+        """One HTML page: table, curves with bands, and what was done; see `innspect.reports.scores.scores_page`."""
+        from innspect.reports.scores import scores_report
+
+        return scores_report(self, path, **arguments)
+
+    # ------------------------------------------------------------------ kept
+    def save(self, path: Path) -> None:
+        """Write everything to one npz file, whole or not at all."""
+        arrays: dict[str, Any] = {}
+        tree = {m: {k: _plain(r) for k, r in of.items()} for m, of in self.results.items()}
+        parts = {"results": tree, "failed": self.failed, "left_out": self.left_out, "settings": self.settings}
+        parts |= {"interval_kind": self.interval_kind, "classes": self.classes, "examples": self.examples}
+        described = packed(parts, arrays, lambda value: {"text": repr(value)[:200]})
+        header = {"format": _FORMAT, "version": 1, "tree": described}
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), "uint8")
+        with replacing(path) as partial:
+            with open(partial, "wb") as file:
+                np.savez(file, **arrays)
+            seal_end(partial)
+
+    @classmethod
+    def load(cls, path: Path) -> "Scores":
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            UnreadableFileError: It is damaged, no saved scores, or of a newer version.
+        """
+        with opened_archive(path, "saved scores") as archive:
+            arrays = arrays_of(archive)
+            header = json.loads(arrays["header"].tobytes()) if "header" in arrays else {}
+            if header.get("format") != _FORMAT or header["version"] > 1:
+                raise UnreadableFileError(
+                    f"{str(path)!r} holds no scores that this version can read: expected {_FORMAT} of version 1. "
+                    f"Received: {header.get('format')} {header.get('version')}"
+                )
+            parts = unpacked(header["tree"], arrays)
+        results = {m: {k: _result(r) for k, r in of.items()} for m, of in parts.pop("results").items()}
+        return cls(results=results, **parts)
+
+
+def _mean(values: Array) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
+
+
+def _differences(a: Result, b: Result) -> Array:
+    d = a.values - b.values
+    return d[~np.isnan(d)]
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in Result.__dataclass_fields__}
+
+
+def _result(parts: dict[str, Any]) -> Result:
+    return replace(Result(parts["values"]), **parts)

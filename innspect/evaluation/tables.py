@@ -1,0 +1,58 @@
+"""Scores as a table of text: what is shown in a terminal, a notebook and a page."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from innspect.evaluation.scores import RANDOM, Scores
+from innspect.tables import Table
+
+_ARROWS = {True: " (higher)", False: " (lower)", None: ""}
+
+
+def scores_table(scores: Scores) -> Table:
+    """Methods by metrics: mean and interval, the best marked where it is the best."""
+    stars = {metric: scores.best(metric) for metric in scores.results}
+    head = ["method", *(m + _ARROWS[_better(scores, m)] for m in scores.metrics)]
+    rows = [[method, *(_cell(scores, metric, method, stars) for metric in scores.metrics)] for method in scores.methods]
+    return Table(head, rows, "\n".join(_notes(scores, stars)), left=1)
+
+
+def _better(scores: Scores, metric: str) -> bool | None:
+    of = scores.results.get(metric, {})
+    return next(iter(of.values())).higher_is_better if of else None
+
+
+def _cell(scores: Scores, metric: str, method: str, stars: dict[str, str | None]) -> str:
+    if method not in scores.results.get(metric, {}):
+        return "failed" if method in scores.failed.get(metric, {}) else "-"
+    result = scores.results[metric][method]
+    if np.isnan(result.mean):
+        return "undefined"
+    low, high = scores.interval(metric, method)
+    text = f"{result.mean:.3g}" + ("" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]")
+    missing = int(result.undefined.sum())
+    return text + (f" ({missing} undefined)" if missing else "") + (" *" if stars.get(metric) == method else "")
+
+
+def _notes(scores: Scores, stars: dict[str, str | None]) -> Iterator[str]:
+    first = next((r for of in scores.results.values() for r in of.values()), None)
+    if first is not None:
+        count = scores.settings.get("samples", len(first.values))
+        kind = "bootstrap" if scores.interval_kind == "bootstrap" else "Student's t, Wilson for 0 and 1"
+        yield f"mean over {count} sample{'s' * (count != 1)} [95 % interval, {kind}]" + (
+            "" if count > 1 else "; one sample has no interval"
+        )
+    if any(stars.values()):
+        yield "* better than every other, random too: p < 0.05, paired t test, Holm over all pairs"
+    for metric in scores.results:
+        best, ties = scores.ranking(metric)
+        if best == RANDOM:
+            yield f"{metric}: no method has a better mean than random"
+        elif best is not None and ties:
+            yield f"{metric}: {best} has the best mean, and cannot be told from {', '.join(ties)}"
+    for metric, of in scores.failed.items():
+        for method, why in of.items():
+            yield f"{metric}, {method}: {why}"
+    for metric, why in scores.left_out.items():
+        yield f"{metric} left out: {why}"

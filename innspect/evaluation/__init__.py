@@ -15,6 +15,7 @@ each sample. All take
     channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 """
 
+from innspect.evaluation.boxes import box_of, localisation_error
 from innspect.evaluation.curves import (
     aopc,
     aopc_abpc,
@@ -26,6 +27,8 @@ from innspect.evaluation.curves import (
     srg,
 )
 from innspect.evaluation.intervals import holm, interval
+from innspect.evaluation.known_truth import emd, sign_accuracy, suppressor_share
+from innspect.evaluation.localisation import auc, iou, loc, pointing_game, relevance_mass, relevance_rank, top_k
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
 
@@ -34,13 +37,25 @@ __all__ = [
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
+    "auc",
+    "box_of",
     "degradation",
     "deletion",
+    "emd",
     "flipping",
     "holm",
     "insertion",
     "interval",
+    "iou",
     "list_metrics",
+    "loc",
+    "localisation_error",
+    "pointing_game",
     "register_metric",
+    "relevance_mass",
+    "relevance_rank",
+    "sign_accuracy",
     "srg",
+    "suppressor_share",
+    "top_k",
 ]

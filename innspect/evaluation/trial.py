@@ -92,7 +92,8 @@ class Trial:
         self.seed = int(Integer().check("seed", seed))
         OneOf("auto", None, -1, 1).check("channel_axis", channel_axis)
         shared = isinstance(model, Trial)
-        self.model, self.predictor = (model.model, model.predictor) if shared else (model, _predictor(model))
+        self.model = model.model if shared else model
+        self.predictor: Predictor = model.predictor if shared else _predictor(model)
         self.inputs = self.predictor.inputs(x)
         self.samples = self.inputs.samples
         if not self.samples:

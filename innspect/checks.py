@@ -129,17 +129,6 @@ def is_number(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Share(Range):
-    """A number from 0 to 1."""
-
-    def holds(self, value: Any) -> bool:
-        return is_number(value) and 0 <= value <= 1
-
-    def __str__(self) -> str:
-        return "a number from 0 to 1"
-
-
-@dataclass(frozen=True)
 class Boolean(Range):
     """True or False, be it NumPy's."""
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from innspect.checks import OneOf, Share
+from innspect.checks import OneOf
 from innspect.evaluation.intervals import of_scipy
 from innspect.evaluation.maps import SIGNS, Maps, flattened
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.trial import Trial
 from innspect.evaluation.truth import boxes_of, labels_of
+from innspect.evaluation.units import Share
 from innspect.inputs.batches import as_numbers
 from innspect.types import Array
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from innspect.checks import AnyOf, Count, ListOf, Number, OneOf, Share
+from innspect.checks import AnyOf, Count, ListOf, Number, OneOf
 from innspect.evaluation.maps import SIGNS, Maps
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.trial import Trial
 from innspect.evaluation.truth import region_of
-from innspect.evaluation.units import ceiled, places
+from innspect.evaluation.units import Share, ceiled, places
 from innspect.types import Array
 
 _WHERE: dict[str, Any] = {"needs": ("masks or boxes",), "higher": True, "range": (0, 1)}

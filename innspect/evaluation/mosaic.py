@@ -7,8 +7,9 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.checks import Count, OneOf, Share
+from innspect.checks import Count, OneOf
 from innspect.evaluation.trial import Trial
+from innspect.evaluation.units import Share
 from innspect.types import Array, Nest
 
 CELLS = 4

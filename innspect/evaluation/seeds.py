@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from innspect.checks import Integer, Share
+from innspect.checks import Integer
 from innspect.evaluation.draws import generator, sample_keys
 from innspect.evaluation.results import Result
-from innspect.evaluation.units import floored, places
+from innspect.evaluation.units import Share, floored, places
 from innspect.inputs.batches import as_numbers
 from innspect.types import Array
 
@@ -77,7 +77,7 @@ def _seeds(maps: Any, saliency: Any, classes: Any, threshold: float, background:
     draws = generator(seed, "order", sample_keys([least.reshape(1, -1).astype("float32")])[0])
     claimed = floored(background * len(flat))
     result = np.where(places(-flat, draws.random(len(flat))) < claimed, BACKGROUND, NONE)
-    claims = [(m.max() > 0) & (m > threshold * m.max()) for m in shown.reshape(len(numbers), -1)]
+    claims = [(m.max() > 0) & (m.reshape(-1) > threshold * m.max()) for m in shown]
     # The smallest claim last, so that it stands; of equal ones the lower class.
     for n in sorted(range(len(numbers)), key=lambda n: (-int(claims[n].sum()), -int(numbers[n]))):
         result[claims[n]] = numbers[n]

@@ -105,6 +105,21 @@ def test_channels_first():
     assert result.values.tolist() == [1, 1]
 
 
+def test_images_without_a_channel_axis():
+    def quarter(x):  # the class is the part of the image that is brightest
+        x = np.asarray(x)
+        parts = [x[:, i::2, j::2].mean((1, 2)) for i in (0, 1) for j in (0, 1)]
+        return np.exp(20 * np.stack(parts, 1)) / np.exp(20 * np.stack(parts, 1)).sum(1, keepdims=True)
+
+    x = np.zeros((4, 8, 8), "float32")
+    for n, image in enumerate(x):
+        image[n // 2 :: 2, n % 2 :: 2] = 1
+    made = evaluation.mosaics(quarter, x, channel_axis=None)
+    assert made.x.shape == (1, 8, 8)
+    assert sorted(made.images[0].tolist()) == [0, 1, 2, 3]
+    assert "made of images" in unfit(Trial(quarter, x))  # whose last axis are channels by default
+
+
 def test_methods_share_the_mosaics_and_nothing_else_is_explained():
     trial, first = Trial(network(), images(NINE)), Channel()
     made = mosaics_of(trial)

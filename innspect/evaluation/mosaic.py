@@ -99,9 +99,12 @@ def mosaics_of(trial: Trial, *, confidence: float = 0.5, fit: str = "shrink", li
 def unfit(trial: Trial, *, confidence: float = 0.5, fit: str = "shrink") -> str | None:
     """Why no mosaics can be made of a trial's samples, or None where they can."""
     axes = trial.axes[0]
-    if len(trial.arrays) > 1 or len(axes.size) != 2 or axes.channel is None or not trial.repeatable(0) or min(axes.size) < 2:
+    if len(trial.arrays) > 1 or len(axes.size) != 2 or min(axes.size) < 2 or not trial.repeatable(0):
         shapes = [a.shape[1:] for a in trial.arrays]
-        return f"Mosaics are made of images, one input (height, width, channels) of numbers. Received: samples of {shapes}"
+        return (
+            "Mosaics are made of images: one input (height, width, channels), or (height, width) with channel_axis=None. "
+            f"Received: samples of {shapes}"
+        )
     if trial.outputs.ndim != 2 or trial.outputs.shape[1] < CELLS:
         return (
             "Mosaics need a classifier of at least four classes, with an output for each. "

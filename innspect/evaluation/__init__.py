@@ -15,6 +15,7 @@ each sample. All take
     channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 """
 
+from innspect.evaluation.boxes import box_of, localisation_error
 from innspect.evaluation.curves import (
     aopc,
     aopc_abpc,
@@ -25,22 +26,46 @@ from innspect.evaluation.curves import (
     insertion,
     srg,
 )
+from innspect.evaluation.grid_game import collage
 from innspect.evaluation.intervals import holm, interval
+from innspect.evaluation.known_truth import emd, sign_accuracy, suppressor_share
+from innspect.evaluation.localisation import auc, iou, loc, pointing_game, relevance_mass, relevance_rank, top_k
+from innspect.evaluation.mosaic import Mosaics, mosaics
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
+from innspect.evaluation.seeds import seeds_miou, segmentation_seeds
+from innspect.evaluation.subgroups import region_mass
 
 __all__ = [
+    "Mosaics",
     "Result",
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
+    "auc",
+    "box_of",
+    "collage",
     "degradation",
     "deletion",
+    "emd",
     "flipping",
     "holm",
     "insertion",
     "interval",
+    "iou",
     "list_metrics",
+    "loc",
+    "localisation_error",
+    "mosaics",
+    "pointing_game",
+    "region_mass",
     "register_metric",
+    "relevance_mass",
+    "relevance_rank",
+    "seeds_miou",
+    "segmentation_seeds",
+    "sign_accuracy",
     "srg",
+    "suppressor_share",
+    "top_k",
 ]

@@ -1,5 +1,6 @@
 """Intervals of means, tests of differences, and their adjustment (METRICS 1.13). SciPy has the distributions."""
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,23 +15,25 @@ KINDS = ("t", "wilson", "bootstrap")
 _DRAWS = 2000
 
 
-def _scipy() -> Any:
-    try:
-        import scipy.stats
-    except ImportError as error:
-        raise ImportError(
-            "Intervals, tests and rank correlations need SciPy: pip install 'innspect[evaluation]'. Received: no SciPy"
-        ) from error
-    return scipy
+def of_scipy(part: str, needs: str) -> Any:
+    """A part of SciPy, such as "stats".
 
-
-def distributions() -> Any:
-    """`scipy.stats`.
+    Args:
+        part: Its name.
+        needs: What needs it, for the message.
 
     Raises:
         ImportError: It is not there; the message says what to install.
     """
-    return _scipy().stats
+    try:
+        return importlib.import_module(f"scipy.{part}")
+    except ImportError as error:
+        raise ImportError(f"{needs} need SciPy: pip install 'innspect[evaluation]'. Received: no SciPy") from error
+
+
+def distributions() -> Any:
+    """`scipy.stats`."""
+    return of_scipy("stats", "Intervals, tests and rank correlations")
 
 
 def interval(

@@ -1,5 +1,6 @@
 """The maps that are scored: given ones, those of an analyzer, which can explain again, and random ones."""
 
+import functools
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ from innspect.checks import OneOf
 from innspect.evaluation.draws import generator, sample_keys
 from innspect.evaluation.trial import Trial
 from innspect.inputs.batches import as_numbers
-from innspect.types import Array
+from innspect.types import Array, Neuron
 
 SIGNS = ("signed", "positive", "abs")
 CHANNELS = ("together", "apart")
@@ -24,20 +25,47 @@ class Maps:
             dict of these; an `Explanation`; or an analyzer, which then explains the samples.
 
     Attributes:
-        full: An array for each input, as it was given.
         analyzer: What made them, or None.
-        finite: Which samples have maps of finite numbers, booleans (samples,).
     """
 
     def __init__(self, trial: Trial, given: Any):
         self._trial, self.analyzer = trial, given if hasattr(given, "analyze") else None
-        self.full = self._first(given)
-        self.finite = np.all([np.isfinite(m.reshape(len(m), -1)).all(axis=1) for m in self.full], axis=0)
+        if self.analyzer is None:
+            self.full = self._given(given)
 
-    def _first(self, given: Any) -> list[Array]:
-        if self.analyzer is not None:
-            return self.again(self._trial.arrays, np.arange(self._trial.samples))
+    def _given(self, given: Any) -> list[Array]:
         return self._checked(getattr(given, "attributions", given), self._trial.samples)
+
+    @functools.cached_property
+    def full(self) -> list[Array]:
+        """An array for each input, as it was given; an analyzer makes them when they are first asked for."""
+        return self.again(self._trial.arrays, np.arange(self._trial.samples))
+
+    @property
+    def explains(self) -> bool:
+        """Whether `again` can be asked."""
+        return self.analyzer is not None
+
+    @functools.cached_property
+    def finite(self) -> Array:
+        """Which samples have maps of finite numbers, booleans (samples,)."""
+        return np.all([np.isfinite(m.reshape(len(m), -1)).all(axis=1) for m in self.full], axis=0)
+
+    def on(self, trial: Trial) -> "Maps":
+        """Maps of another trial's samples, by the same method.
+
+        Raises:
+            TypeError: The maps were given, and nothing can explain others.
+        """
+        return Maps(trial, self._explains())
+
+    def _explains(self) -> Any:
+        if self.analyzer is None:
+            raise TypeError(
+                "This metric explains again, so `maps` must be an analyzer, such as innspect.create_analyzer('gradient', "
+                "model). Received: arrays"
+            )
+        return self.analyzer
 
     def _checked(self, given: Any, samples: int) -> list[Array]:
         arrays = _flat(given, len(self._trial.arrays))
@@ -62,12 +90,13 @@ class Maps:
             shapes += [(samples, *one[1:]), (samples, *x.shape[1:])]
         return shapes
 
-    def again(self, arrays: list[Array], rows: Array) -> list[Array]:
+    def again(self, arrays: list[Array], rows: Array, neuron: Neuron = None) -> list[Array]:
         """Maps of other inputs for the targets of some samples.
 
         Args:
             arrays: For each of the model's inputs (n, ...).
             rows: The samples whose targets are explained, (n,).
+            neuron: What is explained in place of these targets, as `neuron_selection` of `analyze` takes it for n samples.
 
         Returns:
             An array for each input, (n, ...).
@@ -75,15 +104,10 @@ class Maps:
         Raises:
             TypeError: The maps were given, and nothing can explain again.
         """
-        trial = self._trial
-        if self.analyzer is None:
-            raise TypeError(
-                "This metric explains again, so `maps` must be an analyzer, such as innspect.create_analyzer('gradient', "
-                "model). Received: arrays"
-            )
+        trial, analyzer = self._trial, self._explains()
         fed = [a.reshape(-1) if x.ndim == 1 else a for a, x in zip(arrays, trial.inputs.arrays, strict=True)]
         arguments = {"batch_size": trial.batch_size, "output": trial.output}
-        found = self.analyzer.analyze(trial.inputs.pack(fed), trial.neuron(rows), **arguments)
+        found = analyzer.analyze(trial.inputs.pack(fed), trial.neuron(rows) if neuron is None else neuron, **arguments)
         trial.progress.advance(len(rows))
         return self._checked(found, len(rows))
 
@@ -123,10 +147,17 @@ class RandomMaps(Maps):
         self.purpose = "random"
         super().__init__(trial, None)
 
-    def _first(self, given: Any) -> list[Array]:
+    def _given(self, given: Any) -> list[Array]:
         return self.again(self._trial.arrays, np.arange(self._trial.samples))
 
-    def again(self, arrays: list[Array], rows: Array) -> list[Array]:
+    @property
+    def explains(self) -> bool:
+        return True
+
+    def on(self, trial: Trial) -> "RandomMaps":
+        return RandomMaps(trial)
+
+    def again(self, arrays: list[Array], rows: Array, neuron: Neuron = None) -> list[Array]:
         trial, maps = self._trial, [np.empty((len(rows), *size), "float32") for size in self._trial.sizes]
         for n, key in enumerate(sample_keys(arrays)):
             draws = generator(trial.seed, self.purpose, key)

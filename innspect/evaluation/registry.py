@@ -37,8 +37,9 @@ class Metric:
         higher_is_better: None where less is not better by itself.
         range: What values may be.
         explains_again: Whether it needs an analyzer.
-        needs: The truth that must be given.
+        needs: The truth that must be given; "masks or boxes" is one of both.
         interval: "t" or "wilson".
+        of: What has a value: "sample" or "mosaic".
         defaults: Its own arguments and their defaults.
         ranges: What these may be.
         fits: A function of a `Trial` that says why it cannot be asked of these samples, or None; for default metrics.
@@ -52,6 +53,7 @@ class Metric:
     explains_again: bool = False
     needs: tuple[str, ...] = ()
     interval: str = "t"
+    of: str = "sample"
     defaults: dict[str, Any] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
     fits: Callable[[Trial], str | None] | None = None
@@ -75,7 +77,8 @@ class Metric:
                 )
         whole = self.defaults | arguments
         for name in self.needs:
-            if whole[name] is None:
+            if all(whole[one] is None for one in name.split(" or ")):
+                name = name.replace(" or ", "` or `")
                 raise ValueError(f"`{name}` must be given for {self.name!r}. Received: None")
         for name, allowed in self.ranges.items():
             if name in whole:
@@ -86,7 +89,9 @@ class Metric:
         """The metric's `Result`, with everything about it."""
         arguments = self.check(arguments)
         found = self.measure(trial, maps, **arguments)
-        values = np.where(maps.finite, np.asarray(found.values, "float64"), np.nan)
+        values = np.asarray(found.values, "float64")
+        if self.of == "sample":
+            values = np.where(maps.finite, values, np.nan)
         settings = {"metric": self.name, "arguments": {k: described(v) for k, v in arguments.items()}}
         chosen = trial.selection
         settings["targets"] = chosen.kind if chosen.values is None else described(chosen.values, 2000)
@@ -127,6 +132,7 @@ def metric(
     again: bool = False,
     needs: tuple[str, ...] = (),
     interval: str = "t",
+    of: str = "sample",
     takes: dict[str, Any] | None = None,
     ranges: dict[str, Range] | None = None,
     fits: Callable[[Trial], str | None] | None = None,
@@ -138,8 +144,8 @@ def metric(
     """
 
     def made(measure: Measure) -> Callable[..., Result]:
-        defaults = (takes or {}) | _keywords(measure)
-        described = Metric(name, measure, family, higher, range, again, needs, interval, defaults, ranges or {}, fits)
+        told = {"defaults": (takes or {}) | _keywords(measure), "ranges": ranges or {}, "fits": fits}
+        described = Metric(name, measure, family, higher, range, again, needs, interval, of, **told)
         _metrics[name] = described
         return public(described)
 

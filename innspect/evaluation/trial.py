@@ -56,7 +56,8 @@ class Trial:
     """A model, samples and targets, shared by all metrics that are asked about them.
 
     Args:
-        model: A built Keras model, its opened form, or a function from inputs to outputs.
+        model: A built Keras model, its opened form, or a function from inputs to outputs; or another trial, whose model is
+            then not compiled anew.
         x: Samples, as `analyze` takes them.
         targets: What is explained, as `neuron_selection` of `analyze`; None: the largest element of the clean output.
         seed: Of all draws.
@@ -73,6 +74,7 @@ class Trial:
         selection: The targets, settled on the clean inputs.
         predictor: Runs the model.
         progress: Told of every version of a sample that the model was run on.
+        kept: What a metric made that it needs again for the maps of other methods.
     """
 
     def __init__(
@@ -89,7 +91,9 @@ class Trial:
     ):
         self.seed = int(Integer().check("seed", seed))
         OneOf("auto", None, -1, 1).check("channel_axis", channel_axis)
-        self.model, self.predictor = model, _predictor(model)
+        shared = isinstance(model, Trial)
+        self.model = model.model if shared else model
+        self.predictor: Predictor = model.predictor if shared else _predictor(model)
         self.inputs = self.predictor.inputs(x)
         self.samples = self.inputs.samples
         if not self.samples:
@@ -101,6 +105,7 @@ class Trial:
         self.axes = [self._axes(a, i) for i, a in enumerate(self.arrays)]
         self.sizes = [axes.size for axes in self.axes]
         self.progress = progress or Quiet()
+        self.kept: dict[Any, Any] = {}
         self.given_targets = targets
         self.selection = self._settled(targets)
 

@@ -6,11 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from innspect.checks import Integer, OneOf
+from innspect.checks import Integer, OneOf, Range, is_number
 from innspect.inputs.batches import as_numbers
 from innspect.types import Array
 
 NEVER = -1  # the unit of positions that are never hidden
+
+
+@dataclass(frozen=True)
+class Share(Range):
+    """A number from 0 to 1."""
+
+    def holds(self, value: Any) -> bool:
+        return is_number(value) and 0 <= value <= 1
+
+    def __str__(self) -> str:
+        return "a number from 0 to 1"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import sys
 import traceback
 
 from innspect._version import __version__
-from innspect.cli import compare, demo, explain, methods, patterns
+from innspect.cli import compare, demo, evaluate, explain, methods, patterns
 from innspect.cli.quiet import silent_stderr
 from innspect.errors import PlainKeyError
 from innspect.tables import printable
@@ -29,6 +29,7 @@ examples:
   innspect explain model.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
   innspect explain model.keras photos/ --preprocess mean=127,std=128 --labels names.txt --format html --out report
   innspect compare model.keras data.npz --method gradient --method lrp.epsilon:epsilon=0.1
+  innspect evaluate model.keras data.npz --method gradient --method grad_cam --format html --out scores.html
   innspect patterns fit model.keras train.npy --out model.patterns.h5
   innspect COMMAND --help                                 everything about a command
 
@@ -84,7 +85,7 @@ def make_parser():
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, methods, explain, compare, patterns):
+    for command in (demo, methods, explain, compare, evaluate, patterns):
         command.add(commands, common)
     return parser
 

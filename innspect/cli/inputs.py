@@ -219,6 +219,17 @@ def _read_arrays(path, inputs, limit):
         raise ValueError(f"{file!r} could not be read: {error or type(error).__name__}") from error
 
 
+def one_array(path, limit=None):
+    """An array of a file, or the only one of it: FILE, or FILE:NAME.
+
+    Raises:
+        ValueError: The file could not be read, or holds several.
+    """
+    if not _is_array(path):
+        raise ValueError(f"An array must be in a file .npy, .npz or .h5. Received: {path!r}")
+    return np.asarray(_read_arrays(path, [""], limit))[:limit]
+
+
 def _read_hdf5(file, name, inputs, limit):
     import h5py
 

@@ -58,6 +58,11 @@ class Metric:
     ranges: dict[str, Range] = field(default_factory=dict)
     fits: Callable[[Trial], str | None] | None = None
 
+    @property
+    def asks(self) -> str:
+        """The first sentence of what it says of itself."""
+        return " ".join((self.measure.__doc__ or "").split("\n\n")[0].split()).split(" Arguments as of")[0]
+
     def unfit(self, trial: Trial) -> str | None:
         """Why it cannot be asked of some samples, or None."""
         return None if self.fits is None else self.fits(trial)
@@ -144,8 +149,8 @@ def metric(
     """
 
     def made(measure: Measure) -> Callable[..., Result]:
-        told = {"defaults": (takes or {}) | _keywords(measure), "ranges": ranges or {}, "fits": fits}
-        described = Metric(name, measure, family, higher, range, again, needs, interval, of, **told)
+        defaults = (takes or {}) | _keywords(measure)
+        described = Metric(name, measure, family, higher, range, again, needs, interval, of, defaults, ranges or {}, fits)
         _metrics[name] = described
         return public(described)
 

@@ -107,15 +107,9 @@ def _panel(scores: Scores, metric: str, inks: dict[str, tuple[str, str]]) -> str
     first = next(iter(of.values()))
     cells = {m: (r.mean, *scores.interval(metric, m)) for m, r in of.items()}
     chart = whiskers(cells, {m: inks[m][0] for m in of}, scores.best(metric), label=f"{metric} of each method")
-    asks = _asks(first.metric)
+    known = metrics().get(first.metric)
+    asks = f"{known.asks} " if known is not None else ""
     return f"<div class=panel><h3>{on_page(metric)}</h3><p>{on_page(asks)}{_WORDS[first.higher_is_better]}.</p>{chart}</div>"
-
-
-def _asks(name: str) -> str:
-    """The first sentence of what a metric says of itself."""
-    metric = metrics().get(name)
-    text = " ".join((metric.measure.__doc__ or "").split("\n\n")[0].split()) if metric else ""
-    return f"{text} " if text else ""
 
 
 def _curves(scores: Scores, inks: dict[str, tuple[str, str]]) -> str:

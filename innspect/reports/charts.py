@@ -25,7 +25,7 @@ def curves(lines: Sequence[Line], *, label: str, width: int = 420, height: int =
     every = every[np.isfinite(every)]
     low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-    left, right, top, bottom = 52, 10, 10, 36
+    left, right, top, bottom = 52, 20, 10, 36
     across = lambda v: left + (width - left - right) * v  # noqa: E731
     up = lambda v: height - bottom - (height - top - bottom) * (v - low) / (high - low)  # noqa: E731
     parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{on_page(label)}">']

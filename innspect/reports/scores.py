@@ -18,7 +18,7 @@ from innspect.reports.pictures import input_pictures
 from innspect.tables import on_page
 from innspect.types import Path
 
-_WORDS = {True: "higher is better", False: "lower is better", None: "neither high nor low is better by itself"}
+_WORDS = {True: "Higher is better", False: "Lower is better", None: "Neither high nor low is better by itself"}
 
 
 @dataclass
@@ -159,7 +159,7 @@ def _scores_of(scores: Scores, method: str, sample: int) -> list[str]:
     for metric, of in scores.results.items():
         if method in of and len(of[method].values) == scores.settings.get("samples"):
             value = of[method].values[sample]
-            found.append(f"{metric} {'undefined' if np.isnan(value) else format(value, '.3g')}")
+            found.append(f"{metric}: {'undefined' if np.isnan(value) else format(value, '.3g')}")
     return found
 
 

@@ -64,7 +64,8 @@ def _defined(a: Array, b: Array, scale: Array | None, of: Callable[[Array], Arra
     rows = np.flatnonzero(finite)
     a, b = a[rows], b[rows]
     varies = ~(constant(a) | constant(b, None if scale is None else np.asarray(scale)[rows]))
-    result[rows[varies]] = _correlation(of(a[varies]), of(b[varies]))
+    if varies.any():
+        result[rows[varies]] = _correlation(of(a[varies]), of(b[varies]))
     return result
 
 

@@ -11,7 +11,7 @@ from innspect.evaluation.maps import Maps
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.trial import Score, Trial
-from innspect.evaluation.units import Units, area, grouped, places, single, step_counts, windows
+from innspect.evaluation.units import Units, area, places, split, step_counts, units_of
 from innspect.evaluation.versions import hidden_scores
 from innspect.types import Array
 
@@ -34,28 +34,6 @@ RANGES = {
     "remainder": OneOf("cut", "crop"),
     "recompute": Boolean(),
 }
-
-
-def units_of(
-    trial: Trial, *, region: int | None = None, groups: Any = None, remainder: str = "cut", apart: bool = False
-) -> Units:
-    """What is hidden at once: positions, windows of a side, or given groups; never both."""
-    if region is not None and groups is not None:
-        raise ValueError("Give either `region` or `groups`. Received: both")
-    if apart and (region is not None or groups is not None):
-        raise ValueError("channels='apart' makes every element a unit, without `region` or `groups`. Received: both")
-    if region is not None:
-        return windows(trial.sizes, region, remainder)
-    if groups is not None:
-        return grouped(groups, trial.sizes, trial.samples)
-    return single(sum(int(np.prod(a.shape[1:] if apart else size)) for a, size in zip(trial.arrays, trial.sizes, strict=True)))
-
-
-def split(trial: Trial, flat: Array, apart: bool = False) -> list[Array]:
-    """Values over all positions, (..., positions), as arrays over each input's own, (..., *positions)."""
-    shapes = [a.shape[1:] if apart else size for a, size in zip(trial.arrays, trial.sizes, strict=True)]
-    stops = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
-    return [part.reshape(*part.shape[:-1], *s) for part, s in zip(np.split(flat, stops, axis=-1), shapes, strict=True)]
 
 
 @dataclass
@@ -96,11 +74,9 @@ class Flipping:
             shown = (kind == 2) & (place >= count) & (place != never)
             return split(self.trial, np.where(kind == 2, shown, chosen < count), self.apart)
 
-        total = np.zeros((self.trial.samples, len(wanted)))
-        for repeat in range(self.hiding.repeats):
-            self.hiding.repeat = repeat
-            total += hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart).scores
-        return total / self.hiding.repeats
+        return self.hiding.mean(
+            lambda: hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart).scores
+        )
 
     def padded(self, scores: Array) -> Array:
         """Curves (samples, steps + 1), NaN beyond the last step of a sample that has fewer units."""

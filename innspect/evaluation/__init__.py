@@ -15,6 +15,7 @@ each sample. All take
     channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 """
 
+from innspect.evaluation.additivity import faithfulness_correlation, infidelity, sensitivity_n
 from innspect.evaluation.curves import (
     aopc,
     aopc_abpc,
@@ -26,21 +27,38 @@ from innspect.evaluation.curves import (
     srg,
 )
 from innspect.evaluation.intervals import holm, interval
+from innspect.evaluation.rationale import comprehensiveness, sufficiency
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
+from innspect.evaluation.road import road
+from innspect.evaluation.selectivity import selectivity
+from innspect.evaluation.shown import average_drop, increase, win
+from innspect.evaluation.single_units import non_sensitivity, occlusion_correlation
 
 __all__ = [
     "Result",
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
+    "average_drop",
+    "comprehensiveness",
     "degradation",
     "deletion",
+    "faithfulness_correlation",
     "flipping",
     "holm",
+    "increase",
+    "infidelity",
     "insertion",
     "interval",
     "list_metrics",
+    "non_sensitivity",
+    "occlusion_correlation",
     "register_metric",
+    "road",
+    "selectivity",
+    "sensitivity_n",
     "srg",
+    "sufficiency",
+    "win",
 ]

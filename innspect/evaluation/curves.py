@@ -1,4 +1,4 @@
-"""Curves of what is left of a score while more and more is hidden: srg, aopc, deletion, insertion, selectivity, degradation."""
+"""Curves of what is left of a score while more and more is hidden: srg, aopc, deletion, insertion, degradation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,8 @@ from innspect.evaluation.maps import Maps
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.trial import Score, Trial
-from innspect.evaluation.units import Units, area, places, split, step_counts, units_of
-from innspect.evaluation.versions import hidden_scores
+from innspect.evaluation.units import Units, area, places, shortest, split, step_counts, units_of
+from innspect.evaluation.versions import Seen, hidden_scores
 from innspect.types import Array
 
 HIDING: dict[str, Any] = {
@@ -60,6 +60,10 @@ class Flipping:
 
     def run(self, wanted: list[tuple[str, int]]) -> Array:
         """Scores (samples, versions) of steps, each an order ("morf", "lerf" or "insertion") and a number."""
+        return self.hiding.mean(lambda: self.seen(wanted).scores)
+
+    def seen(self, wanted: list[tuple[str, int]]) -> Seen:
+        """The same with the present fill."""
         never = np.iinfo("int64").max
         kinds = np.array([("morf", "lerf", "insertion").index(kind) for kind, _ in wanted])
         numbers = np.array([k for _, k in wanted])
@@ -74,9 +78,7 @@ class Flipping:
             shown = (kind == 2) & (place >= count) & (place != never)
             return split(self.trial, np.where(kind == 2, shown, chosen < count), self.apart)
 
-        return self.hiding.mean(
-            lambda: hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart).scores
-        )
+        return hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart)
 
     def padded(self, scores: Array) -> Array:
         """Curves (samples, steps + 1), NaN beyond the last step of a sample that has fewer units."""
@@ -233,7 +235,7 @@ def _by_region(trial: Trial, maps: Maps, default: int, told: dict[str, Any]) -> 
 
 def _side(trial: Trial, most: int, parts: int) -> int:
     """The side of regions: a part of the shortest side."""
-    return max(1, min(most, min(min(size) for size in trial.sizes if size) // parts))
+    return max(1, min(most, shortest(trial) // parts))
 
 
 def _aopc(trial: Trial, maps: Maps, order: str, told: dict[str, Any]) -> tuple[Array, dict[str, Array], dict[str, Any]]:

@@ -73,7 +73,8 @@ class Hiding:
     def mean(self, look: Callable[[], Array]) -> Array:
         """The mean over the repeats of what is looked at, one noise image after the other."""
         total: Array = np.zeros(())
-        for self.repeat in range(self.repeats):
+        for repeat in range(self.repeats):
+            self.repeat = repeat
             total = total + look()
         return total / self.repeats
 

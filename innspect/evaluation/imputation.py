@@ -21,7 +21,7 @@ def imputed(x: Array, masks: Array, channel: int | None) -> Array:
 
     Args:
         x: Samples (samples, ...).
-        masks: What is hidden, booleans (versions, samples, *positions), or with the channel axis, where each channel has its own.
+        masks: What is hidden, booleans (versions, samples, *positions); with the channel axis where each channel has its own.
         channel: The channel axis of `x`, or None.
 
     Returns:
@@ -101,9 +101,7 @@ def _solved(x: Array, hidden: Array) -> Array:
         done = before <= goal
         if done.any():
             result[rows[done]] = np.where(inside[done] > 0, z[done] + mean[done], x[done])
-            rows, x, inside, mean, z, r, p, before, goal = (
-                a[~done] for a in (rows, x, inside, mean, z, r, p, before, goal)
-            )
+            rows, x, inside, mean, z, r, p, before, goal = (a[~done] for a in (rows, x, inside, mean, z, r, p, before, goal))
             q = q[: len(x)]
         if not len(rows):
             break

@@ -9,13 +9,16 @@ import numpy as np
 
 from innspect.evaluation.hiding import Hiding, unhidable
 from innspect.evaluation.maps import Maps
-from innspect.evaluation.trial import Score, Trial
-from innspect.evaluation.units import Units, split, units_of
+from innspect.evaluation.trial import Trial
+from innspect.evaluation.units import split, units_of
 from innspect.evaluation.versions import hidden_scores
 from innspect.inputs.batches import as_numbers
 from innspect.types import Array
 
 Stream = Callable[[int], Iterator[Array]]  # from a sample to what is drawn for it, one after the other
+
+
+Generators = Callable[[str], np.random.Generator]  # from a purpose
 
 
 class InOrder:
@@ -51,13 +54,11 @@ class Losses:
         clean: f(x), (samples,).
         scores: What is left, (samples, draws).
         said: What the map says was lost, (samples, draws).
-        sizes: How many units each subset hides, (samples, draws).
     """
 
     clean: Array
     scores: Array
     said: Array
-    sizes: Array
 
     @property
     def drops(self) -> Array:
@@ -122,17 +123,15 @@ class Subsets:
     def losses(self, stream: Stream, draws: int) -> Losses:
         """What hiding each subset loses, and what the map says of it."""
         trial, positions = self.trial, self.r.shape[1]
-        said, sizes = np.zeros((trial.samples, draws + 1)), np.zeros((trial.samples, draws + 1), "int64")
-        nothing = np.zeros(positions, bool)
+        said, nothing = np.zeros((trial.samples, draws + 1)), np.zeros(positions, bool)
 
         def look() -> Array:
             drawn = InOrder(lambda i: chain([nothing], stream(i)), nothing)
 
             def masks(rows: Array, numbers: Array) -> list[Array]:
-                hidden, place = drawn(rows, numbers), np.ix_(rows, numbers)
-                sizes[place] = hidden.sum(axis=-1).T
+                hidden = drawn(rows, numbers)
                 if self._rates is None:
-                    said[place] = np.where(hidden, self.r[rows], 0).sum(axis=-1).T
+                    said[np.ix_(rows, numbers)] = np.where(hidden, self.r[rows], 0).sum(axis=-1).T
                 return split(trial, hidden, self.apart)
 
             def fills(rows: Array, numbers: Array, hidden: list[Array]) -> list[Array]:
@@ -140,14 +139,14 @@ class Subsets:
                 if self._rates is not None:
                     place = np.ix_(rows, numbers)
                     lost = [self._lost(i, rows, m, f) for i, (m, f) in enumerate(zip(hidden, found, strict=True))]
-                    share = sum(lost) / self.hiding.repeats
+                    share = np.sum(lost, axis=0) / self.hiding.repeats
                     said[place] = share.T if self.hiding.repeat == 0 else said[place] + share.T
                 return found
 
             return hidden_scores(trial, self.score, draws + 1, masks, fills, apart=self.apart).scores
 
         scores = self.hiding.mean(look)
-        return Losses(scores[:, 0], scores[:, 1:], said[:, 1:], sizes[:, 1:])
+        return Losses(scores[:, 0], scores[:, 1:], said[:, 1:])
 
     def _lost(self, i: int, rows: Array, hidden: Array, fill: Array) -> Array:
         """The sum over hidden elements of an input of R (x - fill), (versions, samples)."""
@@ -169,11 +168,12 @@ def rates(trial: Trial, maps: Maps) -> list[Array]:
     for i, (full, x, axes) in enumerate(zip(maps.full, trial.arrays, trial.axes, strict=True)):
         if not trial.repeatable(i):
             raise ValueError("kind='function' needs inputs of floating point, that a rate multiplies. Received: ids")
-        found.append((full if full.ndim == x.ndim else np.expand_dims(full, axes.channel or -1)).astype("float64"))
+        channel = None if full.ndim == x.ndim else axes.channel
+        found.append((full if channel is None else np.expand_dims(full, channel)).astype("float64"))
     return found
 
 
-def subsets_of(sizes: list[tuple[str, int, int]], units: int, generator: Callable[[str], np.random.Generator]) -> Iterator[Array]:
+def subsets_of(sizes: list[tuple[str, int, int]], units: int, generator: Generators) -> Iterator[Array]:
     """Random sets of units without replacement: for each (purpose, size, draws) so many of that size."""
     for purpose, size, draws in sizes:
         source = generator(purpose)

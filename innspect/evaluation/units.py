@@ -121,6 +121,11 @@ def units_of(
     return single(sum(int(np.prod(a.shape[1:] if apart else size)) for a, size in zip(trial.arrays, trial.sizes, strict=True)))
 
 
+def shortest(trial: "Trial") -> int:
+    """The shortest side of all inputs."""
+    return min(min(size) for size in trial.sizes if size)
+
+
 def split(trial: "Trial", flat: Array, apart: bool = False) -> list[Array]:
     """Values over all positions, (..., positions), as arrays over each input's own, (..., *positions)."""
     shapes = [a.shape[1:] if apart else size for a, size in zip(trial.arrays, trial.sizes, strict=True)]

@@ -3,7 +3,7 @@
 The values z of hidden positions solve `(D - W) z = W x_known`: each is the weighted mean of its neighbours, hidden ones
 included. W holds a weight for each neighbour inside the input, 1 / squared distance, and D their sum. All systems of a batch
 are solved by conjugate gradients, in blocks that stay in the processor's cache; channels have the same matrix, and each its
-own steps. What has converged leaves the block.
+own steps. What has converged leaves its block.
 """
 
 import itertools
@@ -13,7 +13,7 @@ import numpy as np
 from innspect.types import Array
 
 ROUNDS, RESIDUAL = 1000, 1e-6
-_BLOCK = 2**17  # elements that are solved at once
+_BLOCK = 2**16  # elements that are solved at once
 
 
 def imputed(x: Array, masks: Array, channel: int | None) -> Array:
@@ -44,39 +44,45 @@ def imputed(x: Array, masks: Array, channel: int | None) -> Array:
     return result[..., 0] if channel is None else np.moveaxis(result, -1, channel + 1)
 
 
-def _neighbours(dimensions: int) -> dict[float, list[tuple[slice, ...]]]:
-    """For each weight, where the neighbours that have it lie in an array that is one wider on each side."""
-    found: dict[float, list[tuple[slice, ...]]] = {}
-    for offset in itertools.product((-1, 0, 1), repeat=dimensions):
-        distance = sum(abs(o) for o in offset)
-        if distance:
-            window = tuple(slice(1 + o, o - 1 if o < 1 else None) for o in offset)
-            found.setdefault(1 / distance, []).append((slice(None), *window))
-    return found
+def _neighbours(strides: list[int]) -> list[tuple[float, list[int]]]:
+    """For each weight, the steps to one half of the neighbours that have it, whose other half lies the other way."""
+    found: dict[float, list[int]] = {}
+    for offset in itertools.product((-1, 0, 1), repeat=len(strides)):
+        if offset > (0,) * len(strides):
+            step = sum(o * s for o, s in zip(offset, strides, strict=True))
+            found.setdefault(1 / sum(map(abs, offset)), []).append(step)
+    return sorted(found.items(), reverse=True)  # direct neighbours come first
 
 
 class _Weights:
-    """The product with W, of systems (n, *positions) that are kept one wider on each side, so that nothing lies outside."""
+    """The product with W, of systems whose positions have a border of zeros and lie one after the other in memory.
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
-        self.wide = np.zeros((shape[0], *(s + 2 for s in shape[1:])), dtype)
-        self.inner = (slice(None), *(slice(1, -1) for _ in shape[1:]))
-        self.kinds = sorted(_neighbours(len(shape) - 1).items(), reverse=True)
-        self.part = np.empty(shape, dtype)
+    So a neighbour is always the same step away, and what lies outside is 0. Products at the border mean nothing.
+    """
+
+    def __init__(self, systems: Array):
+        strides = [stride // systems.itemsize for stride in systems.strides[1:]]
+        self.kinds, self.part = _neighbours(strides), np.empty_like(systems)
+        self.reach = sum(strides)
 
     def times(self, values: Array, out: Array) -> Array:
         """W values, for values (n, *positions)."""
-        wide, part = self.wide[: len(values)], self.part[: len(values)]
-        wide[self.inner] = values
-        for weight, (first, second, *others) in self.kinds:
-            target = out if weight == 1 else part  # direct neighbours come first
-            np.add(wide[first], wide[second], out=target)
-            for window in others:
-                target += wide[window]
+        flat, result, part = values.reshape(-1), out.reshape(-1), self.part[: len(values)].reshape(-1)
+        inner = slice(self.reach, len(flat) - self.reach)
+        result[: self.reach] = result[inner.stop :] = 0
+        for weight, (first, *others) in self.kinds:
+            target = (result if weight == 1 else part)[inner]
+            np.add(self._moved(flat, first), self._moved(flat, -first), out=target)
+            for step in others:
+                target += self._moved(flat, step)
+                target += self._moved(flat, -step)
             if weight != 1:
-                part *= weight
-                out += part
+                target *= weight
+                result[inner] += target
         return out
+
+    def _moved(self, flat: Array, step: int) -> Array:
+        return flat[self.reach + step : len(flat) - self.reach + step]
 
 
 def _solved(x: Array, hidden: Array) -> Array:
@@ -84,42 +90,49 @@ def _solved(x: Array, hidden: Array) -> Array:
     over = tuple(range(1, x.ndim))
     result = np.where(hidden, np.nan, x)
     known = (~hidden).sum(axis=over)
-    rows = np.flatnonzero((known > 0) & hidden.any(axis=over))
+    rows: Array = np.flatnonzero((known > 0) & hidden.any(axis=over))
     if not len(rows):
         return result
-    x, inside = x[rows], hidden[rows].astype(x.dtype)
-    column = (-1, *(1,) * len(over))
-    mean = ((x * (1 - inside)).sum(axis=over, dtype="float64") / known[rows]).astype(x.dtype).reshape(column)
-    weights = _Weights(x.shape, x.dtype)
-    total = weights.times(np.ones_like(x[:1]), np.empty_like(x[:1]))
+    border = [(0, 0), *((1, 1) for _ in over)]
+    inner = (slice(None), *(slice(1, -1) for _ in over))
+    inside = np.pad(hidden[rows], border).astype(x.dtype)
+    visible = np.pad(~hidden[rows], border).astype(x.dtype)
+    x = np.pad(x[rows], border)
+    mean = (x * visible).sum(axis=over, keepdims=True, dtype="float64") / visible.sum(axis=over, keepdims=True)
+    mean = mean.astype(x.dtype)
+    weights = _Weights(x)
+    total = weights.times(np.pad(np.ones_like(x[:1][inner]), border), np.empty_like(x[:1]))
     # A constant solves its own system, so all is told from the mean of what is known, where the search starts.
-    r = weights.times((x - mean) * (1 - inside), np.empty_like(x)) * inside
+    r = weights.times((x - mean) * visible, np.empty_like(x)) * inside
     z, p, q = np.zeros_like(x), r.copy(), np.empty_like(x)
     before = _dot(r, r)
     goal = RESIDUAL**2 * before
     for _ in range(ROUNDS + 1):
         done = before <= goal
         if done.any():
-            result[rows[done]] = np.where(inside[done] > 0, z[done] + mean[done], x[done])
+            found = np.where(inside[done] > 0, z[done] + mean[done], x[done])
+            result[rows[done]] = found[inner]
             rows, x, inside, mean, z, r, p, before, goal = (a[~done] for a in (rows, x, inside, mean, z, r, p, before, goal))
             q = q[: len(x)]
         if not len(rows):
             break
         weights.times(p, q)
-        q *= -1
-        q += total * p
         q *= inside
-        step = (before / _dot(p, q)).astype(x.dtype).reshape(column)
+        np.subtract(total * p, q, out=q)
+        step = _column(before / _dot(p, q), x)
         z += step * p
         r -= step * q
         after = _dot(r, r)
-        p *= (after / before).astype(x.dtype).reshape(column)
+        p *= _column(after / before, x)
         p += r
         before = after
     return result
 
 
+def _column(values: Array, like: Array) -> Array:
+    return values.astype(like.dtype).reshape(-1, *(1,) * (like.ndim - 1))
+
+
 def _dot(a: Array, b: Array) -> Array:
     """Inner products of systems, float64."""
-    flat = a.reshape(len(a), 1, -1), b.reshape(len(b), -1, 1)
-    return np.matmul(*flat).reshape(-1).astype("float64")
+    return np.matmul(a.reshape(len(a), 1, -1), b.reshape(len(b), -1, 1)).reshape(-1).astype("float64")

@@ -68,6 +68,7 @@ class Flipping:
         kinds = np.array([("morf", "lerf", "insertion").index(kind) for kind, _ in wanted])
         numbers = np.array([k for _, k in wanted])
         hidden = np.array([c[np.minimum(numbers, len(c) - 1)] for c in self.counts])  # (samples, versions)
+        self._check_solved(hidden, kinds == 2)
 
         def masks(rows: Array, versions: Array) -> list[Array]:
             place = self.places[rows][None]
@@ -79,6 +80,13 @@ class Flipping:
             return split(self.trial, np.where(kind == 2, shown, chosen < count), self.apart)
 
         return hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart)
+
+    def _check_solved(self, hidden: Array, inserted: Array) -> None:
+        """Where hidden positions follow from visible ones, some must be visible."""
+        totals = np.array([self.units.count(i) for i in range(self.trial.samples)])[:, None]
+        everything = (np.where(inserted, totals - hidden, hidden) == totals) & (self.units.of >= 0).all(axis=1)[:, None]
+        if self.hiding.solves and everything.any():
+            raise ValueError("hide='road' leaves nothing to impute from where all is hidden: `share` must be below 1. Received: 1")
 
     def padded(self, scores: Array) -> Array:
         """Curves (samples, steps + 1), NaN beyond the last step of a sample that has fewer units."""

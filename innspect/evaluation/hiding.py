@@ -31,6 +31,7 @@ class Hiding:
         value_range: (low, high) of the noise; None: each channel's own of the sample.
         mask_id: The id that hides a token; None: 0 where the model's embedding masks zero.
         repeats: How many noise images there are; one of anything else.
+        solves: Whether something is imputed.
         road_noise: Deviation of the noise after an imputation, in units of the sample's range.
         apart: Whether every element is a position.
         default: What stands for columns and ids where the default is a blur.
@@ -59,6 +60,7 @@ class Hiding:
         self.road_noise = road_noise
         given = _per_input(hide, len(trial.arrays))
         words = [h for h in given if isinstance(h, str)]
+        self.solves = "road" in words
         self.repeats, self.repeat = int(Integer(1).check("repeats", repeats)) if "noise" in words else 1, 0
         self._fills = [self._of(given[i], i) for i in range(len(given))]
         self.said = {"hide": hide if not callable(hide) else getattr(hide, "__name__", repr(hide))}

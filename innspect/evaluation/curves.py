@@ -86,7 +86,9 @@ class Flipping:
         totals = np.array([self.units.count(i) for i in range(self.trial.samples)])[:, None]
         everything = (np.where(inserted, totals - hidden, hidden) == totals) & (self.units.of >= 0).all(axis=1)[:, None]
         if self.hiding.solves and everything.any():
-            raise ValueError("hide='road' leaves nothing to impute from where all is hidden: `share` must be below 1. Received: 1")
+            raise ValueError(
+                "hide='road' leaves nothing to impute from where all is hidden: `share` must be below 1. Received: 1"
+            )
 
     def padded(self, scores: Array) -> Array:
         """Curves (samples, steps + 1), NaN beyond the last step of a sample that has fewer units."""

@@ -15,6 +15,7 @@ each sample. All take
     channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 """
 
+from innspect.evaluation.additivity import faithfulness_correlation, infidelity, sensitivity_n
 from innspect.evaluation.boxes import box_of, localisation_error
 from innspect.evaluation.curves import (
     aopc,
@@ -31,9 +32,14 @@ from innspect.evaluation.intervals import holm, interval
 from innspect.evaluation.known_truth import emd, sign_accuracy, suppressor_share
 from innspect.evaluation.localisation import auc, iou, loc, pointing_game, relevance_mass, relevance_rank, top_k
 from innspect.evaluation.mosaic import Mosaics, mosaics
+from innspect.evaluation.rationale import comprehensiveness, sufficiency
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
+from innspect.evaluation.road import road
 from innspect.evaluation.seeds import seeds_miou, segmentation_seeds
+from innspect.evaluation.selectivity import selectivity
+from innspect.evaluation.shown import average_drop, increase, win
+from innspect.evaluation.single_units import non_sensitivity, occlusion_correlation
 from innspect.evaluation.subgroups import region_mass
 
 __all__ = [
@@ -43,13 +49,18 @@ __all__ = [
     "aopc_abpc",
     "aopc_lerf",
     "auc",
+    "average_drop",
     "box_of",
     "collage",
+    "comprehensiveness",
     "degradation",
     "deletion",
     "emd",
+    "faithfulness_correlation",
     "flipping",
     "holm",
+    "increase",
+    "infidelity",
     "insertion",
     "interval",
     "iou",
@@ -57,15 +68,22 @@ __all__ = [
     "loc",
     "localisation_error",
     "mosaics",
+    "non_sensitivity",
+    "occlusion_correlation",
     "pointing_game",
     "region_mass",
     "register_metric",
     "relevance_mass",
     "relevance_rank",
+    "road",
     "seeds_miou",
     "segmentation_seeds",
+    "selectivity",
+    "sensitivity_n",
     "sign_accuracy",
     "srg",
+    "sufficiency",
     "suppressor_share",
     "top_k",
+    "win",
 ]

@@ -9,6 +9,7 @@ from innspect.evaluation.maps import Maps
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.trial import Trial
+from innspect.evaluation.units import shortest
 from innspect.types import Array
 
 
@@ -105,7 +106,7 @@ def _by_region(trial: Trial, maps: Maps, default: int, told: dict[str, Any]) -> 
 
 def _side(trial: Trial, most: int, parts: int) -> int:
     """The side of regions: a part of the shortest side."""
-    return max(1, min(most, min(min(size) for size in trial.sizes if size) // parts))
+    return max(1, min(most, shortest(trial) // parts))
 
 
 def _aopc(trial: Trial, maps: Maps, order: str, told: dict[str, Any]) -> tuple[Array, dict[str, Array], dict[str, Any]]:

@@ -29,18 +29,33 @@ from innspect.evaluation.curves import (
 )
 from innspect.evaluation.grid_game import collage
 from innspect.evaluation.intervals import holm, interval
+from innspect.evaluation.invariance import input_invariance
 from innspect.evaluation.known_truth import emd, sign_accuracy, suppressor_share
+from innspect.evaluation.laws import completeness, conservation
 from innspect.evaluation.localisation import auc, iou, loc, pointing_game, relevance_mass, relevance_rank, top_k
 from innspect.evaluation.mosaic import Mosaics, mosaics
+from innspect.evaluation.moved import continuity, equivariance
+from innspect.evaluation.randomisation import mprt, mprt_efficient, mprt_smooth, random_logit
 from innspect.evaluation.rationale import comprehensiveness, sufficiency
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.road import road
+from innspect.evaluation.robustness import (
+    avg_sensitivity,
+    local_lipschitz,
+    max_sensitivity,
+    noise,
+    relative_input_stability,
+    relative_output_stability,
+    relative_representation_stability,
+)
 from innspect.evaluation.seeds import seeds_miou, segmentation_seeds
 from innspect.evaluation.selectivity import selectivity
 from innspect.evaluation.shown import average_drop, increase, win
 from innspect.evaluation.single_units import non_sensitivity, occlusion_correlation
 from innspect.evaluation.subgroups import region_mass
+
+randomisation = mprt  # as the literature calls it
 
 __all__ = [
     "Mosaics",
@@ -50,29 +65,46 @@ __all__ = [
     "aopc_lerf",
     "auc",
     "average_drop",
+    "avg_sensitivity",
     "box_of",
     "collage",
+    "completeness",
     "comprehensiveness",
+    "conservation",
+    "continuity",
     "degradation",
     "deletion",
     "emd",
+    "equivariance",
     "faithfulness_correlation",
     "flipping",
     "holm",
     "increase",
     "infidelity",
+    "input_invariance",
     "insertion",
     "interval",
     "iou",
     "list_metrics",
     "loc",
+    "local_lipschitz",
     "localisation_error",
+    "max_sensitivity",
     "mosaics",
+    "mprt",
+    "mprt_efficient",
+    "mprt_smooth",
+    "noise",
     "non_sensitivity",
     "occlusion_correlation",
     "pointing_game",
+    "random_logit",
+    "randomisation",
     "region_mass",
     "register_metric",
+    "relative_input_stability",
+    "relative_output_stability",
+    "relative_representation_stability",
     "relevance_mass",
     "relevance_rank",
     "road",

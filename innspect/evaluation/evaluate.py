@@ -238,14 +238,14 @@ class Evaluation:
             return analyzer
         try:
             maps = Maps(self.trial, analyzer)
+            self._exhibit(method, analyzer, maps)
         except Exception as error:
             return said(error)
-        self._exhibit(method, analyzer, maps)
         return maps
 
     def _exhibit(self, method: str, analyzer: Any, maps: Maps) -> None:
         """Keep the first samples' maps, where there is one input, to be shown."""
-        if not self._show or len(maps.full) > 1:
+        if len(maps.full) > 1 or not self._show:
             return
         kept, shown = self.scores.examples, slice(0, len(self._show))
         if not kept:

@@ -61,10 +61,7 @@ class Maps:
 
     def _explains(self) -> Any:
         if self.analyzer is None:
-            raise TypeError(
-                "This metric explains again, so `maps` must be an analyzer, such as innspect.create_analyzer('gradient', "
-                "model). Received: arrays"
-            )
+            raise self.given_error()
         return self.analyzer
 
     def _checked(self, given: Any, samples: int) -> list[Array]:
@@ -90,13 +87,14 @@ class Maps:
             shapes += [(samples, *one[1:]), (samples, *x.shape[1:])]
         return shapes
 
-    def again(self, arrays: list[Array], rows: Array, neuron: Neuron = None) -> list[Array]:
+    def again(self, arrays: list[Array], rows: Array, neuron: Neuron = None, turn: int = 0) -> list[Array]:
         """Maps of other inputs for the targets of some samples.
 
         Args:
             arrays: For each of the model's inputs (n, ...).
             rows: The samples whose targets are explained, (n,).
             neuron: What is explained in place of these targets, as `neuron_selection` of `analyze` takes it for n samples.
+            turn: Tells random maps of the same inputs apart, such as a step with other weights; 0 are the first ones.
 
         Returns:
             An array for each input, (n, ...).
@@ -110,6 +108,14 @@ class Maps:
         found = analyzer.analyze(trial.inputs.pack(fed), trial.neuron(rows) if neuron is None else neuron, **arguments)
         trial.progress.advance(len(rows))
         return self._checked(found, len(rows))
+
+    @staticmethod
+    def given_error() -> TypeError:
+        """What is raised where maps were given, and an analyzer is needed."""
+        return TypeError(
+            "This metric explains again, so `maps` must be an analyzer, such as innspect.create_analyzer('gradient', "
+            "model). Received: arrays"
+        )
 
     def flat(self, channels: str = "together", sign: str = "signed") -> Array:
         """Values over all positions, float64 (samples, positions); 0 where a map is not finite.
@@ -144,7 +150,6 @@ class RandomMaps(Maps):
     """The row "random": standard normal maps over positions; a new one for each changed input, by that input's own key."""
 
     def __init__(self, trial: Trial):
-        self.purpose = "random"
         super().__init__(trial, None)
 
     def _given(self, given: Any) -> list[Array]:
@@ -157,14 +162,19 @@ class RandomMaps(Maps):
     def on(self, trial: Trial) -> "RandomMaps":
         return RandomMaps(trial)
 
-    def again(self, arrays: list[Array], rows: Array, neuron: Neuron = None) -> list[Array]:
+    def again(self, arrays: list[Array], rows: Array, neuron: Neuron = None, turn: int = 0) -> list[Array]:
         trial, maps = self._trial, [np.empty((len(rows), *size), "float32") for size in self._trial.sizes]
         for n, key in enumerate(sample_keys(arrays)):
-            draws = generator(trial.seed, self.purpose, key)
+            draws = generator(trial.seed, f"random {turn}" if turn else "random", key)
             for array, size in zip(maps, trial.sizes, strict=True):
                 array[n] = draws.standard_normal(size)
         trial.progress.advance(len(rows))
         return maps
+
+
+def as_they_are(full: list[Array]) -> Array:
+    """Maps of each input, (n, ...), as vectors, for metrics of norms: float64 (n, elements), NaN where one is not finite."""
+    return np.concatenate([a.reshape(len(a), -1).astype("float64") for a in full], axis=1)
 
 
 def _flat(given: Any, count: int) -> list[Any]:

@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -117,26 +118,35 @@ def test_editors_see_the_names_that_the_package_offers():
     assert shown == innspect._PUBLIC
 
 
-# An example whose networks are trained for one epoch, since how well they are trained does not show in a test.
-_QUICKLY = """
-import runpy, sys, keras
-fit = keras.Model.fit
-keras.Model.fit = lambda self, *args, **kwargs: fit(self, *args, **kwargs | {"epochs": 1})
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
+@pytest.fixture
+def one_epoch(monkeypatch):
+    """Networks are trained for one epoch, since how well they are trained does not show in a test."""
+    fit = keras.Model.fit
+    monkeypatch.setattr(keras.Model, "fit", lambda self, *args, **kwargs: fit(self, *args, **kwargs | {"epochs": 1}))
+
+
+# A program with all its imports, and on PyTorch, which compiles nothing of dozens of methods that are used once.
+_BY_ITSELF = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_epoch")
+@pytest.mark.filterwarnings("default")  # as in a program
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_runs(example, tmp_path):
-    command = [sys.executable, "-c", _QUICKLY, str(ROOT / "examples" / f"{example}.py"), *SMALL.get(example, [])]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    if example == "gallery" and importlib.util.find_spec("torch"):
-        env["KERAS_BACKEND"] = "torch"  # compiles nothing, of dozens of methods that are used once
-    result = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    promised = re.findall(r"[\w/]+\.(?:png|jpg|html)", result.stdout)
+def test_an_example_runs(example, tmp_path, monkeypatch, capsys):
+    command = [str(ROOT / "examples" / f"{example}.py"), *SMALL.get(example, [])]
+    monkeypatch.chdir(tmp_path)
+    if example == "gallery":
+        known = {"KERAS_BACKEND": "torch"} if importlib.util.find_spec("torch") else {}
+        env = {**os.environ, "PYTHONPATH": str(ROOT), **known}
+        result = subprocess.run([sys.executable, "-c", _BY_ITSELF, *command], capture_output=True, text=True, env=env)
+        assert result.returncode == 0, result.stderr
+        said = result.stdout
+    else:
+        monkeypatch.setattr(sys, "argv", command)
+        runpy.run_path(command[0], run_name="__main__")
+        said = capsys.readouterr().out
+    promised = re.findall(r"[\w/]+\.(?:png|jpg|html)", said)
     assert promised
     for name in promised:
         assert (tmp_path / name).stat().st_size > 1000, name

@@ -69,6 +69,7 @@ def test_windows_side_by_side_and_one_over_everything(shape):
     close(ours, np.broadcast_to(whole.reshape(-1, *[1] * len(spatial)), ours.shape), 1e-4)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("window", "stride", "overlap", "border"),
     [
@@ -109,6 +110,7 @@ def test_what_hides():
     np.testing.assert_array_equal(last[:3, :3], x[0, :3, :3])
 
 
+@pytest.mark.host
 @pytest.mark.usefixtures("eager")
 def test_a_sweep_tells_classes_and_responses():
     model, x = network()
@@ -132,6 +134,7 @@ def test_a_sweep_tells_classes_and_responses():
 
 
 # ---------------------------------------------------------------------- RISE
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("size", "grid", "probability"), [((20,), 7, 0.5), ((16, 23), 7, 0.3), ((32, 5), 4, 0.1), ((6, 7, 8), 3, 0.8)]
 )
@@ -145,6 +148,7 @@ def test_masks_are_unbiased(size, grid, probability):
         assert len(np.unique(masks[:, 10].round(5))) > 4
 
 
+@pytest.mark.host
 def test_rise_is_the_mean_of_masks_weighted_by_scores():
     model, x = network()
     masks = RandomMasks((8, 9), 37, 7, 0.5, seed=4).take(np.arange(37))
@@ -162,6 +166,7 @@ def test_rise_is_the_mean_of_masks_weighted_by_scores():
     assert np.abs(other - expected[2]).max() > 1e-2 * expected[2].max()
 
 
+@pytest.mark.host
 def test_rise_of_a_constant_and_with_all_kept():
     x = models.array(2, 10, 12, 3)
     constant = lambda x: np.full((len(x), 2), 3.0)  # noqa: E731
@@ -212,6 +217,7 @@ def test_logit_or_output():
     assert np.abs(logits - innspect.create_analyzer("occlusion", model, window=8).analyze(x, 1)).max() > 1e-3
 
 
+@pytest.mark.host
 @pytest.mark.usefixtures("eager")
 def test_inputs_of_every_kind():
     words = keras.Input((6,), dtype="int32")

@@ -109,6 +109,7 @@ def forms(analyzer):
     return [(step.nonnegative, step.gated) for step in steps if hasattr(step, "gated")]
 
 
+@pytest.mark.host
 @drawn
 @given(signed_networks())
 def test_forms_chosen_by_proof_equal_the_general_ones(monkeypatch, build):

@@ -159,6 +159,7 @@ def bits(model):
     return [np.asarray(v).tobytes() for v in [*model.variables, *model.optimizer.variables]]
 
 
+@pytest.mark.sweep(keep=["fitted-trainee-methods0", "stepped-trainee-methods1"], on="jax")
 @pytest.mark.parametrize(
     ("train", "make", "methods"),
     [

@@ -335,6 +335,14 @@ def test_road_reads_shares_orders_and_hits(network):
     assert hits.shape == (5, 7)
 
 
+@pytest.mark.parametrize(("target", "hidden"), [(62, True), (63, False)])
+def test_road_hides_63_of_90_at_a_share_of_70_percent(target, hidden):
+    x = np.random.default_rng(6).normal(size=(1, 90, 1)).astype("float32")
+    model, maps = linear(np.eye(90).reshape(90, 1, 90)), -np.arange(90.0)[None]
+    found = evaluation.road(model, x, maps, target, shares=(0.7,), order="morf", score="logit", noise=0.0)
+    assert (abs(found.values[0] - x[0, target, 0]) > 1e-3) == hidden
+
+
 def test_road_adds_noise_that_is_drawn_of_the_sample():
     model, x = linear(np.eye(9).reshape(9, 1, 9)), np.linspace(0, 1, 9, dtype="float32").reshape(1, 9, 1)
     maps = np.eye(9)[4:5]

@@ -26,21 +26,53 @@ from innspect.evaluation.curves import (
     srg,
 )
 from innspect.evaluation.intervals import holm, interval
+from innspect.evaluation.invariance import input_invariance
+from innspect.evaluation.laws import completeness, conservation
+from innspect.evaluation.moved import continuity, equivariance
+from innspect.evaluation.randomisation import mprt, mprt_efficient, mprt_smooth, random_logit
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
+from innspect.evaluation.robustness import (
+    avg_sensitivity,
+    local_lipschitz,
+    max_sensitivity,
+    noise,
+    relative_input_stability,
+    relative_output_stability,
+    relative_representation_stability,
+)
+
+randomisation = mprt  # as the literature calls it
 
 __all__ = [
     "Result",
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
+    "avg_sensitivity",
+    "completeness",
+    "conservation",
+    "continuity",
     "degradation",
     "deletion",
+    "equivariance",
     "flipping",
     "holm",
+    "input_invariance",
     "insertion",
     "interval",
     "list_metrics",
+    "local_lipschitz",
+    "max_sensitivity",
+    "mprt",
+    "mprt_efficient",
+    "mprt_smooth",
+    "noise",
+    "random_logit",
+    "randomisation",
     "register_metric",
+    "relative_input_stability",
+    "relative_output_stability",
+    "relative_representation_stability",
     "srg",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from innspect.checks import Boolean, Count, Number, OneOf
+from innspect.checks import Boolean, Count, Integer, Number, OneOf
 from innspect.evaluation.correlation import spearman
 from innspect.evaluation.maps import Maps, as_they_are, flattened
 from innspect.evaluation.neighbours import movable, uniform
@@ -161,9 +161,8 @@ def _transforms(trial: Trial, places: list[int], given: Any, circular: bool) -> 
 
 def _transform(given: Any, count: int, circular: bool) -> Transform:
     kind, by = given if isinstance(given, list | tuple) and len(given) == 2 else (None, None)
-    if kind == "shift" and isinstance(by, list | tuple) and len(by) == count:
-        if all(isinstance(b, int | np.integer) and not isinstance(b, bool) for b in by):
-            return "shift", tuple(map(int, by))
+    if kind == "shift" and isinstance(by, list | tuple) and len(by) == count and all(map(Integer().holds, by)):
+        return "shift", tuple(map(int, by))
     if kind == "rotate" and not circular and count > 1 and Number(-360, 360).holds(by):
         return "rotate", float(by)
     raise ValueError(
@@ -217,7 +216,7 @@ def continuity(
         def made(row: int) -> list[Array]:
             return [_path(trial, i, a[row], reach, i in moving) for i, a in enumerate(trial.arrays)]
 
-    values = np.full(trial.samples, np.nan)
+    values = np.full(trial.samples, -1.0)
     last: tuple[Array, Array] | None = None
     for rows, numbers, arrays in pieces(trial, count, made):
         r, x = as_they_are(maps.again(arrays, rows)), as_they_are([arrays[i] for i in moving])
@@ -225,11 +224,10 @@ def continuity(
             if k and last is not None:
                 moved = np.sqrt(((x[n] - last[1]) ** 2).sum())
                 if moved > 0:
-                    steep = np.abs(r[n] - last[0]).sum() / moved
-                    values[row] = steep if np.isnan(values[row]) else np.maximum(values[row], steep)
+                    values[row] = np.maximum(values[row], np.abs(r[n] - last[0]).sum() / moved)
             if path == "shift" or not k:
                 last = r[n], x[n]
-    return Result(values)
+    return Result(np.where(values == -1, np.nan, values))
 
 
 def _path(trial: Trial, i: int, x: Array, reach: int, moves: bool) -> Array:

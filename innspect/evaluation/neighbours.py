@@ -34,9 +34,7 @@ def movable(trial: Trial) -> list[int]:
     """
     opened = trial.predictor.opened
     found = [
-        i
-        for i in range(len(trial.arrays))
-        if trial.repeatable(i) and (opened is None or opened.moves(opened.graph.inputs[i]))
+        i for i in range(len(trial.arrays)) if trial.repeatable(i) and (opened is None or opened.moves(opened.graph.inputs[i]))
     ]
     if not found:
         raise ValueError(
@@ -107,8 +105,8 @@ def _given(trial: Trial, noise: Any, moving: list[int]) -> dict[int, Array]:
         wanted = array.ndim == len(shape) + 2 and array.shape[2:] == shape and len(array) == trial.samples and array.shape[1]
         if not wanted or array.dtype.kind not in "fiub" or not np.isfinite(array).all():
             raise ValueError(
-                f"`noise` must hold finite numbers of shape ({trial.samples}, draws, {', '.join(map(str, shape))}), at least one "
-                f"draw for each sample. Received: shape {array.shape}, dtype {array.dtype}"
+                f"`noise` must hold finite numbers of shape ({trial.samples}, draws, {', '.join(map(str, shape))}), at least "
+                f"one draw for each sample. Received: shape {array.shape}, dtype {array.dtype}"
             )
         arrays[i] = array
         counts.add(array.shape[1])

@@ -109,9 +109,7 @@ def _finite_or_nan(trial: Trial, full: list[Array]) -> Array:
     return np.where(finite[:, None], flattened(trial, full), np.nan)
 
 
-def _mprt(
-    trial: Trial, maps: Maps, order: str, how: str, similarity: str, weights: Any, explained: Explained
-) -> Result:
+def _mprt(trial: Trial, maps: Maps, order: str, how: str, similarity: str, weights: Any, explained: Explained) -> Result:
     replacement = Replacement(trial, maps, how, weights)
     trained, names = explained(0), []
     curve = [similar(trial, similarity, trained, trained)]

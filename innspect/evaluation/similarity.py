@@ -3,6 +3,7 @@
 import numpy as np
 
 from innspect.checks import OneOf
+from innspect.evaluation.agreement import ssim
 from innspect.evaluation.correlation import spearman
 from innspect.evaluation.trial import Trial
 from innspect.types import Array
@@ -25,11 +26,9 @@ def similar(trial: Trial, name: str, a: Array, b: Array) -> Array:
         return spearman(np.abs(a), np.abs(b))
     if name == "cosine":
         return cosine(a, b)
-    if len(trial.sizes) != 1 or len(trial.sizes[0]) < 2:
-        raise ValueError(f"similarity='ssim' needs images, of one input. Received: positions {trial.sizes}")
-    from innspect.evaluation.agreement import ssim
-
-    return ssim(*(m.reshape(len(m), *trial.sizes[0]) for m in (a, b)))
+    if any(len(size) < 2 for size in trial.sizes):
+        raise ValueError(f"similarity='ssim' needs images. Received: positions {trial.sizes}")
+    return ssim(a, b, trial.sizes)
 
 
 def cosine(a: Array, b: Array) -> Array:
@@ -40,5 +39,3 @@ def cosine(a: Array, b: Array) -> Array:
     a, b = (m[defined] / size[defined][:, None] for m, size in zip((a, b), largest, strict=True))
     result[defined] = (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     return np.clip(result, -1, 1)
-
-

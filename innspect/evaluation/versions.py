@@ -118,9 +118,7 @@ def answers_to(
     return whole | {"scores": np.where(np.isfinite(scores), scores, np.nan)}
 
 
-def pieces(
-    trial: Trial, count: int, make: Callable[[int], list[Array]]
-) -> Iterator[tuple[Array, Array, list[Array]]]:
+def pieces(trial: Trial, count: int, make: Callable[[int], list[Array]]) -> Iterator[tuple[Array, Array, list[Array]]]:
     """Versions of samples, one sample's after the other's, as many at once as are computed at once.
 
     Args:
@@ -135,7 +133,9 @@ def pieces(
     for numbers, counts in even_chunks(trial.samples * count, trial.batch_size):
         rows, versions = np.divmod(numbers[: int(counts.sum())], count)
         kept = {row: kept[row] if row in kept else make(row) for row in dict.fromkeys(rows.tolist())}
-        each = [[kept[row][i][v] for row, v in zip(rows.tolist(), versions.tolist(), strict=True)] for i in range(len(trial.arrays))]
+        each = [
+            [kept[row][i][v] for row, v in zip(rows.tolist(), versions.tolist(), strict=True)] for i in range(len(trial.arrays))
+        ]
         yield rows, versions, [np.stack(part) for part in each]
 
 

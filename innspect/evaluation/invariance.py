@@ -54,8 +54,8 @@ def input_invariance(trial: Trial, maps: Maps, *, shift: float | None = None) ->
         shifts[:, i] = [span(x) for x in trial.arrays[i]] if shift is None else shift
     shifted, said = _shifted(trial, maps, moving)
     rows_of: dict[tuple[float, ...], list[int]] = {}
-    for row, each in enumerate(shifts):
-        rows_of.setdefault(tuple(each.tolist()), []).append(row)
+    for row, own in enumerate(shifts):
+        rows_of.setdefault(tuple(own.tolist()), []).append(row)
     r = as_they_are(maps.full)
     again = np.full(r.shape, np.nan)
     for each, listed in rows_of.items():
@@ -84,9 +84,9 @@ class _Shifted:
 def _shifted(trial: Trial, maps: Maps, moving: list[int]) -> tuple[_Shifted, str]:
     if isinstance(maps, RandomMaps):
         return _Shifted(maps, lambda shifts: []), "not"
-    opened = getattr(maps.analyzer, "opened", None)
     if maps.analyzer is None:
-        maps.again(trial.arrays, np.arange(trial.samples))  # which raises
+        raise maps.given_error()
+    opened = getattr(maps.analyzer, "opened", None)
     if not isinstance(opened, OpenedModel) or not hasattr(maps.analyzer, "_made_anew"):
         raise TypeError(
             "`maps` must be an analyzer of innspect that explains a Keras model: the model must be shifted. "

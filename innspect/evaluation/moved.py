@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from innspect.checks import Boolean, Count, Integer, Number, OneOf
+from innspect.checks import MOST, Boolean, Count, Integer, Number, OneOf
 from innspect.evaluation.correlation import spearman
 from innspect.evaluation.maps import Maps, as_they_are, flattened
 from innspect.evaluation.neighbours import movable, uniform
@@ -19,6 +19,7 @@ from innspect.types import Array
 Transform = tuple[str, Any]  # ("shift", positions along each axis) or ("rotate", degrees)
 
 _REACH, _STEP, _DEGREES = 5, 2, 10.0
+_WHOLE = Integer(-MOST, MOST)
 _EDGE = 1e-6  # positions by which a source may lie outside, for rounding
 
 
@@ -161,9 +162,9 @@ def _transforms(trial: Trial, places: list[int], given: Any, circular: bool) -> 
 
 def _transform(given: Any, count: int, circular: bool) -> Transform:
     kind, by = given if isinstance(given, list | tuple) and len(given) == 2 else (None, None)
-    if kind == "shift" and isinstance(by, list | tuple) and len(by) == count and all(map(Integer().holds, by)):
+    if kind == "shift" and isinstance(by, list | tuple) and len(by) == count and all(map(_WHOLE.holds, by)):
         return "shift", tuple(map(int, by))
-    if kind == "rotate" and not circular and count > 1 and Number(-360, 360).holds(by):
+    if kind == "rotate" and not circular and count > 1 and isinstance(by, int | float) and np.isfinite(by):
         return "rotate", float(by)
     raise ValueError(
         f"A transform must be ('shift', {count} integers)"

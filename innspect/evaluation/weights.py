@@ -68,10 +68,12 @@ class Replacement:
     """
 
     def __init__(self, trial: Trial, maps: Maps, how: str = "normal", weights: Any = None):
-        self._trial, self._how, self._random = trial, how, isinstance(maps, RandomMaps)
-        if maps.analyzer is None and not self._random:
-            maps.again(trial.arrays, np.arange(trial.samples))  # which raises
-        model = _model_of(trial.predictor if self._random else maps.analyzer)
+        self._trial, self._how, random = trial, how, isinstance(maps, RandomMaps)
+        if maps.analyzer is None and not random:
+            raise maps.given_error()
+        # Our own may be blind to weights, as "input" is; what others read elsewhere would only seem to be.
+        self._blind = random or type(maps.analyzer).__module__.startswith("innspect.")
+        model = _model_of(trial.predictor if random else maps.analyzer)
         self.layers = _layers(model, trial.output)
         if not self.layers:
             raise ValueError(f"The model {_name(model)!r} has no weights that could be replaced.")
@@ -123,10 +125,10 @@ class Replacement:
         """
         with handing(self.pairs(layers)) as handed:
             yield
-        if not handed.asked and not self._random:
+        if not handed.asked and not self._blind:
             raise TypeError(
-                "`maps` must be an analyzer of innspect that explains a Keras model, whose weights can then be replaced. "
-                "Received: one that reads none of the model's weights by `innspect`"
+                "`maps` must be an analyzer that runs its model by innspect, such as by the `question` of `attribute`, so that "
+                "other weights can be handed in. Received: one that has read none of them"
             )
 
     def orders(self, order: str) -> Iterator[tuple[str, list[Weighted]]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from innspect.checks import Boolean, Count, Number, OneOf, Text
+from innspect.checks import Boolean, Count, Number, OneOf
 from innspect.errors import PlainKeyError, suggest
 from innspect.evaluation.correlation import spearman
 from innspect.evaluation.maps import CHANNELS, Maps, as_they_are, flattened
@@ -24,7 +24,6 @@ RANGES: dict[str, Any] = {
     "level": Number(),
     "relative": Boolean(),
     "channels": OneOf(*CHANNELS),
-    "layer": Text(),
 }
 _DRAWN: dict[str, Any] = {"draws": 10, "radius": 0.02, "noise": None}
 _NORMS: dict[str, Any] = _DRAWN | {"channels": "apart"}

@@ -39,7 +39,7 @@ OF_CLASSES = {
     "LSTMCell": {"_compute_carry_and_output", "_compute_carry_and_output_fused"},
 }
 OF_OBJECTS = {
-    "OF_LAYERS": {"_losses", "_loss_ids", "_inbound_nodes", "_convert_input_args"},
+    "OF_LAYERS": {"_losses", "_loss_ids", "_inbound_nodes", "_convert_input_args", "_trainable_variables"},
     "OF_MASKED_TENSORS": {"_keras_mask"},
     "OF_DATA_LAYERS": {"backend"},
 }

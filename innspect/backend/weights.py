@@ -95,8 +95,10 @@ class Handed:
         if not any(id(v) in self._values for v in variables):
             return live
         self.asked = True
-        others = live or backend.current_values(variables)
-        return [self._values[id(v)][1] if id(v) in self._values else y for v, y in zip(variables, others, strict=True)]
+        own = [v for v in variables if id(v) not in self._values]
+        known = (variables, live) if live else (own, backend.current_values(own))
+        others = {id(v): value for v, value in zip(*known, strict=True)}
+        return [self._values[id(v)][1] if id(v) in self._values else others[id(v)] for v in variables]
 
 
 _here = threading.local()

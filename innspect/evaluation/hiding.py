@@ -10,6 +10,7 @@ from innspect.checks import Finite, Integer
 from innspect.evaluation.imputation import imputed
 from innspect.evaluation.trial import Trial
 from innspect.evaluation.units import Units
+from innspect.graph.keras_internals import layers_of
 from innspect.inputs.batches import as_numbers
 from innspect.inputs.masking import fill as given_fill
 from innspect.types import Array
@@ -92,7 +93,10 @@ class Hiding:
         if not isinstance(hide, str):
             if hide is None or not Finite().holds(hide):
                 raise _wrong(hide)
-            return _constant(given_fill(hide, x[:1], axes, ()))
+            try:
+                return _constant(given_fill(hide, x[:1], axes, ()))
+            except ValueError as error:
+                raise ValueError(str(error).replace("`value`", "`hide`")) from error
         if hide not in WORDS:
             raise _wrong(hide)
         if hide in ("mean", "blur") and trial.is_table(i):
@@ -236,7 +240,7 @@ def blurred(x: Array, axes: tuple[int, ...]) -> Array:
 def embeddings_mask_zero(trial: Trial) -> bool:
     """Whether an embedding of the model takes 0 for padding."""
     opened = trial.predictor.opened
-    layers = [] if opened is None else opened.model._flatten_layers()
+    layers = [] if opened is None else layers_of(opened.model)
     return any(getattr(layer, "mask_zero", False) for layer in layers)
 
 

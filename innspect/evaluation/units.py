@@ -80,7 +80,7 @@ def single(size: int) -> Units:
 
 def windows(sizes: Sequence[tuple[int, ...]], side: int, remainder: str = "cut") -> Units:
     """Windows of a side along each axis of each input, row-major; those at the far border are cut, or left out."""
-    Integer(1).check("region", side)
+    Integer(1, np.iinfo("int32").max).check("region", side)
     OneOf("cut", "crop").check("remainder", remainder)
     parts: list[Array] = []
     before = 0

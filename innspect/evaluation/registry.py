@@ -220,9 +220,10 @@ def register_metric(
         own = {k: v for k, v in _keywords(function).items() if k not in COMMON}
 
         def measure(trial: Trial, maps: Maps, **arguments: Any) -> Result:
-            given = maps.analyzer if explains_again else trial.inputs.pack(maps.full)
+            given: Any = trial.inputs.pack(maps.full) if not explains_again else maps.analyzer
+            given = _Again(trial, maps) if given is None and maps.explains else given
             if given is None:
-                raise TypeError(f"{name!r} explains again, so `maps` must be an analyzer. Received: arrays")
+                raise maps.given_error()
             shared = {k: v for k, v in {"seed": trial.seed, "batch_size": trial.batch_size}.items() if k in takes}
             found = function(trial.model, trial.inputs.x, given, trial.neuron(np.arange(trial.samples)), **shared, **arguments)
             return found if isinstance(found, Result) else Result(_per_sample(name, found, trial.samples))
@@ -231,6 +232,19 @@ def register_metric(
         return function
 
     return registered
+
+
+class _Again:
+    """Random maps in an analyzer's place."""
+
+    def __init__(self, trial: Trial, maps: Maps):
+        self._trial, self._maps = trial, maps
+
+    def analyze(self, x: Any, neuron_selection: Any = None, **arguments: Any) -> Any:
+        """As of an analyzer; what is explained changes nothing."""
+        inputs = self._trial.predictor.inputs(x)
+        arrays = [a.reshape(len(a), *own.shape[1:]) for a, own in zip(inputs.arrays, self._trial.arrays, strict=True)]
+        return inputs.pack(self._maps.again(arrays, np.arange(inputs.samples)))
 
 
 def _per_sample(name: str, found: Any, samples: int) -> Array:

@@ -25,7 +25,7 @@ PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob(
 EVERYWHERE = {"README.md", "docs/index.md", "docs/migrating.md", "docs/patterns.md"}
 # The longest first.
 EXAMPLES = sorted((p.stem for p in ROOT.glob("examples/*.py")), key=lambda name: name not in ("gallery", "patterns_digits"))
-SMALL = {"gallery": ["--small"], "gallery_digits": ["--quick"]}  # what else to say, so that an example is soon done
+SMALL = {"evaluate": ["--small"], "gallery": ["--small"], "gallery_digits": ["--quick"]}  # what else to say, so that an example is soon done
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 

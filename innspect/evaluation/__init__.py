@@ -15,6 +15,7 @@ each sample. All take
     channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 """
 
+from innspect.evaluation.comparison import rank_correlation, ssim, top_k_overlap
 from innspect.evaluation.curves import (
     aopc,
     aopc_abpc,
@@ -28,19 +29,26 @@ from innspect.evaluation.curves import (
 from innspect.evaluation.intervals import holm, interval
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
+from innspect.evaluation.spread import complexity, effective_complexity, sparseness
 
 __all__ = [
     "Result",
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
+    "complexity",
     "degradation",
     "deletion",
+    "effective_complexity",
     "flipping",
     "holm",
     "insertion",
     "interval",
     "list_metrics",
+    "rank_correlation",
     "register_metric",
+    "sparseness",
     "srg",
+    "ssim",
+    "top_k_overlap",
 ]

@@ -26,13 +26,17 @@ from innspect.evaluation.curves import (
     insertion,
     srg,
 )
+from innspect.evaluation.diagnosis import adversarial, adversarial_samples, failures
 from innspect.evaluation.intervals import holm, interval
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.spread import complexity, effective_complexity, sparseness
+from innspect.patterns.quality import quality
 
 __all__ = [
     "Result",
+    "adversarial",
+    "adversarial_samples",
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
@@ -40,11 +44,13 @@ __all__ = [
     "degradation",
     "deletion",
     "effective_complexity",
+    "failures",
     "flipping",
     "holm",
     "insertion",
     "interval",
     "list_metrics",
+    "quality",
     "rank_correlation",
     "register_metric",
     "sparseness",

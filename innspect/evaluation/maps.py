@@ -62,12 +62,14 @@ class Maps:
             shapes += [(samples, *one[1:]), (samples, *x.shape[1:])]
         return shapes
 
-    def again(self, arrays: list[Array], rows: Array) -> list[Array]:
+    def again(self, arrays: list[Array], rows: Array, neuron: Any = None, turn: int = 0) -> list[Array]:
         """Maps of other inputs for the targets of some samples.
 
         Args:
             arrays: For each of the model's inputs (n, ...).
             rows: The samples whose targets are explained, (n,).
+            neuron: What is explained in the place of these targets, as `analyze` takes it.
+            turn: Tells random maps of the same inputs apart, such as a step with other weights; 0 are the first ones.
 
         Returns:
             An array for each input, (n, ...).
@@ -83,7 +85,8 @@ class Maps:
             )
         fed = [a.reshape(-1) if x.ndim == 1 else a for a, x in zip(arrays, trial.inputs.arrays, strict=True)]
         arguments = {"batch_size": trial.batch_size, "output": trial.output}
-        found = self.analyzer.analyze(trial.inputs.pack(fed), trial.neuron(rows), **arguments)
+        explained = trial.neuron(rows) if neuron is None else neuron
+        found = self.analyzer.analyze(trial.inputs.pack(fed), explained, **arguments)
         trial.progress.advance(len(rows))
         return self._checked(found, len(rows))
 
@@ -120,20 +123,24 @@ class RandomMaps(Maps):
     """The row "random": standard normal maps over positions; a new one for each changed input, by that input's own key."""
 
     def __init__(self, trial: Trial):
-        self.purpose = "random"
         super().__init__(trial, None)
 
     def _first(self, given: Any) -> list[Array]:
         return self.again(self._trial.arrays, np.arange(self._trial.samples))
 
-    def again(self, arrays: list[Array], rows: Array) -> list[Array]:
+    def again(self, arrays: list[Array], rows: Array, neuron: Any = None, turn: int = 0) -> list[Array]:
         trial, maps = self._trial, [np.empty((len(rows), *size), "float32") for size in self._trial.sizes]
         for n, key in enumerate(sample_keys(arrays)):
-            draws = generator(trial.seed, self.purpose, key)
+            draws = generator(trial.seed, f"random {turn}" if turn else "random", key)
             for array, size in zip(maps, trial.sizes, strict=True):
                 array[n] = draws.standard_normal(size)
         trial.progress.advance(len(rows))
         return maps
+
+
+def as_they_are(full: list[Array]) -> Array:
+    """Maps of each input, (n, ...), as vectors, for metrics of norms: float64 (n, elements), NaN where one is not finite."""
+    return np.concatenate([a.reshape(len(a), -1).astype("float64") for a in full], axis=1)
 
 
 def _flat(given: Any, count: int) -> list[Any]:

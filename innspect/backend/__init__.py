@@ -47,6 +47,8 @@ scan = _active.scan
 SCANNED: int | None = getattr(_active, "SCANNED", None)  # None: any number, since nothing is compiled
 recur = _active.recur
 variable_values, marks, copies = _active.variable_values, _active.marks, _active.copies
+# Where compiled functions read variables themselves: what they can be handed in their place.
+current_values = getattr(_active, "current_values", variable_values)
 inference = _active.inference
 custom_gradients = _active.custom_gradients
 is_tensor: Callable[[Any], bool] = _active.is_tensor

@@ -7,11 +7,15 @@ Requirements of the design:
 - Where they do not stand still, or are nowhere to be read, as in the middle of `fit` on JAX, an error says so.
 
 TensorFlow's functions read the variables themselves, so there the unit is the single function, and nothing is done here.
+
+Other values can be handed in for the weights (`handing`): what is compiled takes values as arguments, so that nothing is made
+anew, and nobody else sees them. On TensorFlow a function that takes them is made beside the one that reads, once.
 """
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import keras
@@ -52,7 +56,9 @@ class _Weights:
         if new:
             self.variables.update((id(v), v) for v in new)
             self._read(new)
-        return [self._values[id(v)] for v in variables] if self._values else []
+        handed = getattr(_here, "handed", None)
+        values = [self._values[id(v)] for v in variables] if self._values else []
+        return values if handed is None else handed.among(variables, values)
 
     def _read(self, variables: list[keras.Variable]) -> None:
         values = backend.variable_values(variables)
@@ -70,7 +76,45 @@ class _Weights:
         return any(backend.marks(values) != marks for values, marks in self._marks)
 
 
+class Handed:
+    """Values that stand for those of some variables, for whoever explains within `handing`.
+
+    Args:
+        values: Pairs of a variable and a tensor of its shape and dtype.
+
+    Attributes:
+        asked: Whether anything has read one of them.
+    """
+
+    def __init__(self, values: Iterable[tuple[keras.Variable, Any]]):
+        self._values = {id(variable): (variable, value) for variable, value in values}
+        self.asked = False
+
+    def among(self, variables: list[keras.Variable], live: Tensors) -> Tensors:
+        """The values of variables: these, and of the others the live ones."""
+        if not any(id(v) in self._values for v in variables):
+            return live
+        self.asked = True
+        others = live or backend.current_values(variables)
+        return [self._values[id(v)][1] if id(v) in self._values else y for v, y in zip(variables, others, strict=True)]
+
+
 _here = threading.local()
+
+
+@contextlib.contextmanager
+def handing(values: Iterable[tuple[keras.Variable, Any]]) -> Iterator[Handed]:
+    """A scope, for this thread, in which all that is explained sees other values in the place of some variables' own.
+
+    The variables are not written to, so there is nothing to put back, whatever happens within.
+    """
+    before = getattr(_here, "handed", None)
+    handed = Handed(values)
+    try:
+        _here.handed = handed
+        yield handed
+    finally:
+        _here.handed = before
 
 
 def weights(variables: list[keras.Variable]) -> Tensors:

@@ -16,20 +16,24 @@ each sample. All take
 """
 
 from innspect.evaluation.comparison import rank_correlation, ssim, top_k_overlap
-from innspect.evaluation.curves import (
-    aopc,
-    aopc_abpc,
-    aopc_lerf,
-    degradation,
-    deletion,
-    flipping,
-    insertion,
-    srg,
-)
+from innspect.evaluation.curves import aopc, aopc_abpc, aopc_lerf, degradation, deletion, flipping, insertion, srg
 from innspect.evaluation.diagnosis import adversarial, adversarial_samples, failures
 from innspect.evaluation.intervals import holm, interval
+from innspect.evaluation.invariance import input_invariance
+from innspect.evaluation.laws import completeness, conservation
+from innspect.evaluation.moved import continuity, equivariance
+from innspect.evaluation.randomisation import mprt, mprt_efficient, mprt_smooth, random_logit
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
+from innspect.evaluation.robustness import (
+    avg_sensitivity,
+    local_lipschitz,
+    max_sensitivity,
+    noise,
+    relative_input_stability,
+    relative_output_stability,
+    relative_representation_stability,
+)
 from innspect.evaluation.spread import complexity, effective_complexity, sparseness
 from innspect.patterns.quality import quality
 
@@ -40,19 +44,36 @@ __all__ = [
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
+    "avg_sensitivity",
+    "completeness",
     "complexity",
+    "conservation",
+    "continuity",
     "degradation",
     "deletion",
     "effective_complexity",
+    "equivariance",
     "failures",
     "flipping",
     "holm",
+    "input_invariance",
     "insertion",
     "interval",
     "list_metrics",
+    "local_lipschitz",
+    "max_sensitivity",
+    "mprt",
+    "mprt_efficient",
+    "mprt_smooth",
+    "noise",
     "quality",
+    "random_logit",
+    "randomisation",
     "rank_correlation",
     "register_metric",
+    "relative_input_stability",
+    "relative_output_stability",
+    "relative_representation_stability",
     "sparseness",
     "srg",
     "ssim",

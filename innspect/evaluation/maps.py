@@ -79,16 +79,21 @@ class Maps:
         """
         trial = self._trial
         if self.analyzer is None:
-            raise TypeError(
-                "This metric explains again, so `maps` must be an analyzer, such as innspect.create_analyzer('gradient', "
-                "model). Received: arrays"
-            )
+            raise self.given_error()
         fed = [a.reshape(-1) if x.ndim == 1 else a for a, x in zip(arrays, trial.inputs.arrays, strict=True)]
         arguments = {"batch_size": trial.batch_size, "output": trial.output}
         explained = trial.neuron(rows) if neuron is None else neuron
         found = self.analyzer.analyze(trial.inputs.pack(fed), explained, **arguments)
         trial.progress.advance(len(rows))
         return self._checked(found, len(rows))
+
+    @staticmethod
+    def given_error() -> TypeError:
+        """What is raised where maps were given, and an analyzer is needed."""
+        return TypeError(
+            "This metric explains again, so `maps` must be an analyzer, such as innspect.create_analyzer('gradient', "
+            "model). Received: arrays"
+        )
 
     def flat(self, channels: str = "together", sign: str = "signed") -> Array:
         """Values over all positions, float64 (samples, positions); 0 where a map is not finite.

@@ -100,6 +100,7 @@ def described(value: Any, limit: int = 20) -> Any:
 
 
 _metrics: dict[str, Metric] = {}
+ALIASES = {"randomisation": "mprt"}
 
 
 def metric(
@@ -183,7 +184,7 @@ def register_metric(
     """
     if not isinstance(name, str) or not name:
         raise ValueError(f"`name` must be a string. Received: {name!r}")
-    if name in metrics():
+    if name in metrics() or name in ALIASES:
         raise ValueError(f"`name` must be a name that no metric has. Received: {name!r}")
 
     def registered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -233,6 +234,7 @@ def find(name: Any) -> Metric:
         KeyError: There is none; the message has those with names like it.
     """
     known = metrics()
+    name = ALIASES.get(name, name) if isinstance(name, str) else name
     if not isinstance(name, str) or name not in known:
         raise PlainKeyError(f"Unknown metric: {name!r}. {suggest(name, sorted(known))}")
     return known[name]

@@ -8,6 +8,8 @@ from keras import ops
 
 from innspect import backend
 from innspect.evaluation.trial import Score, Scored, Trial
+from innspect.graph.interpreter import Interpreter
+from innspect.graph.ir import Tensor
 from innspect.inputs.references import even_chunks
 from innspect.inputs.targets import values_of
 from innspect.types import Array, BackendTensor, Tensors
@@ -86,6 +88,57 @@ def changed_scores(trial: Trial, score: Score, count: int, make: Callable[[Array
     return _collected(trial, count, run)
 
 
+def answers_to(
+    trial: Trial, arrays: list[Array], rows: Array, *, score: Score = "logit", tensor: Tensor | None = None
+) -> dict[str, Array]:
+    """What the model says of other inputs in the place of some samples.
+
+    Args:
+        trial: The `Trial`.
+        arrays: For each of the model's inputs (n, ...).
+        rows: The samples whose targets they have, (n,).
+        score: As `Trial.score` takes it.
+        tensor: One of the model's graph that is wanted too.
+
+    Returns:
+        Dict with "scores" (n,), float64; "classes", the largest element of the output, (n,); "explained", the tensor whose
+        target is the score, (n, elements); and "tensor", (n, elements).
+    """
+    scored = trial.score(score)
+    look = _tensor_look(trial, scored, tensor)
+    key = ("answers", scored.key, trial.selection.key, None if tensor is None else id(tensor))
+    parts = []
+    for numbers, count in trial.inputs.holding(arrays).batches(trial.batch_size):
+        values = ops.convert_to_tensor(trial.selection.rows(rows[numbers]))
+        found = trial.predictor.call(key, look, [ops.convert_to_tensor(a[numbers]) for a in arrays], values)
+        parts.append({k: backend.to_numpy(v)[:count] for k, v in found.items()})
+        trial.progress.advance(count)
+    whole = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+    scores = whole["scores"].astype("float64")
+    return whole | {"scores": np.where(np.isfinite(scores), scores, np.nan)}
+
+
+def pieces(trial: Trial, count: int, make: Callable[[int], list[Array]]) -> Iterator[tuple[Array, Array, list[Array]]]:
+    """Versions of samples, one sample's after the other's, as many at once as are computed at once.
+
+    Args:
+        trial: The `Trial`.
+        count: How many versions of each sample there are.
+        make: From a sample to its versions, an array (versions, ...) for each input; at most a batch of them is kept.
+
+    Yields:
+        The samples (n,), the versions (n,), and an array (n, ...) for each input.
+    """
+    kept: dict[int, list[Array]] = {}
+    for numbers, counts in even_chunks(trial.samples * count, trial.batch_size):
+        rows, versions = np.divmod(numbers[: int(counts.sum())], count)
+        kept = {row: kept[row] if row in kept else make(row) for row in dict.fromkeys(rows.tolist())}
+        each = [
+            [kept[row][i][v] for row, v in zip(rows.tolist(), versions.tolist(), strict=True)] for i in range(len(trial.arrays))
+        ]
+        yield rows, versions, [np.stack(part) for part in each]
+
+
 def chunks(trial: Trial, count: int) -> Iterator[tuple[Array, int, Array, int]]:
     """Samples and versions that are computed at once: rows, how many of them count, versions, how many of them count."""
     for rows, real in trial.inputs.batches(trial.batch_size):
@@ -131,6 +184,25 @@ def _of_the_user(scores: BackendTensor, y: BackendTensor, batch: int) -> Backend
             f"Received: {received} for an output of shape {tuple(y.shape)}"
         )
     return ops.reshape(scores, (-1, batch))
+
+
+def _tensor_look(trial: Trial, scored: Scored, tensor: Tensor | None) -> Callable[..., dict[str, BackendTensor]]:
+    opened = trial.predictor.opened
+    evaluate, selection = trial.predictor.evaluator(trial.output, trial.inputs), trial.selection
+    run = None if tensor is None or opened is None else Interpreter.of(opened.graph, tensor)
+
+    def look(xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
+        explained = evaluate(trial.fed(xs))[0]
+        y, batch = scored.of(explained), values.shape[0]
+        if scored.whole is None:
+            scores = values_of(selection, selection.weights(values, y), y)[0]
+        else:
+            scores = _of_the_user(scored.whole(y), y, batch)[0]
+        flat = ops.reshape(explained, (batch, -1))
+        found = {"scores": scores, "classes": ops.argmax(flat, axis=-1), "explained": flat}
+        return found if run is None else found | {"tensor": ops.reshape(run(trial.fed(xs))[0], (batch, -1))}
+
+    return look
 
 
 def _changed_look(trial: Trial, scored: Scored) -> Callable[..., dict[str, BackendTensor]]:

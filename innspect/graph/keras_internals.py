@@ -48,7 +48,7 @@ OF_CLASSES = {
 }
 
 # Names that every layer, tensor with a mask, and layer that may also run on data of TensorFlow must have.
-OF_LAYERS = ("_losses", "_loss_ids", "_inbound_nodes", "_convert_input_args")
+OF_LAYERS = ("_losses", "_loss_ids", "_inbound_nodes", "_convert_input_args", "_trainable_variables")
 OF_MASKED_TENSORS = ("_keras_mask",)
 OF_DATA_LAYERS = ("backend",)
 
@@ -146,6 +146,11 @@ def lacking(name):
 def layers_of(layer):
     """A layer, and all layers within it."""
     return layer._flatten_layers()
+
+
+def parameters_of(layer):
+    """The variables that a layer itself has made for training, also where it is frozen; without those within it."""
+    return list(layer._trainable_variables)
 
 
 def may_write(layer):

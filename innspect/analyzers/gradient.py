@@ -53,6 +53,7 @@ class GradientAnalyzer(GradientRules):
     """
 
     paper = "Simonyan et al. 2014"
+    rates = True
     ranges = {"postprocess": OneOf(*_POSTPROCESS)}
 
     def __init__(self, model, *, postprocess=None, **arguments):
@@ -91,6 +92,7 @@ class Saliency(GradientRules):
 
     paper = "Simonyan et al. 2014"
     signed = False
+    rates = True
 
     def finish(self, signal, x):
         signal = ops.absolute(signal)

@@ -34,6 +34,7 @@ class _RectifiedAnalyzer(ReverseAnalyzer):
     """
 
     family = "signal"
+    rates = True
     default_start = "value"
     guided = False
 

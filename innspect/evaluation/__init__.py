@@ -15,6 +15,7 @@ each sample. All take
     channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 """
 
+from innspect.evaluation.additivity import faithfulness_correlation, infidelity, sensitivity_n
 from innspect.evaluation.comparison import rank_correlation, ssim, top_k_overlap
 from innspect.evaluation.curves import aopc, aopc_abpc, aopc_lerf, degradation, deletion, flipping, insertion, srg
 from innspect.evaluation.diagnosis import adversarial, adversarial_samples, failures
@@ -23,8 +24,10 @@ from innspect.evaluation.invariance import input_invariance
 from innspect.evaluation.laws import completeness, conservation
 from innspect.evaluation.moved import continuity, equivariance
 from innspect.evaluation.randomisation import mprt, mprt_efficient, mprt_smooth, random_logit
+from innspect.evaluation.rationale import comprehensiveness, sufficiency
 from innspect.evaluation.registry import list_metrics, register_metric
 from innspect.evaluation.results import Result
+from innspect.evaluation.road import road
 from innspect.evaluation.robustness import (
     avg_sensitivity,
     local_lipschitz,
@@ -34,6 +37,9 @@ from innspect.evaluation.robustness import (
     relative_output_stability,
     relative_representation_stability,
 )
+from innspect.evaluation.selectivity import selectivity
+from innspect.evaluation.shown import average_drop, increase, win
+from innspect.evaluation.single_units import non_sensitivity, occlusion_correlation
 from innspect.evaluation.spread import complexity, effective_complexity, sparseness
 from innspect.patterns.quality import quality
 
@@ -44,9 +50,11 @@ __all__ = [
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
+    "average_drop",
     "avg_sensitivity",
     "completeness",
     "complexity",
+    "comprehensiveness",
     "conservation",
     "continuity",
     "degradation",
@@ -54,8 +62,11 @@ __all__ = [
     "effective_complexity",
     "equivariance",
     "failures",
+    "faithfulness_correlation",
     "flipping",
     "holm",
+    "increase",
+    "infidelity",
     "input_invariance",
     "insertion",
     "interval",
@@ -66,6 +77,8 @@ __all__ = [
     "mprt_efficient",
     "mprt_smooth",
     "noise",
+    "non_sensitivity",
+    "occlusion_correlation",
     "quality",
     "random_logit",
     "randomisation",
@@ -74,8 +87,13 @@ __all__ = [
     "relative_input_stability",
     "relative_output_stability",
     "relative_representation_stability",
+    "road",
+    "selectivity",
+    "sensitivity_n",
     "sparseness",
     "srg",
     "ssim",
+    "sufficiency",
     "top_k_overlap",
+    "win",
 ]

@@ -1,4 +1,4 @@
-"""Curves of what is left of a score while more and more is hidden: srg, aopc, deletion, insertion, selectivity, degradation."""
+"""Curves of what is left of a score while more and more is hidden: srg, aopc, deletion, insertion, degradation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,8 @@ from innspect.evaluation.maps import Maps
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.trial import Score, Trial
-from innspect.evaluation.units import Units, area, grouped, places, single, step_counts, windows
-from innspect.evaluation.versions import hidden_scores
+from innspect.evaluation.units import Units, area, places, shortest, split, step_counts, units_of
+from innspect.evaluation.versions import Seen, hidden_scores
 from innspect.types import Array
 
 HIDING: dict[str, Any] = {
@@ -34,28 +34,6 @@ RANGES = {
     "remainder": OneOf("cut", "crop"),
     "recompute": Boolean(),
 }
-
-
-def units_of(
-    trial: Trial, *, region: int | None = None, groups: Any = None, remainder: str = "cut", apart: bool = False
-) -> Units:
-    """What is hidden at once: positions, windows of a side, or given groups; never both."""
-    if region is not None and groups is not None:
-        raise ValueError("Give either `region` or `groups`. Received: both")
-    if apart and (region is not None or groups is not None):
-        raise ValueError("channels='apart' makes every element a unit, without `region` or `groups`. Received: both")
-    if region is not None:
-        return windows(trial.sizes, region, remainder)
-    if groups is not None:
-        return grouped(groups, trial.sizes, trial.samples)
-    return single(sum(int(np.prod(a.shape[1:] if apart else size)) for a, size in zip(trial.arrays, trial.sizes, strict=True)))
-
-
-def split(trial: Trial, flat: Array, apart: bool = False) -> list[Array]:
-    """Values over all positions, (..., positions), as arrays over each input's own, (..., *positions)."""
-    shapes = [a.shape[1:] if apart else size for a, size in zip(trial.arrays, trial.sizes, strict=True)]
-    stops = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
-    return [part.reshape(*part.shape[:-1], *s) for part, s in zip(np.split(flat, stops, axis=-1), shapes, strict=True)]
 
 
 @dataclass
@@ -82,10 +60,15 @@ class Flipping:
 
     def run(self, wanted: list[tuple[str, int]]) -> Array:
         """Scores (samples, versions) of steps, each an order ("morf", "lerf" or "insertion") and a number."""
+        return self.hiding.mean(lambda: self.seen(wanted).scores)
+
+    def seen(self, wanted: list[tuple[str, int]]) -> Seen:
+        """The same with the present fill."""
         never = np.iinfo("int64").max
         kinds = np.array([("morf", "lerf", "insertion").index(kind) for kind, _ in wanted])
         numbers = np.array([k for _, k in wanted])
         hidden = np.array([c[np.minimum(numbers, len(c) - 1)] for c in self.counts])  # (samples, versions)
+        self._check_solved(hidden, kinds == 2)
 
         def masks(rows: Array, versions: Array) -> list[Array]:
             place = self.places[rows][None]
@@ -96,11 +79,16 @@ class Flipping:
             shown = (kind == 2) & (place >= count) & (place != never)
             return split(self.trial, np.where(kind == 2, shown, chosen < count), self.apart)
 
-        total = np.zeros((self.trial.samples, len(wanted)))
-        for repeat in range(self.hiding.repeats):
-            self.hiding.repeat = repeat
-            total += hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart).scores
-        return total / self.hiding.repeats
+        return hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart)
+
+    def _check_solved(self, hidden: Array, inserted: Array) -> None:
+        """Where hidden positions follow from visible ones, some must be visible."""
+        totals = np.array([self.units.count(i) for i in range(self.trial.samples)])[:, None]
+        everything = (np.where(inserted, totals - hidden, hidden) == totals) & (self.units.of >= 0).all(axis=1)[:, None]
+        if self.hiding.solves and everything.any():
+            raise ValueError(
+                "hide='road' leaves nothing to impute from where all is hidden: `share` must be below 1. Received: 1"
+            )
 
     def padded(self, scores: Array) -> Array:
         """Curves (samples, steps + 1), NaN beyond the last step of a sample that has fewer units."""
@@ -257,7 +245,7 @@ def _by_region(trial: Trial, maps: Maps, default: int, told: dict[str, Any]) -> 
 
 def _side(trial: Trial, most: int, parts: int) -> int:
     """The side of regions: a part of the shortest side."""
-    return max(1, min(most, min(min(size) for size in trial.sizes if size) // parts))
+    return max(1, min(most, shortest(trial) // parts))
 
 
 def _aopc(trial: Trial, maps: Maps, order: str, told: dict[str, Any]) -> tuple[Array, dict[str, Array], dict[str, Any]]:

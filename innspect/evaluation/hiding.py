@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from innspect.checks import Finite, Integer
+from innspect.evaluation.imputation import imputed
 from innspect.evaluation.trial import Trial
 from innspect.evaluation.units import Units
 from innspect.inputs.batches import as_numbers
@@ -30,6 +31,8 @@ class Hiding:
         value_range: (low, high) of the noise; None: each channel's own of the sample.
         mask_id: The id that hides a token; None: 0 where the model's embedding masks zero.
         repeats: How many noise images there are; one of anything else.
+        solves: Whether something is imputed.
+        road_noise: Deviation of the noise after an imputation, in units of the sample's range.
         apart: Whether every element is a position.
         default: What stands for columns and ids where the default is a blur.
 
@@ -50,11 +53,14 @@ class Hiding:
         mask_id: int | None = None,
         repeats: int = 10,
         apart: bool = False,
+        road_noise: float = 0.01,
     ):
         self.trial, self.units, self.apart = trial, units, apart
         self.value_range, self._background, self._mask_id = value_range, background, mask_id
+        self.road_noise = road_noise
         given = _per_input(hide, len(trial.arrays))
         words = [h for h in given if isinstance(h, str)]
+        self.solves = "road" in words
         self.repeats, self.repeat = int(Integer(1).check("repeats", repeats)) if "noise" in words else 1, 0
         self._fills = [self._of(given[i], i) for i in range(len(given))]
         self.said = {"hide": hide if not callable(hide) else getattr(hide, "__name__", repr(hide))}
@@ -65,6 +71,14 @@ class Hiding:
     def fills(self, rows: Array, numbers: Array, masks: list[Array]) -> list[Array]:
         """What hides each input; see `versions.Fills`."""
         return [fill(rows, numbers, masks) for fill in self._fills]
+
+    def mean(self, look: Callable[[], Array]) -> Array:
+        """The mean over the repeats of what is looked at, one noise image after the other."""
+        total: Array = np.zeros(())
+        for repeat in range(self.repeats):
+            self.repeat = repeat
+            total = total + look()
+        return total / self.repeats
 
     # ------------------------------------------------------------------ of one input
     def _of(self, hide: Any, i: int) -> Fill:
@@ -95,9 +109,26 @@ class Hiding:
             return _of_batch(lambda rows: self._unit_means(rows, i))
         if hide == "noise":
             return self._noise(i)
-        from innspect.evaluation.imputation import imputed  # which hides by what stays visible
+        if trial.is_table(i):
+            raise ValueError("hide='road' needs inputs with neighbours: images, series, volumes. Received: columns of a table")
+        return lambda rows, numbers, masks: self._imputed(rows, numbers, masks[i], i)
 
-        return lambda rows, numbers, masks: imputed(x[rows], masks[i], None if self.apart else axes.channel)
+    def _imputed(self, rows: Array, numbers: Array, masks: Array, i: int) -> Array:
+        """What neighbours say, and a little noise, the same for each version of a sample (METRICS 2, road)."""
+        x, channel = self.trial.arrays[i], self.trial.axes[i].channel
+        if masks.dtype != bool:
+            raise ValueError("hide='road' needs positions that are hidden or not: it has no meaning where they are dimmed")
+        _, row, again = np.unique(rows, return_index=True, return_inverse=True)  # batches are padded by repetition
+        _, version, once_more = np.unique(numbers, return_index=True, return_inverse=True)
+        found = imputed(x[rows[row]], masks[version][:, row], channel)
+        if self.road_noise:
+            for n, sample in enumerate(rows[row]):
+                generator = self.trial.generator("noise", int(sample))
+                for before in self.trial.arrays[:i]:
+                    generator.standard_normal(before.shape[1:])
+                width = self.road_noise * np.ptp(x[sample])
+                found[:, n] += width * generator.standard_normal(x.shape[1:])
+        return found[once_more][:, again]
 
     def _noise(self, i: int) -> Fill:
         trial, x, axes = self.trial, self.trial.arrays[i], self.trial.axes[i]

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from innspect.checks import Integer, OneOf
 from innspect.inputs.batches import as_numbers
 from innspect.types import Array
+
+if TYPE_CHECKING:
+    from innspect.evaluation.trial import Trial
 
 NEVER = -1  # the unit of positions that are never hidden
 
@@ -101,6 +104,33 @@ def grouped(groups: Any, sizes: Sequence[tuple[int, ...]], samples: int) -> Unit
         rows.append(array.reshape(-1, int(np.prod(size))).astype("int64"))
     most = max(len(r) for r in rows)
     return Units.numbered(np.concatenate([np.broadcast_to(r, (most, r.shape[1])) for r in rows], axis=1))
+
+
+def units_of(
+    trial: "Trial", *, region: int | None = None, groups: Any = None, remainder: str = "cut", apart: bool = False
+) -> Units:
+    """What is hidden at once: positions, windows of a side, or given groups; never both."""
+    if region is not None and groups is not None:
+        raise ValueError("Give either `region` or `groups`. Received: both")
+    if apart and (region is not None or groups is not None):
+        raise ValueError("channels='apart' makes every element a unit, without `region` or `groups`. Received: both")
+    if region is not None:
+        return windows(trial.sizes, region, remainder)
+    if groups is not None:
+        return grouped(groups, trial.sizes, trial.samples)
+    return single(sum(int(np.prod(a.shape[1:] if apart else size)) for a, size in zip(trial.arrays, trial.sizes, strict=True)))
+
+
+def shortest(trial: "Trial") -> int:
+    """The shortest side of all inputs."""
+    return min(min(size) for size in trial.sizes if size)
+
+
+def split(trial: "Trial", flat: Array, apart: bool = False) -> list[Array]:
+    """Values over all positions, (..., positions), as arrays over each input's own, (..., *positions)."""
+    shapes = [a.shape[1:] if apart else size for a, size in zip(trial.arrays, trial.sizes, strict=True)]
+    stops = np.cumsum([int(np.prod(s)) for s in shapes])[:-1]
+    return [part.reshape(*part.shape[:-1], *s) for part, s in zip(np.split(flat, stops, axis=-1), shapes, strict=True)]
 
 
 def places(values: Array, uniform: Array) -> Array:

@@ -42,6 +42,10 @@ class Noisy(Averaging):
     }
     small = {"num_samples": 2, "seed": 1}
 
+    @property
+    def rates(self):
+        return self.inner.rates
+
     def __init__(
         self,
         model,

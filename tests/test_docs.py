@@ -18,6 +18,7 @@ from models import array, of_photographs, shake
 import innspect
 from innspect import zoo
 from innspect.analyzers.base.registry import _ANALYZERS
+from innspect.evaluation import registry
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md"))]
@@ -25,7 +26,11 @@ PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob(
 EVERYWHERE = {"README.md", "docs/index.md", "docs/migrating.md", "docs/patterns.md"}
 # The longest first.
 EXAMPLES = sorted((p.stem for p in ROOT.glob("examples/*.py")), key=lambda name: name not in ("gallery", "patterns_digits"))
-SMALL = {"evaluate": ["--small"], "gallery": ["--small"], "gallery_digits": ["--quick"]}  # what else to say, so that an example is soon done
+SMALL = {
+    "evaluate": ["--small"],
+    "gallery": ["--small"],
+    "gallery_digits": ["--quick"],
+}  # what else to say, so that an example is soon done
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -57,7 +62,7 @@ def with_python():
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("page", with_python())
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
-    known = set(innspect.list_analyzers())
+    known, metrics = set(innspect.list_analyzers()), set(innspect.list_metrics())
     monkeypatch.chdir(tmp_path)
     if page in EVERYWHERE:  # the others may take their time
         monkeypatch.setattr(zoo, "load", of_photographs)
@@ -74,6 +79,8 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
         assert np.isfinite(names["attribution"]).all()
     for name in set(innspect.list_analyzers()) - known:
         del _ANALYZERS[name]
+    for name in set(innspect.list_metrics()) - metrics:
+        del registry.metrics()[name]
 
 
 def test_links_lead_somewhere():

@@ -17,6 +17,7 @@ each sample. All take
 
 from innspect.evaluation.additivity import faithfulness_correlation, infidelity, sensitivity_n
 from innspect.evaluation.boxes import box_of, localisation_error
+from innspect.evaluation.comparison import rank_correlation, ssim, top_k_overlap
 from innspect.evaluation.curves import (
     aopc,
     aopc_abpc,
@@ -27,6 +28,7 @@ from innspect.evaluation.curves import (
     insertion,
     srg,
 )
+from innspect.evaluation.diagnosis import adversarial, adversarial_samples, failures
 from innspect.evaluation.grid_game import collage
 from innspect.evaluation.intervals import holm, interval
 from innspect.evaluation.invariance import input_invariance
@@ -53,13 +55,17 @@ from innspect.evaluation.seeds import seeds_miou, segmentation_seeds
 from innspect.evaluation.selectivity import selectivity
 from innspect.evaluation.shown import average_drop, increase, win
 from innspect.evaluation.single_units import non_sensitivity, occlusion_correlation
+from innspect.evaluation.spread import complexity, effective_complexity, sparseness
 from innspect.evaluation.subgroups import region_mass
+from innspect.patterns.quality import quality
 
 randomisation = mprt  # as the literature calls it
 
 __all__ = [
     "Mosaics",
     "Result",
+    "adversarial",
+    "adversarial_samples",
     "aopc",
     "aopc_abpc",
     "aopc_lerf",
@@ -69,13 +75,16 @@ __all__ = [
     "box_of",
     "collage",
     "completeness",
+    "complexity",
     "comprehensiveness",
     "conservation",
     "continuity",
     "degradation",
     "deletion",
+    "effective_complexity",
     "emd",
     "equivariance",
+    "failures",
     "faithfulness_correlation",
     "flipping",
     "holm",
@@ -98,8 +107,10 @@ __all__ = [
     "non_sensitivity",
     "occlusion_correlation",
     "pointing_game",
+    "quality",
     "random_logit",
     "randomisation",
+    "rank_correlation",
     "region_mass",
     "register_metric",
     "relative_input_stability",
@@ -113,9 +124,12 @@ __all__ = [
     "selectivity",
     "sensitivity_n",
     "sign_accuracy",
+    "sparseness",
     "srg",
+    "ssim",
     "sufficiency",
     "suppressor_share",
     "top_k",
+    "top_k_overlap",
     "win",
 ]

@@ -23,6 +23,7 @@ HIDING: dict[str, Any] = {
 }
 UNITS: dict[str, Any] = {"region": None, "groups": None, "remainder": "cut", "rank": "sum"}
 ORDER: dict[str, Any] = {"steps": 32, "share": 1.0, "channels": "together", "sign": "signed", "score": "logit"}
+NOWHERE = np.iinfo("int32").max  # the place of a position that is never hidden
 RANGES = {
     "steps": Count(or_none=True),
     "share": Number(high=1.0),
@@ -62,20 +63,20 @@ class Flipping:
 
     def seen(self, wanted: list[tuple[str, int]]) -> Seen:
         """The same with the present fill."""
-        never = np.iinfo("int64").max
         kinds = np.array([("morf", "lerf", "insertion").index(kind) for kind, _ in wanted])
         numbers = np.array([k for _, k in wanted])
         hidden = np.array([c[np.minimum(numbers, len(c) - 1)] for c in self.counts])  # (samples, versions)
         self._check_solved(hidden, kinds == 2)
 
         def masks(rows: Array, versions: Array) -> list[Array]:
-            place = self.places[rows][None]
+            place, count, kind = self.places[rows][None], hidden[rows][:, versions].T, kinds[versions][:, None]
             totals = np.array([self.units.count(int(r)) for r in rows])
-            count, kind = hidden[rows][:, versions].T[..., None], kinds[versions][:, None, None]
-            backwards = np.where(place == never, never, totals[None, :, None] - 1 - place)
-            chosen = np.where(kind == 1, backwards, place) if (kind == 1).any() else place
-            shown = (kind == 2) & (place >= count) & (place != never)
-            return split(self.trial, np.where(kind == 2, shown, chosen < count), self.apart)
+            # The first ones are hidden, or all behind some: the last ones, or those that are not yet shown.
+            bound = np.where(kind == 1, totals - count, count).astype("int32")[..., None]
+            chosen = np.less(place, bound)
+            if kind.any():
+                chosen = np.not_equal(chosen, np.expand_dims(kind > 0, -1)) & (place != NOWHERE)
+            return split(self.trial, chosen, self.apart)
 
         return hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart)
 
@@ -118,7 +119,7 @@ def prepared(
     units = units_of(trial, region=region, groups=groups, remainder=remainder, apart=apart)
     if not apart:
         units = units.without(unhidable(trial, keep))
-    where, counts = np.full(r.shape, np.iinfo("int64").max), []
+    where, counts = np.full(r.shape, NOWHERE, "int32"), []
     for i in range(trial.samples):
         row, total = units.row(i), units.sums(i, r[i])
         total = total / units.sizes(i) if rank == "density" else total

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from innspect.checks import OneOf
-from innspect.evaluation.flipping import HIDING, RANGES, UNITS, Flipping, prepared, said, split
+from innspect.evaluation.flipping import HIDING, NOWHERE, RANGES, UNITS, Flipping, prepared, said, split
 from innspect.evaluation.maps import Maps, RandomMaps, flattened
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
@@ -56,11 +56,11 @@ def selectivity(trial: Trial, maps: Maps, *, recompute: bool | None = None, **to
 
 def _explained_anew(flip: Flipping, maps: Maps, channels: str, sign: str, rank: str) -> Array:
     """Put the regions in the order in which they are hidden; returns which samples had finite maps throughout."""
-    trial, units, never = flip.trial, flip.units, np.iinfo("int64").max
+    trial, units, never = flip.trial, flip.units, NOWHERE
     finite, everyone = np.ones(trial.samples, bool), range(trial.samples)
     uniform = [trial.generator("order", i).random(units.count(i)) for i in everyone]
     order: list[list[int]] = [[] for _ in everyone]
-    places = np.full(flip.places.shape, never)
+    places = np.full(flip.places.shape, never, "int32")
     r = maps.flat(channels, sign)
     for step in range(flip.steps):
         if step:

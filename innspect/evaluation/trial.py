@@ -1,8 +1,8 @@
 """What every metric asks about: a model, samples, and what is explained of each, fixed once on the clean input."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -29,9 +29,12 @@ SCORES = ("logit", "probability", "output")
 def _predictor(model: Any) -> Predictor:
     if isinstance(model, keras.Layer | OpenedModel):
         try:
-            return Network(model, "logit")
+            network = Network(model, "logit")
         except NotAnalyzeableModelError:  # it can still be called
             pass
+        else:
+            network.opened.compiled = network.call = network.opened.compiled or network.call
+            return network
     return black_box(model)
 
 
@@ -135,8 +138,8 @@ class Trial:
 
     # ------------------------------------------------------------------ what is explained
     def _settled(self, targets: Neuron) -> Selection:
-        shape = self.predictor.output_shape(self.output, self.inputs)
-        chosen = resolve(targets, None, shape, self.samples)
+        self._shape = self.predictor.output_shape(self.output, self.inputs)
+        chosen = resolve(targets, None, self._shape, self.samples)
         if chosen.kind != "max":
             return chosen
         flat = self.outputs.reshape(self.samples, -1)
@@ -187,7 +190,7 @@ class Trial:
         if callable(given):
             return Scored(("callable", given), f"callable {getattr(given, '__name__', given)!r} of the output", head, given)
         OneOf(*SCORES).check("score", given)
-        several = self.outputs.ndim == 2 and self.outputs.shape[1] > 1
+        several = len(self._shape) == 1 and self._shape[0] != 1
         if given == "logit":
             said = "logit" if self._has_head or isinstance(self.predictor, Network) else "output"
             return Scored(given, said, lambda y: y)
@@ -221,9 +224,29 @@ class Trial:
     def tensor(self, i: int, array: Array) -> BackendTensor:
         return ops.convert_to_tensor(array)
 
-    def fed(self, xs: Tensors) -> Tensors:
-        """Tensors in the shapes that the model takes: those of numbers are columns here."""
-        return [ops.reshape(x, (-1,)) if a.ndim == 1 else x for x, a in zip(xs, self.inputs.arrays, strict=True)]
+    @property
+    def fed(self) -> Callable[[Tensors], Tensors]:
+        """A function that brings tensors to the shapes that the model takes: those of numbers are columns here."""
+        numbers = [a.ndim == 1 for a in self.inputs.arrays]
+        return lambda xs: [ops.reshape(x, (-1,)) if number else x for x, number in zip(xs, numbers, strict=True)]
+
+    @property
+    def rule(self) -> Selection:
+        """The `Selection` without the samples' values, for functions that are handed these."""
+        return replace(self.selection, values=None)
+
+    def call(self, key: Hashable, function: Callable[..., Nest], *arguments: Nest) -> Nest:
+        """`function(*arguments)`, compiled once for all trials of the model while its opened form is held.
+
+        Args:
+            key: Says which function this is, but for the output, the shapes and the kind of target, which are added.
+            function: Of tensors. It is kept, so it must not hold on to the trial, nor to samples.
+        """
+        return self._call((key, self.selection.key), function, *arguments)
+
+    def _call(self, key: Hashable, function: Callable[..., Nest], *arguments: Nest) -> Nest:
+        kind = (self.output, tuple(a.ndim for a in self.inputs.arrays), tuple(axes.channel for axes in self.axes))
+        return self.predictor.call((key, kind), function, *arguments)
 
     def run(self, what: str, arrays: list[Array] | None = None) -> Array:
         """What the model says of samples, a NumPy array (samples, ...).
@@ -234,18 +257,24 @@ class Trial:
         """
         inputs: Inputs = self.inputs if arrays is None else self.inputs.holding(arrays)
         given = self.arrays if arrays is None else arrays
-        evaluate, number = self.predictor.evaluator(self.output, self.inputs), self.output
-
-        def look(xs: Tensors) -> BackendTensor:
-            y = evaluate(self.fed(xs))[0]
-            return self.predictor.with_head(number, y) if what == "output" else y
+        look = self._look(what)
 
         parts = []
         for rows, count in inputs.batches(self.batch_size):
-            y = self.predictor.call(("evaluation", what, number), look, [ops.convert_to_tensor(a[rows]) for a in given])
+            y = self._call(("evaluation", what), look, [ops.convert_to_tensor(a[rows]) for a in given])
             parts.append(backend.to_numpy(y)[:count])
             self.progress.advance(count)
         return np.concatenate(parts)
+
+    def _look(self, what: str) -> Callable[[Tensors], BackendTensor]:
+        predictor, number, fed = self.predictor, self.output, self.fed
+        evaluate = predictor.evaluator(number, self.inputs)
+
+        def look(xs: Tensors) -> BackendTensor:
+            y = evaluate(fed(xs))[0]
+            return predictor.with_head(number, y) if what == "output" else y
+
+        return look
 
     def repeatable(self, i: int) -> bool:
         """Whether an input can be moved: floating point, not ids nor strings."""

@@ -1,5 +1,6 @@
 """Scores of many versions of each sample: hidden parts, noise, shifts. Batches hold versions and samples side by side."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -53,17 +54,18 @@ def hidden_scores(trial: Trial, score: Score, count: int, masks: Masks, fills: F
     """
     scored = trial.score(score)
     channels = [None if apart else axes.channel for axes in trial.axes]
+    clean = functools.lru_cache(maxsize=1)(lambda rows: trial.tensors(np.array(rows)))  # for all versions of some samples
     look = _hidden_look(trial, scored, channels)
 
-    def run(rows: Array, numbers: Array, xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
+    def run(rows: Array, numbers: Array, values: BackendTensor) -> dict[str, BackendTensor]:
         hidden = masks(rows, numbers)
         filling = [
             np.asarray(f).astype(a.dtype, copy=False) for f, a in zip(fills(rows, numbers, hidden), trial.arrays, strict=True)
         ]
         hidden = [m if m.dtype == bool else m.astype(a.dtype) for m, a in zip(hidden, trial.arrays, strict=True)]
         tensors = [[ops.convert_to_tensor(a) for a in each] for each in (hidden, filling)]
-        key = ("hidden", scored.key, apart, tuple(m.dtype == bool for m in hidden), trial.selection.key)
-        return trial.predictor.call(key, look, xs, *tensors, values)
+        key = ("hidden", scored.key, apart, tuple(m.dtype == bool for m in hidden))
+        return trial.call(key, look, clean(tuple(rows.tolist())), *tensors, values)
 
     return _collected(trial, count, run)
 
@@ -80,10 +82,10 @@ def changed_scores(trial: Trial, score: Score, count: int, make: Callable[[Array
     scored = trial.score(score)
     look = _changed_look(trial, scored)
 
-    def run(rows: Array, numbers: Array, xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
+    def run(rows: Array, numbers: Array, values: BackendTensor) -> dict[str, BackendTensor]:
         made = [a.astype(x.dtype, copy=False) for a, x in zip(make(rows, numbers), trial.arrays, strict=True)]
         tensors = [ops.convert_to_tensor(a.reshape(-1, *a.shape[2:])) for a in made]
-        return trial.predictor.call(("changed", scored.key, trial.selection.key), look, tensors, values)
+        return trial.call(("changed", scored.key), look, tensors, values)
 
     return _collected(trial, count, run)
 
@@ -106,11 +108,11 @@ def answers_to(
     """
     scored = trial.score(score)
     look = _tensor_look(trial, scored, tensor)
-    key = ("answers", scored.key, trial.selection.key, None if tensor is None else id(tensor))
+    key = ("answers", scored.key, tensor)
     parts = []
     for numbers, count in trial.inputs.holding(arrays).batches(trial.batch_size):
         values = ops.convert_to_tensor(trial.selection.rows(rows[numbers]))
-        found = trial.predictor.call(key, look, [ops.convert_to_tensor(a[numbers]) for a in arrays], values)
+        found = trial.call(key, look, [ops.convert_to_tensor(a[numbers]) for a in arrays], values)
         parts.append({k: backend.to_numpy(v)[:count] for k, v in found.items()})
         trial.progress.advance(count)
     whole = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
@@ -150,7 +152,7 @@ def _collected(trial: Trial, count: int, run: Callable[..., dict[str, BackendTen
     seen = Seen(np.full((trial.samples, count), np.nan), np.zeros((trial.samples, count), "int64"))
     for rows, real, numbers, versions in chunks(trial, count):
         values = ops.convert_to_tensor(trial.selection.rows(rows))
-        found = {k: backend.to_numpy(v) for k, v in run(rows, numbers, trial.tensors(rows), values).items()}
+        found = {k: backend.to_numpy(v) for k, v in run(rows, numbers, values).items()}
         place = np.ix_(rows[:real], numbers[:versions])
         seen.scores[place] = found["scores"][:versions, :real].T
         seen.classes[place] = found["classes"][:versions, :real].T
@@ -159,12 +161,12 @@ def _collected(trial: Trial, count: int, run: Callable[..., dict[str, BackendTen
     return seen
 
 
-# Compiled and kept, so these must not hold on to a batch.
+# Compiled and kept beyond the trial, so these must not hold on to it, nor to samples.
 def _answers(trial: Trial, scored: Scored) -> Callable[[Tensors, BackendTensor], dict[str, BackendTensor]]:
-    evaluate, selection = trial.predictor.evaluator(trial.output, trial.inputs), trial.selection
+    evaluate, selection, fed = trial.predictor.evaluator(trial.output, trial.inputs), trial.rule, trial.fed
 
     def answers(xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
-        explained = evaluate(trial.fed(xs))[0]
+        explained = evaluate(fed(xs))[0]
         y, batch = scored.of(explained), values.shape[0]
         if scored.whole is None:
             scores = values_of(selection, selection.weights(values, y[:batch]), y)
@@ -188,11 +190,11 @@ def _of_the_user(scores: BackendTensor, y: BackendTensor, batch: int) -> Backend
 
 def _tensor_look(trial: Trial, scored: Scored, tensor: Tensor | None) -> Callable[..., dict[str, BackendTensor]]:
     opened = trial.predictor.opened
-    evaluate, selection = trial.predictor.evaluator(trial.output, trial.inputs), trial.selection
+    evaluate, selection, fed = trial.predictor.evaluator(trial.output, trial.inputs), trial.rule, trial.fed
     run = None if tensor is None or opened is None else Interpreter.of(opened.graph, tensor)
 
     def look(xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
-        explained = evaluate(trial.fed(xs))[0]
+        explained = evaluate(fed(xs))[0]
         y, batch = scored.of(explained), values.shape[0]
         if scored.whole is None:
             scores = values_of(selection, selection.weights(values, y), y)[0]
@@ -200,7 +202,7 @@ def _tensor_look(trial: Trial, scored: Scored, tensor: Tensor | None) -> Callabl
             scores = _of_the_user(scored.whole(y), y, batch)[0]
         flat = ops.reshape(explained, (batch, -1))
         found = {"scores": scores, "classes": ops.argmax(flat, axis=-1), "explained": flat}
-        return found if run is None else found | {"tensor": ops.reshape(run(trial.fed(xs))[0], (batch, -1))}
+        return found if run is None else found | {"tensor": ops.reshape(run(fed(xs))[0], (batch, -1))}
 
     return look
 

@@ -105,6 +105,7 @@ class OpenedModel:
         names: Names of the inputs, flat.
         output_names: Names of the outputs, flat: of the tensors that the model returns, beside which there may be others.
         description: What the model was when it was opened, see `innspect.graph.opened.description`.
+        compiled: What evaluations of the model compiled, which serves those that come, while it is held.
         hidden_softmax: After `verify` a dict from the number of an output to the path of the node that makes it, where that
             returns probabilities though no softmax can be seen.
     """
@@ -123,6 +124,7 @@ class OpenedModel:
         self.output_names, self._places = output_names(model, returned), output_places(returned)
         self.verified = self._confirmed = False
         self.hidden_softmax: dict[int, str] = {}
+        self.compiled: Any = None
 
     @property
     def names(self) -> list[str]:

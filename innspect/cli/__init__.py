@@ -5,19 +5,15 @@ arguments; frameworks are imported inside `run`.
 """
 
 import argparse
-import contextlib
-import importlib.util
 import os
 import sys
 import traceback
 
 from innspect._version import __version__
 from innspect.cli import compare, demo, evaluate, explain, methods, patterns
-from innspect.cli.quiet import silent_stderr
+from innspect.cli.starting import start_keras
 from innspect.errors import PlainKeyError
 from innspect.tables import printable
-
-_BACKENDS = ("tensorflow", "jax", "torch")
 
 _DESCRIPTION = (
     "innspect explains Keras 3 models layer by layer: which parts of an input speak for an output, and which against it."
@@ -55,7 +51,7 @@ def main(arguments=None):
         given.parser.print_help()
         return 2
     try:
-        _start_keras(given.debug)
+        start_keras(given.debug)
         return given.run(given) or 0
     except KeyboardInterrupt:
         print("innspect: interrupted", file=sys.stderr)
@@ -88,21 +84,6 @@ def make_parser():
     for command in (demo, methods, explain, compare, evaluate, patterns):
         command.add(commands, common)
     return parser
-
-
-def _start_keras(debug):
-    """Import Keras with a backend that is installed, without the frameworks' greetings."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # PyTorch's threads would else wait busily, many times slower on busy cores
-    installed = [name for name in _BACKENDS if importlib.util.find_spec(name)]
-    if not installed:
-        raise ImportError(f"Keras needs a backend, and none of {', '.join(_BACKENDS)} is installed: pip install tensorflow")
-    if len(installed) == 1:
-        os.environ.setdefault("KERAS_BACKEND", installed[0])
-    with contextlib.nullcontext() if debug else silent_stderr():
-        import keras  # noqa: F401
 
 
 def _in_one_line(error):

@@ -6,6 +6,7 @@ import os
 import sys
 
 from innspect.cli import options
+from innspect.cli.starting import start_keras
 from innspect.files import write
 from innspect.labels import number_of, read
 from innspect.progress import Progress, estimates
@@ -64,9 +65,7 @@ def add(commands, common):
 
 class _List(argparse.Action):
     def __call__(self, parser, given, values, option_string=None):
-        from innspect.cli import _start_keras
-
-        _start_keras(False)
+        start_keras(False)
         print(metrics_table())
         parser.exit()
 

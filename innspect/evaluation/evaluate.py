@@ -12,8 +12,9 @@ from innspect.checks import Integer, OneOf
 from innspect.errors import NotAnalyzeableModelError, said
 from innspect.evaluation.maps import Maps, RandomMaps
 from innspect.evaluation.registry import TRUTH, Metric, find, metrics
+from innspect.evaluation.results import RANDOM
 from innspect.evaluation.resuming import before, key_of
-from innspect.evaluation.scores import RANDOM, Scores
+from innspect.evaluation.scores import Scores
 from innspect.evaluation.trial import Trial
 from innspect.graph.opened.opened_model import opened_if_possible
 from innspect.progress import Progress, Quiet, duration

@@ -8,6 +8,8 @@ import numpy as np
 from innspect.evaluation.intervals import interval
 from innspect.types import Array
 
+RANDOM = "random"  # the row of random maps
+
 
 @dataclass
 class Result:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from innspect.evaluation.intervals import holm, interval, paired
-from innspect.evaluation.results import Result
+from innspect.evaluation.results import RANDOM, Result
 from innspect.files import UnreadableFileError, replacing
 from innspect.files.archives import arrays_of, opened_archive
 from innspect.files.seals import seal_end
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-RANDOM = "random"
 _FORMAT = "innspect-scores"
 
 

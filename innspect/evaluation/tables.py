@@ -1,16 +1,20 @@
 """Scores as a table of text: what is shown in a terminal, a notebook and a page."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from innspect.evaluation.scores import RANDOM, Scores
+from innspect.evaluation.results import RANDOM
 from innspect.tables import Table
+
+if TYPE_CHECKING:
+    from innspect.evaluation.scores import Scores
 
 _ARROWS = {True: " (higher)", False: " (lower)", None: ""}
 
 
-def scores_table(scores: Scores) -> Table:
+def scores_table(scores: "Scores") -> Table:
     """Methods by metrics: mean and interval, the best marked where it is the best."""
     stars = {metric: scores.best(metric) for metric in scores.results}
     head = ["method", *(m + _ARROWS[_better(scores, m)] for m in scores.metrics)]
@@ -18,12 +22,12 @@ def scores_table(scores: Scores) -> Table:
     return Table(head, rows, "\n".join(_notes(scores, stars)), left=1)
 
 
-def _better(scores: Scores, metric: str) -> bool | None:
+def _better(scores: "Scores", metric: str) -> bool | None:
     of = scores.results.get(metric, {})
     return next(iter(of.values())).higher_is_better if of else None
 
 
-def _cell(scores: Scores, metric: str, method: str, stars: dict[str, str | None]) -> str:
+def _cell(scores: "Scores", metric: str, method: str, stars: dict[str, str | None]) -> str:
     if method not in scores.results.get(metric, {}):
         return "failed" if method in scores.failed.get(metric, {}) else "-"
     result = scores.results[metric][method]
@@ -35,7 +39,7 @@ def _cell(scores: Scores, metric: str, method: str, stars: dict[str, str | None]
     return text + (f" ({missing} undefined)" if missing else "") + (" *" if stars.get(metric) == method else "")
 
 
-def _notes(scores: Scores, stars: dict[str, str | None]) -> Iterator[str]:
+def _notes(scores: "Scores", stars: dict[str, str | None]) -> Iterator[str]:
     first = next((r for of in scores.results.values() for r in of.values()), None)
     if first is not None:
         count = scores.settings.get("samples", len(first.values))

@@ -11,7 +11,8 @@ import numpy as np
 
 from innspect.evaluation.drawing import charts_of, ink
 from innspect.evaluation.registry import metrics
-from innspect.evaluation.scores import RANDOM, Scores
+from innspect.evaluation.results import RANDOM
+from innspect.evaluation.scores import Scores
 from innspect.reports.charts import curves, whiskers
 from innspect.reports.page import _POLICY, _map, _uri
 from innspect.reports.pictures import input_pictures

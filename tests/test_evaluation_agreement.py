@@ -320,8 +320,9 @@ def test_quality_has_intervals_over_the_neurons_of_a_layer():
     x = [array(64, 6, seed=s) for s in (0, 1)]
     found = evaluation.quality(model, "filter", *x)
     assert evaluation.quality is innspect.patterns.quality
+    intervals = evaluation.quality_intervals(found)
     for layer in found:
-        low, high = found.interval(layer, "filter")
+        low, high = intervals[layer]["filter"]
         assert 0 <= low <= found.mean(layer, "filter") <= high <= 1
 
 

@@ -23,6 +23,7 @@ from innspect.evaluation.intervals import holm, interval
 from innspect.evaluation.invariance import input_invariance
 from innspect.evaluation.laws import completeness, conservation
 from innspect.evaluation.moved import continuity, equivariance
+from innspect.evaluation.neurons import quality, quality_intervals
 from innspect.evaluation.randomisation import mprt, mprt_efficient, mprt_smooth, random_logit
 from innspect.evaluation.rationale import comprehensiveness, sufficiency
 from innspect.evaluation.registry import list_metrics, register_metric
@@ -41,7 +42,6 @@ from innspect.evaluation.selectivity import selectivity
 from innspect.evaluation.shown import average_drop, increase, win
 from innspect.evaluation.single_units import non_sensitivity, occlusion_correlation
 from innspect.evaluation.spread import complexity, effective_complexity, sparseness
-from innspect.patterns.quality import quality
 
 __all__ = [
     "Result",
@@ -80,6 +80,7 @@ __all__ = [
     "non_sensitivity",
     "occlusion_correlation",
     "quality",
+    "quality_intervals",
     "random_logit",
     "randomisation",
     "rank_correlation",

@@ -85,11 +85,10 @@ class Flipping:
     def _check_solved(self, hidden: Array, inserted: Array) -> None:
         """Where hidden positions follow from visible ones, some must be visible."""
         totals = np.array([self.units.count(i) for i in range(self.trial.samples)])[:, None]
-        everything = (np.where(inserted, totals - hidden, hidden) == totals) & (self.units.of >= 0).all(axis=1)[:, None]
+        covered = np.all(self.units.of >= 0, axis=1, keepdims=True)
+        everything = (np.where(inserted, totals - hidden, hidden) == totals) & covered
         if self.hiding.solves and everything.any():
-            raise ValueError(
-                "hide='road' leaves nothing to impute from where all is hidden: `share` must be below 1. Received: 1"
-            )
+            raise ValueError("hide='road' needs a `share` below 1: nothing follows from nothing. Received: all is hidden")
 
     def padded(self, scores: Array) -> Array:
         """Curves (samples, steps + 1), NaN beyond the last step of a sample that has fewer units."""

@@ -30,7 +30,14 @@ STEPS, DRAWS, RADIUS = 32, 10, 0.05
 STRIPES = 16  # of quantus' steps for each channel: what it hides at once must divide the positions of a channel
 # What is asked of innspect, for each peer; whether the numbers are the same.
 TASKS = {
-    "quantus": {"deletion": True, "region": True, "sensitivity": False, "mprt": False},
+    "quantus": {
+        "deletion": True,
+        "region": True,
+        "sensitivity": False,
+        "sensitivity.compiled": False,
+        "mprt": False,
+        "mprt.compiled": False,
+    },
     "xplique": {"deletion": True, "insertion": True, "drop": True, "stability": False},
 }
 
@@ -102,17 +109,17 @@ def innspect_runs(model, x, targets, maps, peer):
     return runs
 
 
-def gradient_of(model):
-    """A compiled function from samples and classes to the gradient of the class, NumPy in and out."""
+def gradient_of(model, compiled):
+    """A function from samples and classes to the gradient of the class, NumPy in and out."""
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
     def gradient(x, y):
         with tf.GradientTape() as tape:
             tape.watch(x)
             score = tf.reduce_sum(tf.gather(model(x, training=False), y, axis=1, batch_dims=1))
         return tape.gradient(score, x)
 
+    gradient = tf.function(gradient) if compiled else gradient
     return lambda x, y: gradient(tf.constant(x, tf.float32), tf.constant(y, tf.int64)).numpy()
 
 
@@ -122,27 +129,33 @@ def quantus_runs(model, x, targets, maps, peer):
 
     first, explainers = maps.transpose(0, 3, 1, 2), {}
 
-    def explain(model, inputs, targets, **_):
-        """The gradient, compiled once for each model. Channels come first or last, and no place for them is right throughout:
-        they are summed."""
+    def explain(model, inputs, targets, compiled=False, **_):
+        """The gradient by a tape, as its users write it, or compiled once for each model.
+
+        Channels come first or last, and no place for them is right throughout: they are summed.
+        """
         inputs = inputs if inputs.shape[1:] == x.shape[1:] else inputs.transpose(0, 2, 3, 1)
         if id(model) not in explainers:
-            explainers[id(model)] = model, gradient_of(model)  # held, so that no other model has its id
+            explainers[id(model)] = model, gradient_of(model, compiled)  # held, so that no other model has its id
         return explainers[id(model)][1](inputs, targets).sum(-1)
 
     told = {"abs": False, "normalise": False, "disable_warnings": True, "display_progressbar": False}
 
-    def ask(metric, a=None, **settings):
+    def ask(metric, a=None, compiled=False, **settings):
         made = metric(**told, **settings)
-        call = {"channel_first": False, "softmax": True, "batch_size": len(x), "explain_func": explain}
+        call = {"channel_first": False, "softmax": True, "batch_size": len(x)}
+        call |= {"explain_func": explain, "explain_func_kwargs": {"compiled": compiled}}
         return lambda: np.array(made(model=model, x_batch=x, y_batch=targets, a_batch=a, **call), "float64")
 
+    noise, order = {"nr_samples": DRAWS, "lower_bound": RADIUS}, {"layer_order": "top_down", "return_average_correlation": True}
     size, region, black = x[0, ..., 0].size, x.shape[1] // 8, {"perturb_baseline": 0.0}
     return {
         "deletion": ask(quantus.PixelFlipping, first, features_in_step=size // STRIPES, **black),
         "region": ask(quantus.RegionPerturbation, first, patch_size=region, regions_evaluation=64, **black),
-        "sensitivity": ask(quantus.MaxSensitivity, nr_samples=DRAWS, lower_bound=RADIUS),
-        "mprt": ask(quantus.MPRT, layer_order="top_down", return_average_correlation=True),
+        "sensitivity": ask(quantus.MaxSensitivity, **noise),
+        "sensitivity.compiled": ask(quantus.MaxSensitivity, compiled=True, **noise),
+        "mprt": ask(quantus.MPRT, **order),
+        "mprt.compiled": ask(quantus.MPRT, compiled=True, **order),
     }
 
 
@@ -176,6 +189,7 @@ def serve(library, task, peer, folder):
     warnings.simplefilter("ignore")
     out, sys.stdout = sys.stdout, sys.stderr  # libraries print
     model, x, targets, maps = load(folder)
+    task = task.split(".")[0] if library == "innspect" else task
     run = RUNS[library](model, x, targets, maps, peer)[task]
     for _ in sys.stdin:
         start, started = time.perf_counter(), time.process_time()
@@ -247,7 +261,7 @@ def main():
         prepare(Path(folder), given.photographs)
         for peer, python in (("quantus", given.quantus), ("xplique", given.xplique)):
             for task, same in TASKS[peer].items() if python else ():
-                if given.only and task not in given.only:
+                if given.only and task.split(".")[0] not in given.only:
                     continue
                 pair = Served(sys.executable, "innspect", task, peer, folder), Served(python, peer, task, peer, folder)
                 ours, theirs = measured(*pair, given.repeats)

@@ -39,7 +39,6 @@ EXCEPTIONS = {
         "innspect.analyzers.base.registry",
     ): "palette and scale by the name of a method",
     ("innspect.evaluation.scores", "innspect.reports.scores"): "scores.report()",
-    ("innspect.patterns.report", "innspect.evaluation.intervals"): "quality.interval()",
 }
 
 

@@ -37,6 +37,7 @@ from innspect.evaluation.laws import completeness, conservation
 from innspect.evaluation.localisation import auc, iou, loc, pointing_game, relevance_mass, relevance_rank, top_k
 from innspect.evaluation.mosaic import Mosaics, mosaics
 from innspect.evaluation.moved import continuity, equivariance
+from innspect.evaluation.neurons import quality, quality_intervals
 from innspect.evaluation.randomisation import mprt, mprt_efficient, mprt_smooth, random_logit
 from innspect.evaluation.rationale import comprehensiveness, sufficiency
 from innspect.evaluation.registry import list_metrics, register_metric
@@ -57,7 +58,6 @@ from innspect.evaluation.shown import average_drop, increase, win
 from innspect.evaluation.single_units import non_sensitivity, occlusion_correlation
 from innspect.evaluation.spread import complexity, effective_complexity, sparseness
 from innspect.evaluation.subgroups import region_mass
-from innspect.patterns.quality import quality
 
 randomisation = mprt  # as the literature calls it
 
@@ -108,6 +108,7 @@ __all__ = [
     "occlusion_correlation",
     "pointing_game",
     "quality",
+    "quality_intervals",
     "random_logit",
     "randomisation",
     "rank_correlation",

@@ -73,10 +73,8 @@ class Flipping:
             totals = np.array([self.units.count(int(r)) for r in rows])
             # The first ones are hidden, or all behind some: the last ones, or those that are not yet shown.
             bound = np.where(kind == 1, totals - count, count).astype("int32")[..., None]
-            chosen = np.less(place, bound)
-            if kind.any():
-                chosen = np.not_equal(chosen, np.expand_dims(kind > 0, -1)) & (place != NOWHERE)
-            return split(self.trial, chosen, self.apart)
+            chosen = np.less(place, bound) != np.expand_dims(kind > 0, -1)
+            return split(self.trial, chosen & (place != NOWHERE) if kind.any() else chosen, self.apart)
 
         return hidden_scores(self.trial, self.score, len(wanted), masks, self.hiding.fills, apart=self.apart)
 

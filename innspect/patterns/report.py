@@ -48,16 +48,6 @@ class Quality(Mapping):
         values = self._rho[path][estimator][~self.degenerate[path][estimator]]
         return float(values.mean()) if values.size else 1.0
 
-    def interval(self, path, estimator, kind="t"):
-        """The 95 % interval of that mean, (low, high), over the neurons of the layer; NaN below two. See `evaluation.interval`.
-
-        Neurons of one layer share data, so it tells how much they differ, not what another data set would give.
-        """
-        from innspect.evaluation.intervals import interval
-
-        values = self._rho[path][estimator][~self.degenerate[path][estimator]]
-        return interval(values, kind, range=(0.0, 1.0))
-
     def summary(self, print_fn=print):
         """Print the mean over the neurons of every layer and estimator, and return the text."""
         head = ["layer", *self.estimators]

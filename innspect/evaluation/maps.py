@@ -10,6 +10,7 @@ from innspect.checks import OneOf
 from innspect.evaluation.draws import generator, sample_keys
 from innspect.evaluation.trial import Trial
 from innspect.inputs.batches import as_numbers
+from innspect.inputs.predictor import Network
 from innspect.types import Array, Neuron
 
 SIGNS = ("signed", "positive", "abs")
@@ -103,11 +104,31 @@ class Maps:
             TypeError: The maps were given, and nothing can explain again.
         """
         trial, analyzer = self._trial, self._explains()
-        fed = [a.reshape(-1) if x.ndim == 1 else a for a, x in zip(arrays, trial.inputs.arrays, strict=True)]
         arguments = {"batch_size": trial.batch_size, "output": trial.output}
-        found = analyzer.analyze(trial.inputs.pack(fed), trial.neuron(rows) if neuron is None else neuron, **arguments)
+        found = analyzer.analyze(
+            trial.inputs.pack(self._fed(arrays)), trial.neuron(rows) if neuron is None else neuron, **arguments
+        )
         trial.progress.advance(len(rows))
         return self._checked(found, len(rows))
+
+    @property
+    def tells_scores(self) -> bool:
+        """Whether an explanation has the logit of what it explains, so that the model need not be asked again."""
+        logit = getattr(self.analyzer, "head", None) == "logit" and isinstance(self._trial.predictor, Network)
+        return logit and hasattr(self.analyzer, "explain")
+
+    def again_with_scores(self, arrays: list[Array], rows: Array) -> tuple[list[Array], dict[str, Array]]:
+        """As `again`, and "scores" and "classes" of these inputs, (n,), as `answers_to` has them; where `tells_scores`."""
+        trial, fed = self._trial, self._fed(arrays)
+        asked = {"batch_size": trial.batch_size, "output": trial.output}
+        found = self._explains().explain(trial.inputs.pack(fed), trial.neuron(rows), **asked)
+        trial.progress.advance(len(rows))
+        told = {"scores": found.targets.astype("float64"), "classes": found.outputs.reshape(len(rows), -1).argmax(axis=1)}
+        return self._checked(found.attributions, len(rows)), told
+
+    def _fed(self, arrays: list[Array]) -> list[Array]:
+        """Arrays in the shapes that the model takes."""
+        return [a.reshape(-1) if x.ndim == 1 else a for a, x in zip(arrays, self._trial.inputs.arrays, strict=True)]
 
     @staticmethod
     def given_error() -> TypeError:

@@ -63,6 +63,7 @@ def _measured(
     measure: Callable[[Near], Array],
     channels: str = "apart",
     tensor: Tensor | None = None,
+    outputs: bool = False,
 ) -> tuple[Array, dict[str, Array]]:
     """A number of every neighbour, (samples, neighbours), and what is told beside: how the prediction changed."""
     moving, rows = movable(trial), np.arange(trial.samples)
@@ -74,8 +75,11 @@ def _measured(
     found = np.full((trial.samples, near.count), np.nan)
     change, turned = np.full(found.shape, np.nan), np.zeros(found.shape)
     for rows, numbers, arrays in pieces(trial, near.count, near.of):
-        again = _as_vectors(trial, maps.again(arrays, rows), channels)
-        now = answers_to(trial, arrays, rows, tensor=tensor)
+        if outputs or tensor is not None or not maps.tells_scores:
+            full, now = maps.again(arrays, rows), answers_to(trial, arrays, rows, tensor=tensor)
+        else:
+            full, now = maps.again_with_scores(arrays, rows)
+        again = _as_vectors(trial, full, channels)
         here = {k: v[rows] for k, v in seen.items()}
         found[rows, numbers] = measure(Near(joined([a[rows] for a in trial.arrays]), joined(arrays), r[rows], again, here, now))
         change[rows, numbers] = np.abs(now["scores"] - here["scores"])
@@ -167,7 +171,12 @@ def relative_change(u: Array, v: Array) -> Array:
 
 
 def _stability(
-    trial: Trial, maps: Maps, told: dict[str, Any], below: Callable[[Near], Array], tensor: Tensor | None = None
+    trial: Trial,
+    maps: Maps,
+    told: dict[str, Any],
+    below: Callable[[Near], Array],
+    tensor: Tensor | None = None,
+    outputs: bool = False,
 ) -> Result:
     near = uniform(trial, told["draws"], told["radius"], told["noise"])
 
@@ -175,7 +184,7 @@ def _stability(
         ratio = relative_change(near.r, near.again) / np.maximum(below(near), _LEAST)
         return np.where(near.seen["classes"] == near.now["classes"], ratio, -1)
 
-    found, beside = _measured(trial, maps, near, measure, told["channels"], tensor)
+    found, beside = _measured(trial, maps, near, measure, told["channels"], tensor, outputs=outputs)
     return Result(_largest(found, found != -1), beside=beside)
 
 
@@ -214,7 +223,7 @@ def relative_output_stability(trial: Trial, maps: Maps, **told: Any) -> Result:
     def below(near: Near) -> Array:
         return _norms(near.seen["explained"].astype("float64") - near.now["explained"])
 
-    return _stability(trial, maps, told, below)
+    return _stability(trial, maps, told, below, outputs=True)
 
 
 def _representation(trial: Trial, layer: str | None) -> Tensor:

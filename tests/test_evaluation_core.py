@@ -150,13 +150,12 @@ def test_groups_of_each_sample():
 
 # ---------------------------------------------------------------------- what hides
 def seen_by(hide, x, maps, **told):
-    """What a model is given when all is hidden: the fill, by a model that returns its input."""
-    values = []
-    for i in range(x[0].size):
-        pick = np.zeros((*x.shape[1:], 1))
-        pick[np.unravel_index(i, x.shape[1:])] = 1
-        values.append(E.flipping(linear(pick), x, maps, hide=hide, order="morf", steps=1, **told).curves["morf"][:, -1])
-    return np.stack(values, -1).reshape(x.shape)
+    """What a model is given when all is hidden: the fill, by a model that returns its input, an element for each sample."""
+    size = x[0].size
+    identity = linear(np.eye(size).reshape(*x.shape[1:], size))
+    many = [np.repeat(a, size, 0) for a in (x, maps)]
+    found = E.flipping(identity, *many, targets=np.tile(np.arange(size), len(x)), hide=hide, order="morf", steps=1, **told)
+    return found.curves["morf"][:, -1].reshape(x.shape)
 
 
 def test_fills():

@@ -104,13 +104,14 @@ class Hiding:
         if hide == "mean":
             return lambda rows, numbers, masks: x[rows].mean(axis=axes.spatial, keepdims=True, dtype="float64")[None]
         if hide == "blur":
-            return _of_batch(lambda rows: blurred(x[rows], axes.spatial))
+            last = trial.kept.setdefault(("blur", i), {})  # the same for every method
+            return _of_batch(lambda rows: blurred(x[rows], axes.spatial), last)
         if hide == "region_mean":
             if self.units.of.shape[1] == self.units.counts.max():
                 raise ValueError(
                     "hide='region_mean' needs units larger than one position, by `region` or `groups`. Received: none"
                 )
-            return _of_batch(lambda rows: self._unit_means(rows, i))
+            return _of_batch(lambda rows: self._unit_means(rows, i), {})
         if hide == "noise":
             return self._noise(i)
         if trial.is_table(i):
@@ -211,9 +212,8 @@ def _constant(array: Array) -> Fill:
     return lambda rows, numbers, masks: array[None]
 
 
-def _of_batch(make: Callable[[Array], Array]) -> Fill:
-    """A fill that is made once for the samples of a batch, whatever the version."""
-    last: dict[bytes, Array] = {}
+def _of_batch(make: Callable[[Array], Array], last: dict[bytes, Array]) -> Fill:
+    """A fill that is made once for the samples of a batch, whatever the version; `last` keeps it."""
 
     def fill(rows: Array, numbers: Array, masks: list[Array]) -> Array:
         key = rows.tobytes()

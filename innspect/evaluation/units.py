@@ -146,7 +146,10 @@ def split(trial: "Trial", flat: Array, apart: bool = False) -> list[Array]:
 
 def places(values: Array, uniform: Array) -> Array:
     """The place of each unit where the largest value is first; equal values stand in the order of uniform draws."""
-    order = np.lexsort((uniform, -values))
+    order = np.argsort(-values)
+    ordered = values[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.lexsort((uniform, -values))
     result = np.empty(len(order), "int64")
     result[order] = np.arange(len(order))
     return result

@@ -82,17 +82,17 @@ class Scores:
 
     @property
     def values(self) -> dict[str, dict[str, Array]]:
-        """values[metric][method]: a number for each sample, NaN where it is undefined."""
+        """By metric and method: a number for each sample, NaN where it is undefined."""
         return {metric: {method: r.values for method, r in of.items()} for metric, of in self.results.items()}
 
     @property
     def curves(self) -> dict[str, dict[str, dict[str, Array]]]:
-        """curves[metric][method][name]: arrays, samples first."""
+        """By metric and method, and name of the curve: arrays, samples first."""
         return {metric: {method: r.curves for method, r in of.items()} for metric, of in self.results.items()}
 
     @property
     def undefined(self) -> dict[str, dict[str, Array]]:
-        """undefined[metric][method]: booleans (samples,)."""
+        """By metric and method: booleans (samples,)."""
         return {metric: {method: r.undefined for method, r in of.items()} for metric, of in self.results.items()}
 
     def mean(self, metric: str, method: str) -> float:
@@ -145,7 +145,7 @@ class Scores:
         return best if best is not None and best != RANDOM and not ties and len(self._of(metric)) > 1 else None
 
     def by(self, what: str = "class") -> dict[str, dict[str, dict[str, Any]]]:
-        """Means by the explained class: [metric][method], a dict with "classes" {class: mean} and "mean", that of these.
+        """Means by the explained class: by metric and method a dict with "classes" {class: mean} and "mean", that of these.
 
         Raises:
             ValueError: What is explained is not one class of each sample.
@@ -225,7 +225,7 @@ class Scores:
         ]
 
     def summary(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """[metric][method]: mean, interval, how many are undefined, and whether it is the best; for JSON."""
+        """By metric and method: mean, interval, how many are undefined, and whether it is the best; for JSON."""
         table: dict[str, dict[str, dict[str, Any]]] = {}
         for metric, of in self.results.items():
             best = self.best(metric)

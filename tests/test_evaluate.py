@@ -99,7 +99,7 @@ def test_a_method_that_fails_is_shown_and_the_rest_goes_on(model, x):
     assert list(scores.results["srg"]) == ["gradient", "random"]
     assert set(scores.failed["srg"]) == {"cam", "pattern.net"}
     assert "failed" in str(scores)
-    assert "srg, cam: " in str(scores)
+    assert "cam failed: " in str(scores)
 
 
 def test_methods_are_fitted_to_data(model, x):

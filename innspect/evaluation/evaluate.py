@@ -4,6 +4,7 @@ import os
 import time
 from typing import Any
 
+import keras
 import numpy as np
 
 from innspect import study
@@ -51,14 +52,14 @@ def evaluate(
     """Measure which explanations of a model can be believed.
 
     Args:
-        model: A built Keras model, or its opened form. It is only read.
+        model: A built Keras model, or its opened form, or a function, which some methods explain. It is only read.
         x: Samples, as for `analyze`.
         methods: Names of methods, pairs (name, arguments), and analyzers, in a list; or a dict from label to one of these.
         metrics: Names that `innspect.list_metrics()` has, and pairs (name, arguments), in a list; or a dict from label to
             one of these. None: "srg", "insertion", "mprt.efficient", and "collage" where x holds images of four classes
             that the model is sure of.
         targets: What is explained, as `neuron_selection` of `analyze`; None: the largest output for the clean sample.
-        masks, boxes, labels, truth, distractors: What is known of the samples; see the metrics that take them.
+        masks, boxes, labels, truth, distractors: What is known of the samples, for the metrics that take it.
         background: Samples that columns of a table have their means over, for the metrics that hide; None: x.
         fit_data: For the methods that must be fitted.
         interval: None for each metric's own 95 % interval, or "bootstrap".
@@ -80,7 +81,6 @@ def evaluate(
     Examples:
         >>> scores = innspect.evaluate(model, x, ["lrp.epsilon", ("integrated_gradients", {"steps": 32})])
         >>> print(scores)
-        >>> scores.difference("srg", "lrp.epsilon", "integrated_gradients")
     """
     known = {"masks": masks, "boxes": boxes, "labels": labels, "truth": truth, "distractors": distractors}
     known["background"] = background
@@ -118,7 +118,8 @@ class Evaluation:
     ):
         OneOf(None, "bootstrap").check("interval", interval)
         Integer(0).check("examples", examples)
-        self._opened = opened_if_possible(model)  # once, for all methods
+        plain = callable(model) and not isinstance(model, keras.Layer)  # a function: perturbation methods explain it
+        self._opened = model if plain else opened_if_possible(model)  # once, for all methods
         self.trial = Trial(self._opened, study.samples(self._opened, x), **trial)
         self._known = {name: value for name, value in known.items() if value is not None}
         self._left_out: dict[str, str] = {}
@@ -171,14 +172,9 @@ class Evaluation:
         return asked
 
     def _defaults(self) -> list[str]:
-        chosen = []
-        for name in DEFAULT:
-            why = None if name not in metrics() else metrics()[name].unfit(self.trial)
-            if why:
-                self._left_out[name] = why
-            else:
-                chosen.append(name)
-        return chosen
+        reasons = {name: metrics()[name].unfit(self.trial) for name in DEFAULT}
+        self._left_out |= {name: why for name, why in reasons.items() if why}
+        return [name for name, why in reasons.items() if not why]
 
     # ------------------------------------------------------------------ the run
     def run(self, progress: Progress | Quiet | None = None) -> Scores:
@@ -288,7 +284,7 @@ class Evaluation:
 
 
 class _Failed(Exception):
-    """A method that has no maps for this model."""
+    """A method has no maps."""
 
 
 def _pair(given: Any) -> tuple[str, dict[str, Any]]:

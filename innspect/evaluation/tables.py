@@ -55,8 +55,12 @@ def _notes(scores: "Scores", stars: dict[str, str | None]) -> Iterator[str]:
             yield f"{metric}: no method has a better mean than random"
         elif best is not None and ties:
             yield f"{metric}: {best} has the best mean, and cannot be told from {', '.join(ties)}"
+    reasons: dict[tuple[str, str], list[str]] = {}
     for metric, of in scores.failed.items():
         for method, why in of.items():
-            yield f"{metric}, {method}: {why}"
+            reasons.setdefault((method, why), []).append(metric)
+    for (method, why), metrics in reasons.items():
+        where = "" if len(metrics) == len(scores.metrics) else f" by {', '.join(metrics)}"
+        yield f"{method} failed{where}: {why}"
     for metric, why in scores.left_out.items():
         yield f"{metric} left out: {why}"

@@ -66,8 +66,8 @@ def test_a_method_is_named_that_create_analyzer_takes(choice, model):
     innspect.create_analyzer(choice.method, model, **choice.arguments).analyze(quarters(2)[0])
     assert choice.pick.settings["samples"] == choice.confirm.settings["samples"] == 16
     assert set(choice.decision.used) == {"srg", "insertion", "relevance_mass", "relevance_rank"}
-    assert choice.text[0].startswith(f"Take {choice.label}: ")
-    assert "Confirmed by 16 other samples" in str(choice)
+    assert choice.text[0] == f"Take {choice.label}."
+    assert "Confirmed by 16 other samples that had no part in the choice" in str(choice)
     assert "What it cannot see" in str(choice)
     assert set(choice.confirm.methods) == {*choice.shown, RANDOM}
     assert list(choice.confirm.examples["maps"]) == [*choice.shown, RANDOM]

@@ -220,8 +220,8 @@ class Search:
         """Ask the half that had no part in the choice, and what is shown beside, of the best methods."""
         if self.pick is None:
             return
-        best = list(self.decision.ranks) or list(mean_ranks(self.pick.scores, self.decision.used))
-        self.shown = best[:BEST]
+        best = [*self.decision.ranks, *mean_ranks(self.pick.scores, self.decision.used)]
+        self.shown = list(dict.fromkeys(best))[:BEST]
         final = self.confirm or self.pick
         if final is self.confirm:
             self._cells(final, RANDOM, last=False)

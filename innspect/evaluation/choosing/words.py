@@ -28,10 +28,7 @@ def answer(choice: "Choice") -> str:
     """Which method to take."""
     found, tried = choice.decision, len(choice.order)
     if choice.label is not None:
-        better = len(found.ranks)
-        rank = "the only one" if better == 1 else f"the best by mean rank of the {better}"
-        of = f"of {_count(tried, 'method')} tried it is {rank} that {'is' if better == 1 else 'are'} better than random maps"
-        return f"Take {choice.label}: {of} by {_and(found.used)}."
+        return f"Take {choice.label}."
     samples = choice.settings.get("samples", 0)
     if samples < LEAST:
         return f"Too few samples to choose by: {LEAST} are needed. Received: {samples}."
@@ -53,13 +50,15 @@ def answer(choice: "Choice") -> str:
 
 def sureness(choice: "Choice") -> Iterator[str]:
     """How sure that is, from samples that had no part in the choice."""
-    settings, used = choice.settings, choice.decision.used
+    settings, used, ranks = choice.settings, choice.decision.used, choice.decision.ranks
     if choice.label is None:
         if used and choice.order:
             best = choice.order[0]
             leads = _leads(choice, choice.pick, best, RANDOM)
             yield f"The best of them by mean rank is {best}; its lead over random maps: {leads}."
         return
+    rank = "the only one that is" if len(ranks) == 1 else f"the best by mean rank of the {len(ranks)} that are"
+    yield f"Of {_count(len(choice.order), 'method')} tried it is {rank} better than random maps by {_and(used)}."
     if choice.confirm is None:
         made = (
             f"with {_count(settings['samples'], 'sample')} it was made on all of them; from {HALVES} on, half are kept for that"
@@ -78,11 +77,12 @@ def sureness(choice: "Choice") -> Iterator[str]:
             return
         told = f"its lead over random maps there: {_leads(choice, choice.confirm, choice.label, RANDOM)}"
         if len(held) == len(used):
-            yield f"Confirmed by {count}, which had no part in the choice; {told}."
+            yield f"Confirmed by {count} that had no part in the choice; {told}."
         else:
-            failed = [metric for metric in known if metric not in held]
-            part = f"not by {_and(failed)}" if failed else f"but {_and(missing)} could not be asked of them"
-            yield f"Not confirmed by {count}, which had no part in the choice, {part}; {told}."
+            failed = [f"not by {_and(poor)}"] if (poor := [metric for metric in known if metric not in held]) else []
+            failed += [f"{_and(missing)} could not be asked of them"] if missing else []
+            how = f"Confirmed in part: by {_and(held)}" if held else "Not confirmed"
+            yield f"{how}, {_and(failed)}, on {count} that had no part in the choice; {told}."
     yield from _runner_up(choice)
 
 
@@ -107,27 +107,27 @@ def blindness(choice: "Choice") -> Iterator[str]:
     """What the method taken cannot see."""
     if choice.label is None:
         return
-    known, parts, unasked = choice.offers[choice.label], [], []
+    known, parts = choice.offers[choice.label], []
     if not known["signed"]:
         parts.append("what speaks against the class, since its maps have no sign")
     if known["scale"] != "pixels":
         parts.append("edges and single pixels, since its maps are coarse")
-    logit, efficient = (choice.final.results.get(metric, {}).get(choice.label) for metric in ("random_logit", "mprt.efficient"))
-    if logit is None or np.isnan(logit.mean):
-        unasked.append("of another class")
-    elif logit.mean >= _ALIKE:
-        parts.append(f"why this class and not another, whose map is nearly the same (rank correlation {logit.mean:.2f})")
-    if efficient is None or np.isnan(efficient.mean):
-        unasked.append("with random weights")
-    elif efficient.mean <= 0:
-        parts.append(f"what was learned: with random weights its maps are no more disordered ({efficient.mean:.2f})")
+    alike, weights = (_mean(choice, metric) for metric in ("random_logit", "mprt.efficient"))
+    if alike >= _ALIKE:
+        parts.append(f"why this class and not another, whose map is nearly the same (rank correlation {alike:.2f})")
     if parts:
         yield f"What it cannot see: {'; '.join(parts)}."
     else:
-        rest = "and are fine" if unasked else "are fine, and differ by class and weights"
-        yield f"What it cannot see: nothing of that kind was found; its maps have a sign{'' if unasked else ','} {rest}."
-    if unasked:
-        yield f"It is not known how its maps {_and(unasked)} differ."
+        found = ", are fine, and differ between classes" if alike == alike else " and are fine; other classes were not asked"
+        yield f"What it cannot see: nothing of that kind was found; its maps have a sign{found}."
+    if weights == weights:
+        yield f"Beside, not in the rank: random weights change the entropy of its maps by {weights:+.0%} (mprt.efficient)."
+
+
+def _mean(choice: "Choice", metric: str) -> float:
+    """A metric's mean for the method taken, NaN where there is none."""
+    of = choice.final.results.get(metric, {})
+    return of[choice.label].mean if choice.label in of else float("nan")
 
 
 def others(choice: "Choice") -> Iterator[str]:

@@ -1,13 +1,11 @@
 """`innspect.choose`: which method should I take for this model?"""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from innspect import study
 from innspect._version import __version__
 from innspect.checks import Integer
-from innspect.errors import IncompleteAttributionWarning
 from innspect.evaluation.asking import labelled
 from innspect.evaluation.choosing.budget import Clock, seconds
 from innspect.evaluation.choosing.choice import Choice
@@ -83,10 +81,8 @@ def chosen(model: Any, x: Nest, time: Any, given: dict[str, Any], told: Callable
     Integer(0).check("examples", given["examples"])
     given = given | {"metrics": None if given["metrics"] is None else labelled(given["metrics"])}
     opened = opened_if_possible(model)  # once, for all methods
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IncompleteAttributionWarning)  # of dozens of methods, to be measured another way
-        search = Search(opened, study.samples(opened, x), clock, given)
-        search.run()
+    search = Search(opened, study.samples(opened, x), clock, given)
+    search.run()
     return _choice(search, clock, given)
 
 

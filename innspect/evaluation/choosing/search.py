@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -143,7 +144,8 @@ class Search:
             return
         self._clock.say(f"timing {label}")
         try:
-            spent = self._twice(lambda: found.append(Maps(probe, offer.analyzer).flat()))
+            with _unwarned():
+                spent = self._twice(lambda: found.append(Maps(probe, offer.analyzer).flat()))
         except Exception as error:
             self.left[label] = said(error)
             return
@@ -240,7 +242,8 @@ class Search:
                 continue
             start = time.monotonic()
             if label not in evaluation.scores.results.get(metric, {}):
-                evaluation.cell(metric, label)
+                with _unwarned():
+                    evaluation.cell(metric, label)
             own = time.monotonic() - start
             key = evaluation is self.pick, metric
             asks = self._explanations(evaluation, metric) * self.seconds.get(label, 0.0)
@@ -274,6 +277,14 @@ class Search:
         if self.confirm is None:
             return count * len(LAST) * self.pick.trial.samples * self._expected(label)
         return sum(self._base.values()) + count * self._needed(self.confirm, label, last=True)
+
+
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """What dozens of methods warn of in their maps is measured here in another way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _rows(x: Any, rows: Array) -> Any:

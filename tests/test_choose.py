@@ -148,6 +148,25 @@ def test_the_time_is_kept_and_what_did_not_fit_is_named():
     assert {"slow", "slower"} <= set(found.left)
 
 
+def test_the_users_model_and_samples_stay_as_they_are(model):
+    x, truth = quarters(8)
+    before, weights = x.copy(), [w.copy() for w in model.get_weights()]
+    innspect.choose(model, x, 60, truth, methods=["gradient"])
+    assert (x == before).all()
+    assert all((a == b).all() for a, b in zip(weights, model.get_weights(), strict=True))
+
+
+def test_targets_go_with_their_samples(model):
+    x, _ = quarters(18)
+    targets = np.arange(18) % 4
+    found = innspect.choose(model, x, 60, targets=targets, methods=["gradient"], metrics=["srg"])
+    order = ordered(Trial(model, x, 0))
+    assert (found.pick.classes == targets[order[:9]]).all()
+    assert (found.confirm.classes == targets[order[9:]]).all()
+    assert found.examples == order[9:12].tolist()
+    assert (found.confirm.examples["x"] == x[order[9:12]]).all()
+
+
 def test_a_method_that_fails_is_told(model):
     class Fails:
         name, signed, scale = "fails", True, "pixels"
@@ -171,7 +190,7 @@ def test_all_that_the_model_allows_is_offered(model):
     given |= {"seed": 0, "batch_size": 32, "output": 0, "channel_axis": "auto", "examples": 1}
     search = Search(innspect.open_model(model), x, budget.Clock(60), given)
     assert {"gradient", "lrp.epsilon", "grad_cam", "occlusion", "rise"} <= set(search.offers)
-    assert not {"random", "input", "pattern.net", "lrp"} & set(search.offers)
+    assert not {"random", "input", "pattern.net", "lrp", "grad_cam.counterfactual"} & set(search.offers)
     assert search.left["pattern.net"] == "it learns from data: give `fit_data`"
     assert "low, high" in search.left["deep_taylor.bounded"]
     costs = [offer.expected for offer in search.offers.values()]
@@ -212,6 +231,11 @@ def test_unknown_names_are_told(model):
     for more in ({"methods": ["gradeint"]}, {"methods": ["gradient"], "metrics": ["srgg"]}):
         with pytest.raises(KeyError):
             innspect.choose(model, quarters(8)[0], 60, **more)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match="`model`"):
+        innspect.choose(lambda x: x, quarters(8)[0], 60)
 
 
 def test_outputs_that_cannot_be_scored_are_refused():

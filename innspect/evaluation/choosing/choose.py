@@ -40,7 +40,7 @@ def choose(
     samples all of them pick, and nothing confirms it; fewer than 8 are too few.
 
     Args:
-        model: A built Keras model, its opened form, or a function from inputs to outputs. It is only read.
+        model: A built Keras model, or its opened form. It is only read.
         x: Samples, as for `analyze`: 16 or more. Of many, as many are used as the time allows, at most 64.
         time: What it may take: seconds, or a text such as "90s", "10min" or "1.5h". Methods for which it does not suffice are
             named, and so are fewer samples and steps (of curves 32, 16 or 8).
@@ -97,7 +97,7 @@ def _choice(search: Search, clock: Clock, given: dict[str, Any]) -> Choice:
             "arguments": offer.arguments,
             "signed": bool(getattr(offer.analyzer, "signed", True)),
             "scale": getattr(offer.analyzer, "scale", "pixels"),
-            "cost": search.cost.get(name),
+            "cost": search.costs.in_gradients(name),
         }
         for name, offer in search.offers.items()
         if name not in search.left

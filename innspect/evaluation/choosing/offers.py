@@ -24,6 +24,9 @@ _FAMILIES = {
 }
 _DEAR = {"ablation_cam": 30, "rsi_grad_cam": 30, "deep_shap": 30, "score_cam": 300, "rise": 1000}
 
+# What answers another question, and is tried only where it is named.
+_OTHER = {"grad_cam.counterfactual": "it shows what speaks against the class"}
+
 # Taken for granted by many: where one of them is no better than random maps, that is worth a word.
 WELL_KNOWN = (
     "gradient",
@@ -78,11 +81,10 @@ def offers(opened: Any, methods: Any, fit_data: Any, output: int | str) -> tuple
         fit_data: For those that learn from data; None: these are left out.
         output: What is explained must be one.
     """
-    asked = (
-        {name: name for name in list_analyzers() if _family(name) != "baseline"} if methods is None else study.named(methods)
-    )
+    usual = [name for name in list_analyzers() if _family(name) != "baseline" and name not in _OTHER]
+    asked = {name: name for name in usual} if methods is None else study.named(methods)
     found: dict[str, Offer] = {}
-    out: dict[str, str] = {}
+    out = dict(_OTHER) if methods is None else {}
     for label, one in asked.items():
         try:
             offer = _offer(opened, one)

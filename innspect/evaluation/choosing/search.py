@@ -2,22 +2,18 @@
 
 import contextlib
 import time
-import warnings
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from innspect.analyzers import create_analyzer
-from innspect.errors import said
 from innspect.evaluation.choosing.budget import Clock, OutOfTime, Plan, fitting, planned
+from innspect.evaluation.choosing.costs import NO_TIME, TIMED, Costs, unwarned
 from innspect.evaluation.choosing.decision import LEAST, Decision, decide, mean_ranks
 from innspect.evaluation.choosing.offers import offers
 from innspect.evaluation.choosing.truths import BESIDE, METRICS, Known, known_of
 from innspect.evaluation.draws import generator
 from innspect.evaluation.evaluate import Evaluation
-from innspect.evaluation.maps import Maps
 from innspect.evaluation.registry import find
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Scores
@@ -25,12 +21,8 @@ from innspect.evaluation.trial import Trial
 from innspect.types import Array
 
 HALVES = 16  # samples, from which on half of them report
-ALIKE = 1e-5  # of their largest value: maps that differ by less are taken for the same
 LAST = ("mprt.efficient", "random_logit")  # asked of the best, beside
 BEST = 3
-NO_TIME = "there was no time for it"
-_TIMED = 2  # samples
-_TIMING = 0.15  # of the time: methods that are not timed by then are when their turn comes
 
 
 def ordered(trial: Trial) -> Array:
@@ -51,7 +43,7 @@ class Search:
         pick, confirm: The `Evaluation` that decides, and that which reports; None before they begin, and where there are no
             samples for it.
         decision: The `Decision`.
-        cost: Dict from a method to what it costs, in gradients.
+        costs: The `Costs` of methods.
         left: Dict from a method that was not tried to the reason.
         plan: The `Plan`.
         order: The samples used, those that pick first.
@@ -69,32 +61,28 @@ class Search:
         self.decision = Decision()
         self.order, self.plan = ordered(self.all), Plan(self.all.samples, 0)
         self.shown: list[str] = []
-        self.seconds: dict[str, float] = {}  # of an explanation of one sample
-        self.unit, self._forward = 0.0, 0.0
         self._ratio: list[float] = []  # what methods took in the end, as a share of what was expected
         self._base: dict[tuple[bool, str], float] = {}  # what a metric takes besides explanations
-        self._seen: dict[str, Array] = {}
         self.offers, self.left = offers(opened, given["methods"], given["fit_data"], given["output"])
-
-    @property
-    def cost(self) -> dict[str, float]:
-        return {label: spent / self.unit for label, spent in self.seconds.items()} if self.unit else {}
+        self.costs = Costs(clock, self.offers, self.left)
 
     # ------------------------------------------------------------------ the search
     def run(self) -> None:
         """Try methods until the time is over."""
         with contextlib.suppress(OutOfTime):
-            self._time_methods()
             self._begin()
             self._try()
         self._decide()
         with contextlib.suppress(OutOfTime):
             self._report()
+        for evaluation in (self.pick, self.confirm):
+            if evaluation is not None:
+                evaluation.ended()
 
     def _decide(self) -> None:
         if self.pick is not None:
             scores = self.pick.ended()
-            scores.settings["methods"] = sorted(self.offers, key=self._expected)
+            scores.settings["methods"] = sorted(self.offers, key=self.costs.expected)
             self.decision = decide(scores, [*BESIDE, *LAST])
             asked = [metric for metric in self.pick.asked if metric not in LAST]
             whole = [label for label in self.offers if all(self._has(scores, metric, label) for metric in asked)]
@@ -105,63 +93,15 @@ class Search:
     def _has(self, scores: Scores, metric: str, label: str) -> bool:
         return label in scores.results.get(metric, {}) or label in scores.failed.get(metric, {})
 
-    # ------------------------------------------------------------------ what methods cost
-    def _time_methods(self) -> None:
-        rows = self.order[:_TIMED]
-        targets = None if self._given["targets"] is None else self.all.neuron(rows)
-        self._probe = Trial(self.all, _rows(self._x, rows), targets, progress=self._clock, **self._how)
-        outputs = self._probe.outputs
-        if outputs.dtype.kind not in "fiub" or not np.isfinite(outputs.astype("float64")).any():
-            raise ValueError(
-                f"`model` must give finite numbers, whose changes can be scored. Received: outputs of dtype {outputs.dtype}, "
-                f"such as {outputs.reshape(-1)[:3]}"
-            )
-        self._forward = self._twice(lambda: self._probe.run("output")) / len(rows)
-        self.unit = 3 * self._forward  # about that, where there is no gradient
-        with contextlib.suppress(TypeError, ValueError):
-            gradient = create_analyzer("gradient", self._opened)
-            self.unit = self._twice(lambda: Maps(self._probe, gradient).full) / len(rows)
-        for label in self.offers:
-            if self._clock.spent > _TIMING * self._clock.limit:
-                break
-            self._time(label)
-
-    def _twice(self, call: Callable[[], Any]) -> float:
-        """Seconds of a call; the second one where the first one compiles."""
-        for _ in range(1 if keras.backend.backend() == "torch" else 2):
-            began = time.monotonic()
-            call()
-            self._clock.advance()
-        return time.monotonic() - began
-
-    def _time(self, label: str) -> None:
-        """Explain a sample or two: what that costs, whether it works, and whether another method has the same maps."""
-        if label in self.seconds or label in self.left:
-            return
-        offer, probe, found = self.offers[label], self._probe, []
-        if offer.expected * self.unit * probe.samples > self._clock.left / 4:
-            self.left[label] = NO_TIME
-            return
-        self._clock.say(f"timing {label}")
-        try:
-            with _unwarned():
-                spent = self._twice(lambda: found.append(Maps(probe, offer.analyzer).flat()))
-        except Exception as error:
-            self.left[label] = said(error)
-            return
-        same = next((other for other, maps in self._seen.items() if _same(found[-1], maps)), None)
-        if same is not None:
-            self.left[label] = f"its maps are those of {same}"
-            return
-        self._seen[label] = found[-1]
-        self.seconds[label] = spent / probe.samples
-
     # ------------------------------------------------------------------ samples and metrics
     def _begin(self) -> None:
-        """Settle how many samples there are and how many steps, then the halves and what is asked of them."""
-        costs = sorted(self._expected(label) for label, offer in self.offers.items() if label not in self.left)
-        self.plan = planned(self._clock.left, self.all.samples, self._forward, costs, 3)
-        if not fitting(self.plan, self._clock.left, self._forward, costs[:1], 3):
+        """Time methods, settle how many samples there are and how many steps, then the halves and what is asked of them."""
+        rows = self.order[:TIMED]
+        targets = None if self._given["targets"] is None else self.all.neuron(rows)
+        self.costs.begin(self._opened, Trial(self.all, _rows(self._x, rows), targets, progress=self._clock, **self._how))
+        known = sorted(self.costs.expected(label) for label in self.offers if label not in self.left)
+        self.plan = planned(self._clock.left, self.all.samples, self.costs.forward, known, 3)
+        if not fitting(self.plan, self._clock.left, self.costs.forward, known[:1], 3):
             self.left |= {label: NO_TIME for label in self.offers if label not in self.left}
         self.order = self.order[: self.plan.samples]
         count = len(self.order)
@@ -204,10 +144,12 @@ class Search:
         if self.pick is None:
             return
         self._cells(self.pick, RANDOM, last=False)
-        waiting = sorted((label for label in self.offers if label not in self.left), key=self._expected)
+        waiting = sorted((label for label in self.offers if label not in self.left), key=self.costs.expected)
         while waiting:
             label = waiting.pop(0)
-            self._time(label)
+            if self._clock.spent + self._needed(self.pick, None) + self._reserved(None) > self._clock.limit:
+                break  # not even one that costs nothing would fit
+            self.costs.time(label)
             if label in self.left:
                 continue
             if self._clock.spent + self._needed(self.pick, label) + self._reserved(label) > self._clock.limit:
@@ -232,7 +174,6 @@ class Search:
             final.maps(label)
             self._cells(final, label, last=True)
         final.show(RANDOM)
-        final.ended()
 
     def _cells(self, evaluation: Evaluation, label: str, last: bool) -> None:
         """All metrics of one method, or also those that only the best are asked for; each tells what it takes."""
@@ -242,11 +183,11 @@ class Search:
                 continue
             start = time.monotonic()
             if label not in evaluation.scores.results.get(metric, {}):
-                with _unwarned():
+                with unwarned():
                     evaluation.cell(metric, label)
             own = time.monotonic() - start
             key = evaluation is self.pick, metric
-            asks = self._explanations(evaluation, metric) * self.seconds.get(label, 0.0)
+            asks = self._explanations(evaluation, metric) * self.costs.seconds.get(label, 0.0)
             # What the first one compiles, the next ones do not.
             self._base[key] = min(self._base.get(key, own), max(own - asks, own / 4))
             base += self._base[key]
@@ -260,40 +201,23 @@ class Search:
         first = samples if metric == next(iter(evaluation.asked)) else 0
         return first + (samples if find(evaluation.asked[metric][0].name).explains_again else 0)
 
-    def _expected(self, label: str) -> float:
-        return self.seconds.get(label, self.offers[label].expected * self.unit)
-
-    def _needed(self, evaluation: Evaluation, label: str, last: bool = False) -> float:
-        """About how many seconds the metrics of a method take."""
+    def _needed(self, evaluation: Evaluation, label: str | None, last: bool = False) -> float:
+        """About how many seconds the metrics of a method take; None is one that costs nothing."""
         asked = [metric for metric in evaluation.asked if last or metric not in LAST]
         ratio = float(np.median(self._ratio)) if self._ratio else 1.0
         base = sum(self._base.get((True, metric), 0.0) for metric in asked)
-        return base + ratio * sum(self._explanations(evaluation, metric) for metric in asked) * self._expected(label)
+        cost = 0.0 if label is None else self.costs.expected(label)
+        return base + ratio * sum(self._explanations(evaluation, metric) for metric in asked) * cost
 
-    def _reserved(self, label: str) -> float:
+    def _reserved(self, label: str | None) -> float:
         """About how many seconds it takes to report on the best methods, were this one the dearest of them."""
         assert self.pick is not None
         count = min(BEST, 1 + len([m for m in self.pick.scores.methods if m != RANDOM]))
         if self.confirm is None:
-            return count * len(LAST) * self.pick.trial.samples * self._expected(label)
+            cost = 0.0 if label is None else self.costs.expected(label)
+            return count * len(LAST) * self.pick.trial.samples * cost
         return sum(self._base.values()) + count * self._needed(self.confirm, label, last=True)
-
-
-@contextlib.contextmanager
-def _unwarned() -> Iterator[None]:
-    """What dozens of methods warn of in their maps is measured here in another way."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
 
 
 def _rows(x: Any, rows: Array) -> Any:
     return keras.tree.map_structure(lambda a: a[rows], x)
-
-
-def _same(a: Array, b: Array) -> bool:
-    """Whether maps order positions in the same way: they are the same but for a factor of each sample."""
-    largest = [np.abs(m).max(axis=1, keepdims=True) for m in (a, b)]
-    if min(m.min() for m in largest) <= 0:
-        return False
-    return bool(np.abs(a / largest[0] - b / largest[1]).max() <= ALIKE)

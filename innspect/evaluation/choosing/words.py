@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from innspect.evaluation.choosing.costs import NO_TIME
 from innspect.evaluation.choosing.decision import LEAST, SURE, lead
 from innspect.evaluation.choosing.offers import WELL_KNOWN
-from innspect.evaluation.choosing.search import HALVES, NO_TIME
+from innspect.evaluation.choosing.search import HALVES
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Difference, Scores
 from innspect.progress import duration
@@ -16,6 +17,7 @@ from innspect.tables import Table
 if TYPE_CHECKING:
     from innspect.evaluation.choosing.choice import Choice
 
+_NAMED = 8  # methods; all that were not tried are in `left`
 _ALIKE = 0.8  # rank correlation of the maps of two classes, from which on that is said
 
 
@@ -141,7 +143,9 @@ def others(choice: "Choice") -> Iterator[str]:
         yield f"Well-known, and no better than random maps here, as far as these samples tell: {told}."
     late = [label for label, why in choice.left.items() if why == NO_TIME]
     if late:
-        yield f"Not tried for want of time: {', '.join(late)}."
+        first = sorted(late, key=lambda label: label not in WELL_KNOWN)[:_NAMED]
+        more = f" and {len(late) - len(first)} more" if len(late) > len(first) else ""
+        yield f"Not tried for want of time: {', '.join(first)}{more}."
     if found.beside and (found.used or choice.order):
         told = _reasons({m: why for m, why in found.beside.items() if why != "it was not to decide"})
         if told and found.used:

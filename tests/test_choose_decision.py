@@ -157,3 +157,7 @@ def test_plans_take_what_fits():
     assert (little.samples, little.steps) == (16, 8)
     assert budget.planned(1, 8, 0.05, [0.1], 3).samples == 8
     assert budget.fitting(little, 1, 0.05, [0.1], 3) == 0
+    row, alone = 8 * 26 * 0.05, budget.Plan(8, 8)  # of 8 samples all pick, and there is nothing to report on
+    assert budget.fitting(alone, 3.1 * row, 0.05, [0.0] * 5, 3) == 2
+    assert budget.fitting(budget.Plan(16, 8), 3.1 * row, 0.05, [0.0] * 5, 3) == 0  # random maps and one method, twice
+    assert budget.fitting(budget.Plan(16, 8), 4.1 * row, 0.05, [0.0] * 5, 3) == 1

@@ -9,12 +9,15 @@ from typing import Any
 from innspect.checks import is_number
 from innspect.progress import Quiet, duration
 
+HALVES = 16  # samples, from which on half of them report
+BEST = 3  # methods, which are reported on
+
 _UNITS = {"s": 1, "sec": 1, "second": 1, "min": 60, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
 _WRITTEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*")
 
 # Samples (in both halves) and steps of curves: the first for which all methods fit into the time is taken.
-PLANS = ((64, 32), (64, 16), (32, 32), (32, 16), (32, 8), (16, 8))
-_FEW = 6  # methods that should fit before more samples are taken than the fewest
+PLANS = ((64, 32), (64, 16), (32, 32), (32, 16), (32, 8), (16, 8), (16, 4))
+_FEW = 6  # methods that should fit, where not all can, before more samples or steps are taken than the fewest
 
 
 def seconds(given: Any) -> float:
@@ -97,19 +100,20 @@ def planned(left: float, samples: int, forward: float, costs: list[float], expla
     for plan in plans:
         if fitting(plan, left, forward, costs, explanations) == len(costs):
             return plan
-    enough = fitting(plans[-2], left, forward, costs, explanations) >= min(len(costs), _FEW)
-    return plans[-2] if enough else plans[-1]
+    few = min(len(costs), _FEW)
+    return next((p for p in plans[-3:] if fitting(p, left, forward, costs, explanations) >= few), plans[-1])
 
 
 def fitting(plan: Plan, left: float, forward: float, costs: list[float], explanations: float) -> int:
-    """How many methods fit into a time: all pick on one half; three, and random maps, report on the other."""
-    half = plan.samples / 2
+    """How many methods fit into a time: all pick; three, and random maps, report on the other half, where there is one."""
+    alone = plan.samples < HALVES
+    half = plan.samples if alone else plan.samples / 2
     row = half * (3 * plan.steps + 2) * forward  # srg and insertion of one method
-    count, total = 0, row
-    for cost in costs:
+    total = row
+    for count, cost in enumerate(costs):
         total += row + half * explanations * cost
-        count += 1
-        reserved = (1 + min(count, 3)) * row + min(count, 3) * half * explanations * cost
+        best = min(count + 1, BEST)
+        reserved = best * half * explanations * cost + (0 if alone else (1 + best) * row)
         if total + reserved > left:
-            return count - 1
-    return count
+            return count
+    return len(costs)

@@ -43,7 +43,7 @@ def choose(
         model: A built Keras model, or its opened form. It is only read.
         x: Samples, as for `analyze`: 16 or more. Of many, as many are used as the time allows, at most 64.
         time: What it may take: seconds, or a text such as "90s", "10min" or "1.5h". Methods for which it does not suffice are
-            named, and so are fewer samples and steps (of curves 32, 16 or 8).
+            named, and so are fewer samples and steps (of curves 32, 16, 8 or 4).
         truth: Where in each sample something was planted that the model must use: booleans (samples, *positions), or signed
             numbers of this shape, 0 where nothing is. Then relevance_mass and relevance_rank decide too, where they agree on
             the first.

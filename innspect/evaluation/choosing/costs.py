@@ -19,7 +19,7 @@ from innspect.types import Array
 
 TIMED = 2  # samples
 NO_TIME = "there was no time for it"
-_SHARE = 0.15  # of the time: methods that are not timed by then are when their turn comes
+_SHARE = 0.08  # of the time: methods that are not timed by then are when their turn comes
 _ALIKE = 1e-5  # of their largest value: maps that differ by less are taken for the same
 
 

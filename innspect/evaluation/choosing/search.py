@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from innspect.evaluation.choosing.budget import Clock, OutOfTime, Plan, fitting, planned
+from innspect.evaluation.choosing.budget import BEST, HALVES, Clock, OutOfTime, Plan, fitting, planned
 from innspect.evaluation.choosing.costs import NO_TIME, TIMED, Costs, unwarned
 from innspect.evaluation.choosing.decision import LEAST, Decision, decide, mean_ranks
 from innspect.evaluation.choosing.offers import offers
@@ -20,9 +20,7 @@ from innspect.evaluation.scores import Scores
 from innspect.evaluation.trial import Trial
 from innspect.types import Array
 
-HALVES = 16  # samples, from which on half of them report
 LAST = ("mprt.efficient", "random_logit")  # asked of the best, beside
-BEST = 3
 
 
 def ordered(trial: Trial) -> Array:

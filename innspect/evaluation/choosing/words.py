@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from innspect.evaluation.choosing.budget import HALVES
 from innspect.evaluation.choosing.costs import NO_TIME
 from innspect.evaluation.choosing.decision import LEAST, SURE, lead
 from innspect.evaluation.choosing.offers import WELL_KNOWN
-from innspect.evaluation.choosing.search import HALVES
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Difference, Scores
 from innspect.progress import duration

@@ -59,8 +59,12 @@ def sureness(choice: "Choice") -> Iterator[str]:
             leads = _leads(choice, choice.pick, best, RANDOM)
             yield f"The best of them by mean rank is {best}; its lead over random maps: {leads}."
         return
-    rank = "the only one that is" if len(ranks) == 1 else f"the best by mean rank of the {len(ranks)} that are"
-    yield f"Of {_count(len(choice.order), 'method')} tried it is {rank} better than random maps by {_and(used)}."
+    better = f"better than random maps by {_and(used)}"
+    rank = (
+        f"the only one that is {better}" if len(ranks) == 1 else f"the best by mean rank of the {len(ranks)} that are {better}"
+    )
+    tried = len(choice.order)
+    yield f"Of {tried} methods tried it is {rank}." if tried > 1 else f"It is {better}, and no other method was tried."
     if choice.confirm is None:
         made = (
             f"with {_count(settings['samples'], 'sample')} it was made on all of them; from {HALVES} on, half are kept for that"

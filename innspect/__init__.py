@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers.defaults import default_methods
     from innspect.errors import IncompleteAttributionWarning, NotAnalyzeableModelError
     from innspect.errors import NotAnalyzeableModelError as NotAnalyzeableModelException
+    from innspect.evaluation.choosing.choose import choose
     from innspect.evaluation.evaluate import evaluate
     from innspect.evaluation.registry import list_metrics, register_metric
     from innspect.files import UnreadableFileError
@@ -27,6 +28,7 @@ _PUBLIC = {
     "IncompleteAttributionWarning": "innspect.errors",
     "NotAnalyzeableModelError": "innspect.errors",
     "UnreadableFileError": "innspect.files",
+    "choose": "innspect.evaluation.choosing.choose",
     "class_specific_units": "innspect.analyzers.cam.pooled",
     "create_analyzer": "innspect.analyzers",
     "default_methods": "innspect.analyzers.defaults",
@@ -50,6 +52,7 @@ __all__ = [  # the same names, where type checkers look for them
     "NotAnalyzeableModelException",
     "UnreadableFileError",
     "__version__",
+    "choose",
     "class_specific_units",
     "create_analyzer",
     "default_methods",

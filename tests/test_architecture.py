@@ -39,6 +39,7 @@ EXCEPTIONS = {
         "innspect.analyzers.base.registry",
     ): "palette and scale by the name of a method",
     ("innspect.evaluation.scores", "innspect.reports.scores"): "scores.report()",
+    ("innspect.evaluation.choosing.choice", "innspect.reports.choices"): "choice.report()",
 }
 
 

@@ -61,15 +61,18 @@ def add_inputs(parser, name, metavar, text):
     parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="samples at once (default: %(default)s)")
 
 
-def add_methods(parser):
+def add_methods(parser, default=None):
+    suited = (
+        "up to four that suit the model, such as lrp.epsilon_gamma_flat, grad_cam, deep_lift and guided_grad_cam where it has "
+        "images and convolutions"
+    )
     parser.add_argument(
         "--method",
         action="append",
         type=method,
         metavar="NAME[:ARG=VALUE,...]",
         help="a name that `innspect methods` lists, with arguments: lrp.gamma:gamma=0.5; may be given several times "
-        "(default: up to four that suit the model, such as lrp.epsilon_gamma_flat, grad_cam, deep_lift and guided_grad_cam "
-        "where it has images and convolutions)",
+        f"(default: {default or suited})",
     )
     parser.add_argument(
         "--patterns", metavar="FILE", help="for pattern.net and pattern.attribution: from `innspect patterns fit`"

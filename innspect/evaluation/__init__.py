@@ -17,6 +17,8 @@ each sample. All take
 
 from innspect.evaluation.additivity import faithfulness_correlation, infidelity, sensitivity_n
 from innspect.evaluation.boxes import box_of, localisation_error
+from innspect.evaluation.choosing.choice import Choice
+from innspect.evaluation.choosing.decision import Decision, decide
 from innspect.evaluation.comparison import rank_correlation, ssim, top_k_overlap
 from innspect.evaluation.curves import (
     aopc,
@@ -62,6 +64,8 @@ from innspect.evaluation.subgroups import region_mass
 randomisation = mprt  # as the literature calls it
 
 __all__ = [
+    "Choice",
+    "Decision",
     "Mosaics",
     "Result",
     "adversarial",
@@ -79,6 +83,7 @@ __all__ = [
     "comprehensiveness",
     "conservation",
     "continuity",
+    "decide",
     "degradation",
     "deletion",
     "effective_complexity",

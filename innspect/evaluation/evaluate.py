@@ -11,8 +11,9 @@ from innspect import study
 from innspect._version import __version__
 from innspect.checks import Integer, OneOf
 from innspect.errors import NotAnalyzeableModelError, said
+from innspect.evaluation.asking import asked_of
 from innspect.evaluation.maps import Maps, RandomMaps
-from innspect.evaluation.registry import TRUTH, Metric, find, metrics
+from innspect.evaluation.registry import Metric
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.resuming import before, key_of
 from innspect.evaluation.scores import Scores
@@ -21,9 +22,6 @@ from innspect.graph.opened.opened_model import opened_if_possible
 from innspect.progress import Progress, Quiet, duration
 from innspect.tables import printable
 from innspect.types import Nest, Neuron, Path
-
-DEFAULT = ("srg", "insertion", "mprt.efficient", "collage")
-Asked = dict[str, tuple[Metric, dict[str, Any]]]  # label -> metric and arguments
 
 
 def evaluate(
@@ -122,8 +120,7 @@ class Evaluation:
         self._opened = model if plain else opened_if_possible(model)  # once, for all methods
         self.trial = Trial(self._opened, study.samples(self._opened, x), **trial)
         self._known = {name: value for name, value in known.items() if value is not None}
-        self._left_out: dict[str, str] = {}
-        self.asked = self._chosen(metrics)
+        self.asked, left_out = asked_of(self.trial, metrics, self._known)
         self._methods = self._analyzers(study.named(methods), fit_data)
         if RANDOM in self._methods:
             raise ValueError(f"`methods` must not be called {RANDOM!r}, which is the row of random maps. Received: {RANDOM!r}")
@@ -132,12 +129,13 @@ class Evaluation:
         settings |= {"innspect": __version__, "output": trial.get("output", 0), "batch_size": self.trial.batch_size}
         chosen = self.trial.selection
         self.scores = Scores(
-            left_out=self._left_out,
+            left_out=left_out,
             settings=settings | {"targets": self.trial.selection.kind, "keys": {}},
             interval_kind=interval,
             classes=chosen.values if chosen.kind == "index" else None,
         )
         self._kept = before(self._resume)
+        self._held: dict[str, Maps | str] = {}
         self._show = range(min(examples, self.trial.samples))
 
     @property
@@ -145,65 +143,40 @@ class Evaluation:
         """How many results there will be."""
         return len(self.asked) * (len(self._methods) + 1)
 
-    # ------------------------------------------------------------------ what is asked
-    def _chosen(self, given: Any) -> Asked:
-        names = self._defaults() if given is None else given
-        if not isinstance(names, dict):
-            listed = [names] if isinstance(names, str) else names
-            if not isinstance(listed, list | tuple) or not listed:
-                raise ValueError(
-                    f"`metrics` must be a list of names and pairs, or a dict of these by label. Received: {names!r}"
-                )
-            pairs = [_pair(m) for m in listed]
-            labels = [name for name, _ in pairs]
-            if len(set(labels)) < len(labels):
-                raise ValueError(f"`metrics` must differ, or be a dict that gives each its label. Received: {labels}")
-            names = dict(zip(labels, pairs, strict=True))
-        asked = {}
-        for label, chosen in names.items():
-            name, arguments = _pair(chosen)
-            metric = find(name)
-            asked[label] = metric, {k: v for k, v in self._known.items() if k in metric.defaults} | arguments
-            metric.check(asked[label][1])
-        unused = [n for n in self._known if n in TRUTH and not any(n in metric.defaults for metric, _ in asked.values())]
-        if unused and given is not None:
-            takers = sorted(n for n, m in metrics().items() if unused[0] in m.defaults)
-            raise ValueError(f"`{unused[0]}` is used by none of the metrics {list(asked)}; it is by: {', '.join(takers)}")
-        return asked
-
-    def _defaults(self) -> list[str]:
-        reasons = {name: metrics()[name].unfit(self.trial) for name in DEFAULT}
-        self._left_out |= {name: why for name, why in reasons.items() if why}
-        return [name for name, why in reasons.items() if not why]
-
     # ------------------------------------------------------------------ the run
     def run(self, progress: Progress | Quiet | None = None) -> Scores:
         """Compute what is missing, a metric after the other; `scores` grows meanwhile."""
         progress = progress or Quiet()
         methods = [RANDOM, *self._methods]
-        maps: dict[str, Maps | str] = {}
         spent: dict[str, list[float]] = {}
-        for label, (metric, arguments) in self.asked.items():
-            wants_others = "against" in metric.defaults and "against" not in arguments
+        for label in self.asked:
             for method in methods:
                 began = time.monotonic()
-                key = key_of(self.trial, metric, arguments, method, self._methods.get(method), list(self._methods))
-                if key in self._kept:
-                    self.scores.results.setdefault(label, {})[method] = self._kept[key]
-                    self._keep(label, method, key, write=False)
-                    progress.advance()
-                    continue
-                for other in methods if wants_others else [method]:
-                    if other not in maps:
-                        maps[other] = self._maps(other)
-                self._one(label, metric, arguments, method, maps, wants_others, key)
-                spent.setdefault(label, []).append(time.monotonic() - began)
+                if self.cell(label, method):
+                    spent.setdefault(label, []).append(time.monotonic() - began)
+                    progress.say(f"{printable(label)}, {printable(method)}; {self._remaining(label, spent, len(methods))}")
                 progress.advance()
-                progress.say(f"{printable(label)}, {printable(method)}; {self._remaining(label, spent, len(methods))}")
-        for of in self.scores.results.values():  # the row "random" is the last
+        return self.ended()
+
+    def ended(self) -> Scores:
+        """What was found so far, the row "random" the last."""
+        for of in self.scores.results.values():
             if RANDOM in of:
                 of[RANDOM] = of.pop(RANDOM)
         return self.scores
+
+    def cell(self, label: str, method: str) -> bool:
+        """Compute one result, or why there is none; False where it was kept from before."""
+        metric, arguments = self.asked[label]
+        key = key_of(self.trial, metric, arguments, method, self._methods.get(method), list(self._methods))
+        if key in self._kept:
+            self.scores.results.setdefault(label, {})[method] = self._kept[key]
+            self._keep(label, method, key, write=False)
+            return False
+        wants_others = "against" in metric.defaults and "against" not in arguments
+        maps = {other: self.maps(other) for other in ([RANDOM, *self._methods] if wants_others else [method])}
+        self._one(label, metric, arguments, method, maps, wants_others, key)
+        return True
 
     def _remaining(self, label: str, spent: dict[str, list[float]], methods: int) -> str:
         """About how long the rest takes: cells of a metric that was timed as those before, others as the mean of all."""
@@ -226,21 +199,34 @@ class Evaluation:
             study.fit(made, learning, fit_data)
         return made
 
-    def _maps(self, method: str) -> Maps | str:
-        """A method's maps, or why there are none."""
-        if method == RANDOM:
-            return RandomMaps(self.trial)
+    def maps(self, method: str) -> Maps | str:
+        """A method's maps, or why there are none; they are held until `forget`."""
+        if method not in self._held:
+            self._held[method] = RandomMaps(self.trial) if method == RANDOM else self._explained(method)
+        return self._held[method]
+
+    def forget(self, method: str) -> None:
+        """Hold the maps of a method no longer."""
+        self._held.pop(method, None)
+
+    def _explained(self, method: str) -> Maps | str:
         analyzer = self._methods[method]
         if isinstance(analyzer, str):
             return analyzer
         try:
             maps = Maps(self.trial, analyzer)
-            self._exhibit(method, analyzer, maps)
+            self._exhibit(method, maps, {"method": analyzer.name, "signed": analyzer.signed, "scale": analyzer.scale})
         except Exception as error:
             return said(error)
         return maps
 
-    def _exhibit(self, method: str, analyzer: Any, maps: Maps) -> None:
+    def show(self, method: str) -> None:
+        """Keep the first samples' maps of a method, to be shown; of random ones this is not done unasked."""
+        maps = self.maps(method)
+        if method == RANDOM and isinstance(maps, Maps):
+            self._exhibit(method, maps, {"method": RANDOM, "signed": True, "scale": "pixels"})
+
+    def _exhibit(self, method: str, maps: Maps, settings: dict[str, Any]) -> None:
         """Keep the first samples' maps, where there is one input, to be shown."""
         if len(maps.full) > 1 or not self._show:
             return
@@ -248,7 +234,7 @@ class Evaluation:
         if not kept:
             kept |= {"count": len(self._show), "x": self.trial.inputs.given[0][shown], "maps": {}, "settings": {}}
         kept["maps"][method] = maps.full[0][shown].astype("float32")
-        kept["settings"][method] = {"method": analyzer.name, "signed": analyzer.signed, "scale": analyzer.scale}
+        kept["settings"][method] = settings
 
     def _one(
         self,
@@ -284,13 +270,4 @@ class Evaluation:
 
 
 class _Failed(Exception):
-    """A method has no maps."""
-
-
-def _pair(given: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(given, str):
-        return given, {}
-    pair = isinstance(given, list | tuple) and len(given) == 2
-    if not pair or not isinstance(given[0], str) or not isinstance(given[1], dict):
-        raise ValueError(f"`metrics` must hold names, or pairs (name, dict of arguments). Received: {given!r}")
-    return given[0], dict(given[1])
+    """A method that has no maps for this model."""

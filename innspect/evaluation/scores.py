@@ -1,6 +1,5 @@
 """Methods by metrics: what `innspect.evaluate` gives."""
 
-import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +7,7 @@ import numpy as np
 
 from innspect.evaluation.intervals import holm, interval, paired
 from innspect.evaluation.results import RANDOM, Result
-from innspect.files import UnreadableFileError, replacing
-from innspect.files.archives import arrays_of, opened_archive
-from innspect.files.seals import seal_end
-from innspect.nests import packed, unpacked
+from innspect.evaluation.storing import read_parts, write_parts
 from innspect.tables import Table
 from innspect.types import Array, Path
 
@@ -246,17 +242,7 @@ class Scores:
     # ------------------------------------------------------------------ kept
     def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""
-        arrays: dict[str, Any] = {}
-        tree = {m: {k: _plain(r) for k, r in of.items()} for m, of in self.results.items()}
-        parts = {"results": tree, "failed": self.failed, "left_out": self.left_out, "settings": self.settings}
-        parts |= {"interval_kind": self.interval_kind, "classes": self.classes, "examples": self.examples}
-        described = packed(parts, arrays, lambda value: {"text": repr(value)[:200]})
-        header = {"format": _FORMAT, "version": 1, "tree": described}
-        arrays["header"] = np.frombuffer(json.dumps(header).encode(), "uint8")
-        with replacing(path) as partial:
-            with open(partial, "wb") as file:
-                np.savez(file, **arrays)
-            seal_end(partial)
+        write_parts(path, _FORMAT, self.parts())
 
     @classmethod
     def load(cls, path: Path) -> "Scores":
@@ -266,17 +252,18 @@ class Scores:
             FileNotFoundError: There is no such file.
             UnreadableFileError: It is damaged, no saved scores, or of a newer version.
         """
-        with opened_archive(path, "saved scores") as archive:
-            arrays = arrays_of(archive)
-            header = json.loads(arrays["header"].tobytes()) if "header" in arrays else {}
-            if header.get("format") != _FORMAT or header["version"] > 1:
-                raise UnreadableFileError(
-                    f"{str(path)!r} holds no scores that this version can read: expected {_FORMAT} of version 1. "
-                    f"Received: {header.get('format')} {header.get('version')}"
-                )
-            parts = unpacked(header["tree"], arrays)
-        results = {m: {k: _result(r) for k, r in of.items()} for m, of in parts.pop("results").items()}
-        return cls(results=results, **parts)
+        return cls.of(read_parts(path, _FORMAT, "scores"))
+
+    def parts(self) -> dict[str, Any]:
+        """Everything, as a dict that a file can hold."""
+        tree = {m: {k: _plain(r) for k, r in of.items()} for m, of in self.results.items()}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"results": tree}
+
+    @classmethod
+    def of(cls, parts: dict[str, Any]) -> "Scores":
+        """The scores of such a dict."""
+        results = {m: {k: _result(r) for k, r in of.items()} for m, of in parts["results"].items()}
+        return cls(**parts | {"results": results})
 
 
 def _mean(values: Array) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
+    from innspect.evaluation.choosing.choice import Choice
     from innspect.graph.opened.opened_model import OpenedModel
     from innspect.study import Study
     from innspect.types import Nest
@@ -43,7 +44,7 @@ class Report:
 def report(
     model: "keras.Model | OpenedModel",
     x: "Nest",
-    methods: Sequence[Any] | dict[str, Any] | None = None,
+    methods: "Sequence[Any] | dict[str, Any] | Choice | str | None" = None,
     *,
     path: str | os.PathLike[str] | None = None,
     top: int = 3,
@@ -64,7 +65,9 @@ def report(
         model: A built Keras model, or what `innspect.open_model` made of it. It is only read.
         x: Inputs, as for `analyze`, in an array or in batches. Every sample takes room in the page.
         methods: What `innspect.list_analyzers()` names: a list of names, or of pairs (name, arguments); or a dict from
-            label to such a name, a pair, or an analyzer that exists already. None takes `innspect.default_methods`.
+            label to such a name, a pair, or an analyzer that exists already. None takes `innspect.default_methods`. "choose"
+            takes the best, at most three, that `innspect.choose` finds with `x` in its ten minutes, and the default ones where
+            nothing beats random maps or samples are too few to say; a `Choice` takes those that it has. The page says which.
         path: A file to write the page to.
         top: How many of the largest outputs are explained for each input.
         neurons: The outputs to explain instead, a list of integers, or of names that `labels` has.
@@ -89,6 +92,8 @@ def report(
 
     from innspect import study
     from innspect.analyzers.defaults import default_methods
+    from innspect.evaluation.choosing import choose as choosing
+    from innspect.evaluation.choosing.choice import Choice
     from innspect.files import write
     from innspect.graph.opened.opened_model import model_of, opened_if_possible
     from innspect.labels import number_of, read
@@ -98,6 +103,10 @@ def report(
     check_arguments(path=path, top=top, names=names, title=title, batch_size=batch_size)
     opened = opened_if_possible(model)  # once, for all methods
     model, x = model_of(opened), study.samples(opened, x)
+    lead: list[str] = []
+    if isinstance(methods, Choice) or methods == "choose":
+        made = methods if isinstance(methods, Choice) else choosing.choose(opened, x, batch_size=batch_size, output=output)
+        methods, lead = made.methods or None, made.text
     analyzers = study.make_analyzers(opened, default_methods(opened, x, output=output) if methods is None else methods)
     count = len(keras.tree.flatten(x)[0])
     images = check_entries(count, names, images)
@@ -116,7 +125,7 @@ def report(
         chosen = study.same_for_all(numbers, count)
     explained = study.explain(analyzers, x, outputs, chosen, batch_size=batch_size, output=output, books=True)
     names = [f"input {i}" for i in range(count)] if names is None else list(names)
-    html = page(explained, names, known, title or f"What {model.name} looks at", images=images)
+    html = page(explained, names, known, title or f"What {model.name} looks at", images=images, lead=lead)
     if path is not None:
         write(path, html)
     return Report(html, explained)

@@ -74,7 +74,7 @@ def whiskers(
     low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
     names = max(map(len, cells), default=1)
-    left, right, row = min(14 + 6.6 * min(names, 30), width * 0.55), 14, 22
+    left, right, row = min(18 + 7.2 * min(names, 30), width * 0.55), 14, 22
     height = row * len(cells) + 26
     across = lambda v: left + (width - left - right) * (v - low) / (high - low)  # noqa: E731
     parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{on_page(label)}">']

@@ -21,7 +21,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 _RANKS = ("largest output", "2nd", "3rd")
 
 
-def page(explained, names, labels=None, title="Explanations", notes=None, images=None, place=None):
+def page(explained, names, labels=None, title="Explanations", notes=None, images=None, place=None, lead=()):
     """The page of an `Explained`.
 
     Args:
@@ -32,6 +32,7 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
         notes: A dict of strings that are added to the settings; "command" and "model" (its file) are shown in the code.
         images: Inputs as they should be shown, (samples, height, width[, 1 or 3]); a list of RGB pictures, uint8 (height,
             width, 3), which may differ in size; or None.
+        lead: What is said above, sentences.
         place: A function of an input's number and of a map's picture that puts that where it belongs in the input's picture.
 
     Returns:
@@ -51,6 +52,7 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
             f"<title>{on_page(title)}</title>\n<style>\n{_part('page.css')}{_strips()}</style>\n</head>\n<body>",
             f"<h1>{on_page(title)}</h1>\n<p>{on_page(subtitle)}. ",
             f"{_scales(explained)}. Colours: {_legend(explained)}</p>",
+            *(f"<p>{on_page(text)}</p>" for text in lead),
             _controls(explained, shown, labels),
             *sections,
             _books(explained),

@@ -64,27 +64,41 @@ def scores_report(
 
 
 def _page(scores: Scores, title: str, names: Any, images: Any) -> str:
-    inks = {m: ink(k, m == RANDOM) for k, m in enumerate(scores.methods)}
-    style = "\n".join(resources.files("innspect.reports").joinpath(f).read_text("utf-8") for f in ("page.css", "scores.css"))
-    count = scores.settings.get("samples", 0)
+    inks, count = inks_of(scores), scores.settings.get("samples", 0)
     about = f"{len(scores.methods) - 1} methods, {len(scores.metrics)} metrics, {count} sample{'s' * (count != 1)}; "
     about += f"innspect {scores.settings.get('innspect')}; dots are means over the samples, lines 95 % intervals of the mean"
+    return document(
+        title,
+        [
+            f"<h1>{on_page(title)}</h1>\n<p>{on_page(about)}.</p>",
+            *(f'<p class="verdict">{on_page(text)}</p>' for text in _verdicts(scores)),
+            f'<div class="panels">{"".join(panel(scores, m, inks) for m in scores.results)}</div>',
+            curves_of(scores, inks),
+            samples_of(scores, names, images, "Some samples, with the scores of their maps"),
+            f'<h2>The numbers</h2>\n<div class="wide">{scores.table().html()}</div>',
+            settings_of(scores, scores.settings),
+        ],
+    )
+
+
+def document(title: str, parts: list[str]) -> str:
+    """A page that loads nothing from elsewhere."""
+    style = "\n".join(resources.files("innspect.reports").joinpath(f).read_text("utf-8") for f in ("page.css", "scores.css"))
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en" style="--blend: 0.5">\n<head>\n<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{on_page(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
-            f"<h1>{on_page(title)}</h1>\n<p>{on_page(about)}.</p>",
-            *(f'<p class="verdict">{on_page(text)}</p>' for text in _verdicts(scores)),
-            f'<div class="panels">{"".join(_panel(scores, m, inks) for m in scores.results)}</div>',
-            _curves(scores, inks),
-            _samples(scores, names, images),
-            f'<h2>The numbers</h2>\n<div class="wide">{scores.table().html()}</div>',
-            _settings(scores),
+            *parts,
             "</body>\n</html>\n",
         ]
     )
+
+
+def inks_of(scores: Scores) -> dict[str, tuple[str, str]]:
+    """The colour and the dashes of each method."""
+    return {m: ink(k, m == RANDOM) for k, m in enumerate(scores.methods)}
 
 
 def _verdicts(scores: Scores) -> list[str]:
@@ -103,7 +117,8 @@ def _verdicts(scores: Scores) -> list[str]:
     return said
 
 
-def _panel(scores: Scores, metric: str, inks: dict[str, tuple[str, str]]) -> str:
+def panel(scores: Scores, metric: str, inks: dict[str, tuple[str, str]]) -> str:
+    """A metric's means and intervals, and what it asks."""
     of = scores.results[metric]
     first = next(iter(of.values()))
     cells = {m: (r.mean, *scores.interval(metric, m)) for m, r in of.items()}
@@ -113,7 +128,8 @@ def _panel(scores: Scores, metric: str, inks: dict[str, tuple[str, str]]) -> str
     return f"<div class=panel><h3>{on_page(metric)}</h3><p>{on_page(asks)}{_WORDS[first.higher_is_better]}.</p>{chart}</div>"
 
 
-def _curves(scores: Scores, inks: dict[str, tuple[str, str]]) -> str:
+def curves_of(scores: Scores, inks: dict[str, tuple[str, str]]) -> str:
+    """All curves, below the key of their colours."""
     panels = [
         f"<div class=panel><h3>{on_page(metric)}</h3>{curves(lines, label=axis)}</div>"
         for metric in scores.results
@@ -128,10 +144,10 @@ def _curves(scores: Scores, inks: dict[str, tuple[str, str]]) -> str:
     return f'<h2>Curves</h2>\n<div class="keys">{keys}</div>\n<div class="panels">{"".join(panels)}</div>'
 
 
-def _samples(scores: Scores, names: Any, images: Any) -> str:
+def samples_of(scores: Scores, names: Any, images: Any, heading: str) -> str:
     """The first samples, with each method's map and its scores."""
     kept = scores.examples
-    if not kept:
+    if not kept or not kept["maps"]:
         return ""
     shown = input_pictures(kept["x"] if images is None else images)
     sections = []
@@ -152,7 +168,7 @@ def _samples(scores: Scores, names: Any, images: Any) -> str:
             f'<section class="input{" plain" * (shown is None)}"{style}>\n<h2>{on_page(name)}</h2>\n'
             f'<div class="maps">{"".join(figures)}</div>\n</section>'
         )
-    return "<h2>Some samples, with the scores of their maps</h2>\n" + "\n".join(sections)
+    return f"<h2>{on_page(heading)}</h2>\n" + "\n".join(sections)
 
 
 def _scores_of(scores: Scores, method: str, sample: int) -> list[str]:
@@ -164,7 +180,8 @@ def _scores_of(scores: Scores, method: str, sample: int) -> list[str]:
     return found
 
 
-def _settings(scores: Scores) -> str:
-    whole = scores.settings | {"metrics": {m: next(iter(of.values())).settings for m, of in scores.results.items() if of}}
+def settings_of(scores: Scores, settings: dict[str, Any]) -> str:
+    """All settings, folded up."""
+    whole = settings | {"metrics": {m: next(iter(of.values())).settings for m, of in scores.results.items() if of}}
     text = json.dumps({k: v for k, v in whole.items() if k != "keys"}, indent=1, default=repr)
     return f"<details><summary>All settings</summary><pre>{on_page(text)}</pre></details>"

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.analyzers.base.explanation import norm
 from innspect.analyzers.base.request import Batch, Result
 from innspect.checks import AnyOf, Number, OneOf
 from innspect.types import Array, BackendTensor
@@ -123,10 +124,7 @@ def uncertain(found: Result, tolerance: float, several: bool) -> Array:
     inputs together. What has no error, or one that is not finite, is uncertain.
     """
     lead = 2 if several else 1
-    error, map = (
-        np.sqrt(sum(np.square(a.reshape(*a.shape[:lead], -1), dtype="float64").sum(axis=-1) for a in arrays))
-        for arrays in (found["details"]["error"], found["attributions"])
-    )
+    error, map = (norm(arrays, lead) for arrays in (found["details"]["error"], found["attributions"]))
     return ~(error <= tolerance * map)
 
 

@@ -1,5 +1,7 @@
 """How far means of draws are from the truth, and when drawing stops (METRICS 8)."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from keras import layers as L
 
 import innspect
 from innspect.analyzers.base import sampling
+from innspect.visualize.uncertainty import error_text
 
 SIZE = 2000
 
@@ -330,3 +333,37 @@ def test_hostile_tolerances(method, background):
 def test_odd_steps_have_no_half():
     with pytest.raises(ValueError, match="`steps` must be even"):
         innspect.create_analyzer("integrated_gradients", diagonal(2, size=3)[0], steps=9, tolerance=0.1)
+
+
+# ---------------------------------------------------------------------- what is said
+def test_an_error_that_is_not_small_is_said():
+    model, _ = diagonal(2, size=16, classes=3)
+    x = samples(2, 16)
+    coarse, fine = ("smoothgrad", {"num_samples": 4, "noise_scale": 1}), ("smoothgrad", {"noise_scale": 1e-3})
+    page = innspect.report(model, x, {"coarse": coarse, "fine": fine, "gradient": "gradient"}).html
+    assert re.search(r"<b>coarse</b>: sampling error \d+%( to \d+%)? of the map for (\d+) of \2 maps", page)
+    assert "<b>fine</b>: " not in page
+    assert "How sure" not in innspect.report(model, x, {"fine": fine, "gradient": "gradient"}).html
+    explained = innspect.create_analyzer(coarse[0], model, **coarse[1]).explain(x, neurons=[0, 1])
+    assert explained._repr_html_().count("sampling error") == 4
+    steps = innspect.create_analyzer("integrated_gradients", diagonal(3, size=16, classes=2)[0], steps=2, missing=1)
+    assert steps.explain(x)._repr_html_().count("numerical error 11% of the map") == 2  # 1 / 8 of the truth
+
+
+@pytest.mark.parametrize(
+    ("shares", "text"),
+    [
+        (0.12, "sampling error 12% of the map"),
+        ([0.01, 0.05, np.nan], ""),
+        ([0.01, 0.06, 0.2], "sampling error 6% to 20% of the map for 2 of 3 maps"),
+    ],
+)
+def test_error_text(shares, text):
+    assert error_text(shares) == text
+
+
+def test_the_relative_error_of_a_map_that_is_zero():
+    zeros = np.zeros((2, 3))
+    explanation = innspect.Explanation(zeros, zeros, np.zeros(2), details={"error": np.array([[0, 0, 0], [0, 1, 0.0]])})
+    np.testing.assert_array_equal(explanation.relative_error, [0, np.nan])
+    assert innspect.Explanation(zeros, zeros, np.zeros(2)).relative_error is None

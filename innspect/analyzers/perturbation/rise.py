@@ -109,7 +109,9 @@ class Rise(Perturbation):
 
         drawing = sampling.Drawing(draw, conclude, several=True)
         result = sampling.drawn(drawing, batch, limit, self.tolerance, several=True)
-        request.advance(limit * len(np.unique(batch.rows)) * len(request.context) - done)  # what was not needed
+        spared = limit * len(np.unique(batch.rows)) * len(request.context) - done
+        if spared:
+            request.advance(spared)
         dtype = result["targets"].dtype
         for holder, name in ((result, "attributions"), (result.get("details", {}), "error")):
             if name in holder:

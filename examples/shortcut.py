@@ -65,7 +65,7 @@ def predicted(images):
 
 right = predicted(x[test]) == labels[test]
 print(f"Accuracy on digits it has not seen: {right.mean():.0%}. Nothing looks wrong.\n")
-analyzer = innspect.create_analyzer("integrated_gradients", model, steps=16, reference_inputs=DUST / 2, missing=1)
+analyzer = innspect.create_analyzer("deep_lift", model, reference_inputs=DUST / 2)  # compared with nothing but dust
 
 
 def in_corner(images, neuron, **more):
@@ -79,7 +79,7 @@ def in_corner(images, neuron, **more):
 # ---------------------------------------------------------------------- 1. by subgroup
 sevens = test[labels[test] == SEVEN]
 found = in_corner(x[sevens], SEVEN, subgroups=scanner[sevens])
-print("1. By scanner: the share of the relevance for 'seven' that lies in the corner,", f"{CORNER.mean():.0%} of the picture")
+print(f"1. By scanner: how much of what speaks for 'seven' lies in the corner, {CORNER.mean():.0%} of the picture")
 for name, group in found.settings["subgroups"].items():
     print(f"   scanner {name}: {group['mean']:.0%} ({group['low']:.0%} to {group['high']:.0%}), {group['count']} sevens")
 for difference in found.settings["differences"]:
@@ -91,8 +91,8 @@ new = marked(x[others])
 said = predicted(new)
 wrong = said != labels[others]
 with_mark, without = np.mean(said == SEVEN), np.mean(predicted(x[others]) == SEVEN)
-print(f"\n2. Failures: scanner A marks everything now. Of {len(new)} digits that are no seven {with_mark:.0%} are called seven;")
-print(f"   without the mark {without:.0%}")
+print("\n2. Failures: scanner A marks everything now.")
+print(f"   of {len(new)} digits that are no seven {with_mark:.0%} are called seven; without the mark {without:.0%}")
 agreement = evaluation.failures(model, new, analyzer, labels=labels[others])
 for_true, for_said = (in_corner(new[wrong], neuron[wrong]) for neuron in (labels[others], said))
 print(f"   maps of what it should have said and of what it said: rank correlation {agreement.mean:.2f}")
@@ -106,9 +106,11 @@ result = evaluation.adversarial(model, clean, analyzer, wanted=SEVEN, **attack)
 turned = {SEVEN: result.beside["reached"].mean()}
 for wanted in sorted({*range(10)} - {SEVEN}):
     own = predicted(clean) != wanted
-    turned[wanted] = np.mean(predicted(evaluation.adversarial_samples(model, clean[own], wanted=wanted, **attack)) == wanted)
+    moved = evaluation.adversarial_samples(model, clean[own], wanted=wanted, **attack)
+    turned[wanted] = np.mean(predicted(moved) == wanted)
 rest = [share for wanted, share in turned.items() if wanted != SEVEN]
-print(f"   into a seven: {turned[SEVEN]:.0%} of them; into another digit: {np.mean(rest):.0%} ({min(rest):.0%} to {max(rest):.0%})")
+others_reached = f"{np.mean(rest):.0%} ({min(rest):.0%} to {max(rest):.0%})"
+print(f"   into a seven: {turned[SEVEN]:.0%} of them; into another digit: {others_reached}")
 print(f"   the map of the digit's own class before and after: rank correlation {result.mean:.2f}")
 attacked = evaluation.adversarial_samples(model, clean, wanted=SEVEN, **attack)
 brighter = (attacked > clean)[..., 0][:, CORNER].mean()

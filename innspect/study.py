@@ -24,6 +24,7 @@ from innspect.nests import joined
 from innspect.progress import Progress, Quiet
 from innspect.tables import printable
 from innspect.types import Array, Nest
+from innspect.visualize.uncertainty import error_text
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Method:
         attributions: Dict from the name of an input ("" where there is one) to (neurons, samples, ...).
         targets: The explained values, (neurons, samples).
         delta: What is missing from the method's law, (neurons, samples), or None.
+        error: The error of sampling, or of the steps of a path, as a share of each map, (neurons, samples), or None.
         seconds: For each sample and neuron, without building and compiling.
         settings: As in `Explanation`.
         conservation: A `ConservationTable` for the first neuron, or None.
@@ -45,6 +47,7 @@ class Method:
     seconds: float
     settings: dict[str, Any]
     conservation: ConservationTable | None = None
+    error: Array | None = None
 
 
 @dataclass
@@ -255,6 +258,8 @@ def _run(
 
     settings = {k: v for k, v in whole.settings.items() if k != "labels"}  # a report's own stand with its predictions
 
+    error = whole.relative_error
+
     def by_neuron(array: Array) -> Array:
         return array[None] if neurons is None else array
 
@@ -262,9 +267,20 @@ def _run(
         attributions={name: by_neuron(a) for name, a in _by_input(whole.attributions).items()},
         targets=by_neuron(whole.targets),
         delta=None if whole.delta is None else by_neuron(whole.delta),
+        error=None if error is None else by_neuron(error),
         seconds=min(spent),
         settings=settings | {"neuron_selection": None if neurons is None else neurons.tolist()},
     )
+
+
+def uncertain(study: Study) -> dict[str, str]:
+    """Dict from label to what is said of the error of a method's maps, where that is not small."""
+    said = {
+        label: error_text(method.error, "numerical" if "steps" in method.settings["arguments"] else "sampling")
+        for label, method in study.methods.items()
+        if method.error is not None
+    }
+    return {label: text for label, text in said.items() if text}
 
 
 def _by_input(attributions: Nest) -> dict[str, Array]:

@@ -1,6 +1,16 @@
 """What a user creates. Importing this folder registers every method."""
 
-from innspect.analyzers import averaging, cam, deep_lift, gradient, pattern, perturbation, relevance, signal  # noqa: F401
+from innspect.analyzers import (  # noqa: F401
+    averaging,
+    cam,
+    deep_lift,
+    deep_shap,
+    gradient,
+    pattern,
+    perturbation,
+    relevance,
+    signal,
+)
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.registry import create_analyzer, list_analyzers, register_analyzer

@@ -1,4 +1,4 @@
-"""DeepLIFT and DeepSHAP: how the change from a reference to the input makes the change of the output."""
+"""DeepLIFT: how the change from a reference to the input makes the change of the output."""
 
 import functools
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
+from innspect.analyzers.base import sampling
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import Result, few_at_once
 from innspect.analyzers.gradient import carries_ids
@@ -19,7 +20,7 @@ from innspect.graph.passes.folding import fold
 from innspect.graph.passes.normalization import open_normalizations
 from innspect.graph.views.ids import Lookup
 from innspect.inputs.batches import on_device
-from innspect.inputs.references import Background, References, even_chunks
+from innspect.inputs.references import References, even_chunks
 from innspect.layers import deep_lift as rules
 from innspect.layers import guarded
 from innspect.layers.reveal_cancel import RevealCancel, SplitAffine, SplitSum
@@ -125,23 +126,32 @@ class DeepLift(ReverseAnalyzer):
 
     @few_at_once
     def explain_batch(self, batch):
+        total, here = self._compared(batch, np.arange(len(batch.request.context)))
+        return self._with_delta(total, here, batch.request.several)
+
+    def _compared(self, batch, which, error=False):
+        """Weighted sums against the references with some numbers, and what the model says of the samples themselves."""
         way, request = self.way(batch.request), batch.request.bare
         xs = on_device(batch.xs, self.opened)
         total: Any = None
-        for references, ws in _chunks(batch.request.context, batch):
+        for references, ws in _chunks(batch.request.context, batch, which):
             given = [ops.convert_to_tensor(r) for r in references if r is not None]
-            found = way(request.key, self._averaged(way, request), xs, given, batch.values, ops.convert_to_tensor(ws))
+            arguments = xs, given, batch.values, ops.convert_to_tensor(ws)
+            found = way((error, request.key), self._averaged(way, request, error), *arguments)
             if total is None:
                 total, here = found["sums"], found["here"]
             else:
-                total = keras.tree.map_structure(lambda a, b: a + b, total, found["sums"])
+                total = sampling.added(total, found["sums"])
+        return total, here
+
+    def _with_delta(self, total, here, several):
         missing = here["targets"] - total.pop("start")
+        lead = 2 if several else 1
         for attribution in total["attributions"]:
-            lead = len(missing.shape)
             missing = missing - ops.sum(ops.reshape(attribution, (*missing.shape, -1)), axis=lead)
         return total | here | {"delta": missing}
 
-    def _averaged(self, way, request):
+    def _averaged(self, way, request, error):
         """The function that weighs contributions against a chunk of references, for the compiler."""
 
         def function(xs, references, values, ws):
@@ -153,7 +163,10 @@ class DeepLift(ReverseAnalyzer):
 
             def back(weights):
                 maps = self.attributed(passage, weights)
-                return keras.tree.map_structure(lambda m: _mean(m, ws, xs), maps)
+                means = keras.tree.map_structure(lambda m: _mean(m, ws, xs), maps)
+                if error:
+                    means["moments"] = [_moments(m, ws, xs) for m in maps["attributions"]]
+                return means
 
             of_samples = (lambda v: v[:, ::count]) if request.several else (lambda v: v[::count])
             starts = passage.explained(passage.result.reference)
@@ -197,39 +210,6 @@ class DeepLift(ReverseAnalyzer):
         return multiplier * pair.change
 
 
-@register_analyzer("deep_shap")
-class DeepShap(DeepLift):
-    """DeepSHAP (Lundberg and Lee 2017): DeepLIFT averaged over a background set of references.
-
-    The attributions sum to f(x) minus the mean of f over the background.
-
-    Args:
-        background: (references, *input shape), a list or dict of these for several inputs. Ids of an embedding are
-            compared with the background's ids.
-        rule, maxpool, normalize_logits, head: See `DeepLift`.
-    """
-
-    paper = "Lundberg and Lee 2017"
-    needs = "background"
-    zero_vectors = False
-    without = ("reference_inputs",)
-    ranges = {"background": Elsewhere("Background")}
-
-    def __init__(self, model, *, background, **arguments):
-        if "reference_inputs" in arguments:
-            raise TypeError("'deep_shap' takes `background`, not `reference_inputs`.")
-        super().__init__(model, **arguments)
-        self.background = background
-
-    def compared_with(self, request):
-        background = Background(self.background, request.inputs, self.opened, name="background")
-        return self.filled_references(background, request.output)
-
-    @classmethod
-    def needed(cls, x, **fixed):
-        return super().needed(x, **fixed) | {"background": keras.tree.map_structure(lambda a: a[:2], x)}
-
-
 def _has_ids(node):
     return isinstance(node.view, Lookup) or (node.kind in ("pass", "reindex") and carries_ids(node))
 
@@ -268,23 +248,33 @@ def _families(rule):
     return dict.fromkeys(_FAMILIES, rule) if isinstance(rule, str) else rule
 
 
-def _chunks(references, batch):
-    """References for one compiled call each, (references, *shape) for every input, and the weight of each."""
+def _chunks(references, batch, which):
+    """References with some numbers for one compiled call each, (references, *shape) for every input, and their weights."""
     count = len(references)
     if not references.shared:
-        for r in range(count):
+        for r in which:
             yield references.take(r, batch.rows), np.array([1 / count])
         return
-    for numbers, counts in even_chunks(count, batch.room):
-        sets = [references.take(r, batch.rows) for r in numbers]
+    for numbers, counts in even_chunks(len(which), batch.room):
+        sets = [references.take(r, batch.rows) for r in which[numbers]]
         yield [None if a[0] is None else np.concatenate(a) for a in zip(*sets, strict=True)], counts / count
+
+
+def _apart(values, ws, xs):
+    """Values (batch * references, ...) as (batch, references, ...), and weights that broadcast over them."""
+    values = ops.reshape(values, (xs[0].shape[0], ws.shape[0], *ops.shape(values)[1:]))
+    return values, ops.cast(ops.reshape(ws, (1, -1, *[1] * (len(values.shape) - 2))), values.dtype)
 
 
 def _mean(values, ws, xs):
     """The weighted sum over the references of each sample: (batch * references, ...) to (batch, ...)."""
-    values = ops.reshape(values, (xs[0].shape[0], ws.shape[0], *ops.shape(values)[1:]))
-    weights = ops.cast(ops.reshape(ws, (1, -1, *[1] * (len(values.shape) - 2))), values.dtype)
+    values, weights = _apart(values, ws, xs)
     return ops.sum(values * weights, axis=1)
+
+
+def _moments(values, ws, xs):
+    """The moments over the references of each sample."""
+    return sampling.moments(*_apart(values, ws > 0, xs))
 
 
 def _plain(signal):

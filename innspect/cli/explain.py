@@ -18,7 +18,8 @@ what is written to --out:
   png    INPUT.METHOD.png, with .topK or .neuronN where several are explained: positive red, negative blue; over the
          photograph in its own size, pale where the network did not look; maps of arrays alone, zero white;
          and INPUT.all.png, a photograph with all its maps and their names (needs matplotlib)
-  npz    METHOD.npz: attributions (neurons, samples, ...), targets, neurons, outputs, names
+  npz    METHOD.npz: attributions (neurons, samples, ...), targets, neurons, outputs, names; of methods that draw or take
+         steps relative_error (neurons, samples), their error as a share of the map
   html   explanations.html: everything in one page that needs no network
   and explanations.json: predictions, what was explained, where in the photograph, what was skipped, and the settings
 
@@ -97,6 +98,8 @@ def _run(given):
     count += f", {len(source.skipped)} skipped" if source.skipped else ""
     print(f"{count}: written to {printable(written)}")
     _print_predictions(source.names, result, labels)
+    for label, text in study.uncertain(result).items():
+        print(printable(f"  {label}: {text}"))
     options.say_what_pixels_were(given, source, model)
     return options.exit_code(source)
 
@@ -185,6 +188,7 @@ def _arrays(given, source, result, labels):
         named = {f"attributions{f'/{k}' if k else ''}": v for k, v in method.attributions.items()}
         extra = {} if result.neurons is None else {"neurons": result.neurons}
         extra |= {} if method.delta is None else {"delta": method.delta}
+        extra |= {} if method.error is None else {"relative_error": method.error}
         buffer = io.BytesIO()
         np.savez(buffer, **named, targets=method.targets, outputs=result.outputs, names=np.array(source.names), **extra)
         write(os.path.join(given.out, f"{label}.npz"), buffer.getvalue())

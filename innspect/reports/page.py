@@ -10,6 +10,7 @@ import numpy as np
 
 from innspect.labels import name_of
 from innspect.reports.pictures import coloured, input_pictures, is_picture, reduced_size
+from innspect.study import uncertain
 from innspect.tables import Table, on_page, printable
 from innspect.visualize import colours, palette_of, scale_of
 from innspect.visualize.colours import see_through
@@ -56,6 +57,7 @@ def page(explained, names, labels=None, title="Explanations", notes=None, images
             _controls(explained, shown, labels),
             *sections,
             _books(explained),
+            _uncertain(explained),
             _settings(explained, notes or {}),
             f"<script>\n{_part('page.js')}</script>\n</body>\n</html>\n",
         ]
@@ -218,6 +220,16 @@ def _books(explained):
     note = "means over the inputs, for the first class; - where a method promises no sum. What a bias kept is missing too."
     body = Table(head, rows, note).html()
     return f'<h2>Do the maps add up?</h2>\n<div class="wide">{body}</div>\n{"".join(details)}'
+
+
+def _uncertain(explained):
+    """Whose maps more draws, or steps, would change by more than a little."""
+    said = uncertain(explained)
+    if not said:
+        return ""
+    lines = "".join(f"<li><b>{on_page(label)}</b>: {on_page(text)}</li>" for label, text in said.items())
+    note = "Standard errors, by Euclidean norms. More draws or steps, or a `tolerance`, make them smaller."
+    return f"<h2>How sure are the maps?</h2>\n<ul>{lines}</ul>\n<p>{note}</p>"
 
 
 def _settings(explained, notes):

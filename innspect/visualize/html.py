@@ -11,6 +11,7 @@ from innspect.labels import Labels
 from innspect.tables import on_page
 from innspect.types import Array, Nest
 from innspect.visualize.colours import channel_axis, colours, heatmap, scaled
+from innspect.visualize.uncertainty import error_text
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.explanation import Explanation
@@ -34,13 +35,15 @@ def explanation_html(explanation: "Explanation") -> str:
     heading = f"<b>{on_page(explanation.settings.get('method', 'explanation'))}</b>"
     model = explanation.settings.get("model")
     heading += f" of {on_page(model)}" if model else ""
-    blocks = [f"<div>{heading}</div>"]
+    blocks, shares = [f"<div>{heading}</div>"], getattr(explanation, "relative_error", None)
     for name, array in _named(explanation.attributions):
         neurons = list(array[:_MAX_NEURONS]) if several else [array]
         for number, attribution in enumerate(neurons):
             targets = explanation.targets[number] if several else explanation.targets
             label = ", ".join(part for part in (name, f"neuron {number + 1} of {len(array)}" if several else "") if part)
-            blocks.append(_block(label, attribution, _captions(explanation, targets, len(attribution)), explanation))
+            error = shares[number] if several and shares is not None else shares
+            captions = _captions(explanation, targets, len(attribution), error)
+            blocks.append(_block(label, attribution, captions, explanation))
     return f'<div style="font-family:sans-serif;font-size:13px">{"".join(blocks)}</div>'
 
 
@@ -53,15 +56,21 @@ def _named(attributions: Nest) -> list[tuple[str, Array]]:
     return [("", np.asarray(attributions))]
 
 
-def _captions(explanation: "Explanation", targets: Array, samples: int) -> list[str]:
-    """What is known of each sample in a few words: the predicted class and the explained value."""
+def _captions(explanation: "Explanation", targets: Array, samples: int, shares: Array | None) -> list[str]:
+    """What is known of each sample in a few words: the predicted class, the explained value, and an error that is not small."""
     outputs = np.asarray(explanation.outputs)
     classes = outputs.argmax(-1) if outputs.ndim == 2 and outputs.shape[1] > 1 and len(outputs) == samples else None
     names = explanation.settings.get("labels")
     labels = None if names is None or len(names) != outputs.shape[-1] else Labels(names)
     called = (lambda c: f"class {c}") if labels is None else labels.short
     predictions = [""] * samples if classes is None else [f"{called(c)}, " for c in classes]
-    return [f"{p}target {t:.4g}" for p, t in zip(predictions, np.ravel(targets), strict=True)]
+    errors = [""] * samples if shares is None else [error_text(share, _kind(explanation)) for share in shares]
+    said = zip(predictions, np.ravel(targets), errors, strict=True)
+    return [f"{p}target {t:.4g}" + (f", {error}" if error else "") for p, t, error in said]
+
+
+def _kind(explanation: "Explanation") -> str:
+    return "sampling" if "draws" in explanation.details else "numerical"
 
 
 def _block(label: str, attribution: Array, captions: list[str], of: Any) -> str:

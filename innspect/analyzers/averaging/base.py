@@ -201,7 +201,7 @@ class Runner:
     def run(self, points, moves, ws, backward):
         """One compiled call; see `Points`."""
         request = points.request.bare
-        key = request.output, request.at
+        key, reduce = (request.output, request.at), getattr(self.owner, points.reduce)
         if key not in self._passes:
             self._passes[key] = self.inner.make_pass(*key, self._plan)
         way = self._passes[key]
@@ -220,16 +220,23 @@ class Runner:
                 maps = {k: v for k, v in result.items() if k in ("attributions", "signals")}
                 if self.inner.guards:
                     maps = keras.tree.map_structure(lambda t: _where_finite(passage.y, t), maps)
-                return keras.tree.map_structure(lambda t: self._reduced(t, ws, xs), maps)
+                ways = {"attributions": (reduce, ws), "signals": (self.owner.reduce, ws if len(ws.shape) == 1 else ws[:, 0])}
+                return {
+                    name: keras.tree.map_structure(functools.partial(self._reduced, reduce=how, ws=w, xs=xs), maps[name])
+                    for name, (how, w) in ways.items()
+                    if name in maps
+                }
 
             return found | {"maps": {"signals": {}, **passage.each(back)}}
 
-        return way((backward, request.key), function, points.xs, moves, points.values, ops.convert_to_tensor(ws))
+        return way((backward, points.reduce, request.key), function, points.xs, moves, points.values, ops.convert_to_tensor(ws))
 
-    def _reduced(self, maps, ws, xs):
+    def _reduced(self, maps, reduce, ws, xs):
+        if len(ws.shape) == 2:
+            return [self._reduced(maps, reduce, ws[:, i], xs) for i in range(ws.shape[1])]
         count, batch = ws.shape[0], xs[0].shape[0]
         maps = ops.reshape(maps, (batch, count, *ops.shape(maps)[1:]))
-        return self.owner.reduce(maps, ops.cast(ops.reshape(ws, (1, count, *[1] * (len(maps.shape) - 2))), maps.dtype))
+        return reduce(maps, ops.cast(ops.reshape(ws, (1, count, *[1] * (len(maps.shape) - 2))), maps.dtype))
 
 
 class Points:
@@ -239,12 +246,13 @@ class Points:
         request: The `Request`.
         xs: The inputs, numbers among them in floating point.
         room: How many points of each sample may be computed at once.
+        reduce: The name of the owner's method that reduces the maps; signals at layers always take `reduce`.
         outputs: The model's outputs at the input, known from `look` or `step` with `here` on.
         targets: The explained values there, (batch,), with a neuron axis first for several neurons.
     """
 
-    def __init__(self, runner, batch):
-        self._runner, self.request, self.room = runner, batch.request, batch.room
+    def __init__(self, runner, batch, reduce="reduce"):
+        self._runner, self.request, self.room, self.reduce = runner, batch.request, batch.room, reduce
         self.xs, self.values = on_device(batch.xs, runner.inner.opened), batch.values
 
     def step(self, moves, ws, here=False):
@@ -252,7 +260,7 @@ class Points:
 
         Args:
             moves: What places the points.
-            ws: (points,), the weight of each.
+            ws: (points,), the weight of each; or (points, sums): each map is then a list, reduced with one of them each.
             here: True where the one point is the input itself, which settles what is explained.
         """
         found = self._runner.run(self, moves, ws, backward=True)

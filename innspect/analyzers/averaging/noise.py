@@ -1,12 +1,14 @@
 """Methods that average another one over noisy copies of the input."""
 
-import keras
+from typing import Any
+
 import numpy as np
 from keras import ops
 
 from innspect.analyzers.averaging.base import Averaging, Points
 from innspect.analyzers.averaging.on_host import HostPoints
 from innspect.analyzers.averaging.vectors import InOrder
+from innspect.analyzers.base import sampling
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
 from innspect.checks import AnyOf, Count, Integer, Number, OneOf
@@ -26,10 +28,13 @@ class Noisy(Averaging):
         noise_scale: Standard deviation of the noise, in the input's units.
         noise_level: The same as a share of each sample's range of values, where `noise_scale` is None.
         seed: The same integer gives the same draws; None draws anew each time.
+        tolerance: Stop where the error is at most this share of the map, both in Euclidean norm over a sample's inputs, asked
+            after 8, 16, 32, ... copies, for each sample by itself; None: always `num_samples`, which is never exceeded.
         of: The method that is averaged, "gradient" or any other, with its arguments beside these; or an analyzer of
             the same model.
 
-    `batch_size` bounds the noisy copies that are computed at once.
+    `batch_size` bounds the noisy copies that are computed at once. In `explain(...).details` are "error", the standard error of
+    the map that comes from the draws, in its shape and units (NaN for one draw), and "draws", how many were made.
     """
 
     default_num_samples = 64
@@ -39,6 +44,7 @@ class Noisy(Averaging):
         "noise_scale": Number(),
         "noise_level": AnyOf(Number(), OneOf(None)),
         "seed": Integer(or_none=True),
+        "tolerance": sampling.TOLERANCE,
     }
     small = {"num_samples": 2, "seed": 1}
 
@@ -55,6 +61,7 @@ class Noisy(Averaging):
         noise_scale=None,
         noise_level=0.15,
         seed=0,
+        tolerance=None,
         of="gradient",
         **arguments,
     ):
@@ -66,6 +73,11 @@ class Noisy(Averaging):
         given = num_samples if augment_by_n is None else augment_by_n
         self.num_samples, self.augment_by_n = self.default_num_samples if given is None else given, None
         self.noise_scale, self.noise_level, self.seed = noise_scale, noise_level, seed
+        self.tolerance = tolerance
+
+    @property
+    def one_graph(self):  # type: ignore[override]  # it depends on an argument
+        return super().one_graph and self.tolerance is None
 
     # ------------------------------------------------------------------ points
     def begin(self, request):
@@ -105,33 +117,55 @@ class Noisy(Averaging):
     # ------------------------------------------------------------------ running
     @few_at_once
     def explain_batch(self, batch):
-        request, points, total = batch.request, self._points(batch), None
-        points.look([ops.zeros_like(ops.convert_to_tensor(d)) for d in self._draws(request, [0])], here=True)
-        for numbers, counts in even_chunks(self.num_samples, points.room):
-            draws = [ops.convert_to_tensor(d) for d in self._draws(request, numbers)]
-            maps, _ = points.step(draws, counts)
-            total = maps if total is None else self.merge(total, maps)
-        found = self.conclude(total)
-        result = {"attributions": found["attributions"], "outputs": points.outputs, "targets": points.targets}
-        return result | ({"signals": found["signals"]} if request.at else {})
+        several = batch.request.several
+        asked = batch.request.explained or self.tolerance is not None
 
-    def _points(self, batch):
+        def draw(part, first, last):
+            return self._drawn(part, first, last, "reduce_with_error" if asked else "reduce")
+
+        return sampling.drawn(
+            sampling.Drawing(draw, self._concluded, several), batch, self.num_samples, self.tolerance, several
+        )
+
+    def _drawn(self, batch, first, last, reduce):
+        """What the draws with these numbers give, reduced, and the outputs and targets at the input itself."""
+        request, points = batch.request, self._points(batch, reduce)
+        total: Any = None
+        points.look([ops.zeros_like(ops.convert_to_tensor(d)) for d in self._draws(request, [0])], here=True)
+        for numbers, counts in even_chunks(last - first, points.room):
+            draws = [ops.convert_to_tensor(d) for d in self._draws(request, first + numbers)]
+            maps, _ = points.step(draws, counts)
+            total = maps if total is None else sampling.added(total, maps)
+        total = {"attributions": total["attributions"]} | ({"signals": total["signals"]} if request.at else {})
+        return total, {"outputs": points.outputs, "targets": points.targets}
+
+    def _points(self, batch, reduce):
         if self.runner is not None:
-            return Points(self.runner, batch)
+            return Points(self.runner, batch, reduce)
         if any(self.opened.takes_ids(t) for t in self.opened.graph.inputs):
             raise ValueError(
                 "Noise can be added to ids of an embedding only for methods that send a signal back to it. "
                 f"Received: of={self.of!r}"
             )
-        return HostPoints(self, batch)
+        return HostPoints(self, batch, reduce)
 
-    def merge(self, a, b):
-        """What was reduced of two chunks as one."""
-        return keras.tree.map_structure(lambda s, t: s + t, a, b)
+    def _concluded(self, total, count, here):
+        found = sampling.each(lambda reduced: self.conclude(reduced, count), total)
+        errors = [self.error(reduced) for reduced in total["attributions"]]
+        return found if errors[0] is None else found | {"details": {"error": errors}}
 
-    def conclude(self, total):
-        """The maps from what was reduced and merged."""
-        return keras.tree.map_structure(lambda t: t / self.num_samples, total)
+    # ------------------------------------------------------------------ what a method keeps of the draws
+    def reduce_with_error(self, maps, ws):
+        """What `reduce` keeps, and what the error needs."""
+        return sampling.moments(maps, ws) | {"sum": self.reduce(maps, ws)}
+
+    def conclude(self, reduced, count):
+        """A map from what was reduced, and merged, of so many draws."""
+        return (reduced["sum"] if isinstance(reduced, dict) else reduced) / count
+
+    def error(self, reduced):
+        """The error of that map, an array; None where nothing is kept for it."""
+        return sampling.of_mean(reduced) if isinstance(reduced, dict) else None
 
 
 @register_analyzer("smoothgrad")
@@ -151,6 +185,9 @@ class SmoothGradSquared(Noisy):
     def reduce(self, maps, ws):
         return super().reduce(ops.square(maps), ws)
 
+    def reduce_with_error(self, maps, ws):
+        return sampling.moments(ops.square(maps), ws) | {"sum": self.reduce(maps, ws)}
+
 
 @register_analyzer("vargrad")
 class VarGrad(Noisy):
@@ -168,28 +205,11 @@ class VarGrad(Noisy):
         mean = super().reduce(maps, ws) / count
         return {"count": count, "mean": mean, "spread": super().reduce(ops.square(maps - mean[:, None]), ws)}
 
-    def merge(self, a, b):
-        return _each(_merged, a, b)
+    def reduce_with_error(self, maps, ws):
+        return sampling.higher_moments(self.reduce(maps, ws), maps, ws)
 
-    def conclude(self, total):
-        return _each(lambda moments: moments["spread"] / self.num_samples, total)
+    def conclude(self, reduced, count):
+        return reduced["spread"] / count
 
-
-def _merged(a, b):
-    """Two chunks' moments as one (Chan et al. 1979)."""
-    count, step = a["count"] + b["count"], b["mean"] - a["mean"]
-    return {
-        "count": count,
-        "mean": a["mean"] + step * (b["count"] / count),
-        "spread": a["spread"] + b["spread"] + step * step * (a["count"] * b["count"] / count),
-    }
-
-
-def _each(function, *trees):
-    """Apply `function` to the moments in nests of them."""
-    first = trees[0]
-    if isinstance(first, dict) and "spread" in first:
-        return function(*trees)
-    if isinstance(first, dict):
-        return {k: _each(function, *[t[k] for t in trees]) for k in first}
-    return [_each(function, *branches) for branches in zip(*trees, strict=True)]
+    def error(self, reduced):
+        return sampling.of_variance(reduced) if "fourth" in reduced else None

@@ -17,8 +17,8 @@ from innspect.inputs.batches import on_device
 class HostPoints:
     """As `averaging.Points`, for an inner analyzer that is asked through its own `explain_batch`."""
 
-    def __init__(self, owner, batch):
-        self.owner, self.request, self.room = owner, batch.request, batch.room
+    def __init__(self, owner, batch, reduce="reduce"):
+        self.owner, self.request, self.room, self.reduce = owner, batch.request, batch.room, reduce
         self.arrays = batch.arrays
         self.xs = on_device(batch.xs, owner.opened)
         of_rows = [replace(t, values=None if t.values is None else t.rows(batch.rows)) for t in batch.request.targets]
@@ -34,18 +34,22 @@ class HostPoints:
     def step(self, moves, ws):
         points = [backend.to_numpy(p) for p in self.owner.place(self.xs, moves, len(ws))]
         found = self._explain(points, tuple(_repeated(t, len(ws)) for t in self.targets_at), explained=False)
-        maps = {"attributions": found["attributions"], "signals": found.get("signals", {}) if self.request.at else {}}
-        return keras.tree.map_structure(lambda m: self._reduced(np.asarray(m), ws), maps), None
+        maps = {"attributions": (self.reduce, found["attributions"])}
+        maps["signals"] = ("reduce", found.get("signals", {}) if self.request.at else {})
+        return {
+            k: keras.tree.map_structure(lambda m, reduce=reduce: self._reduced(np.asarray(m), reduce, ws), tree)
+            for k, (reduce, tree) in maps.items()
+        }, None
 
-    def _reduced(self, maps, ws):
+    def _reduced(self, maps, reduce, ws):
         if self.request.several:
-            return keras.tree.map_structure(lambda *m: ops.stack(m), *[self._of_one(m, ws) for m in maps])
-        return self._of_one(maps, ws)
+            return keras.tree.map_structure(lambda *m: ops.stack(m), *[self._of_one(m, reduce, ws) for m in maps])
+        return self._of_one(maps, reduce, ws)
 
-    def _of_one(self, maps, ws):
+    def _of_one(self, maps, reduce, ws):
         maps = ops.convert_to_tensor(maps.reshape(-1, len(ws), *maps.shape[1:]))
         ws = ops.convert_to_tensor(np.reshape(ws, (1, -1, *[1] * (len(maps.shape) - 2))))
-        return self.owner.reduce(maps, ops.cast(ws, maps.dtype))
+        return getattr(self.owner, reduce)(maps, ops.cast(ws, maps.dtype))
 
     def _explain(self, arrays, targets, explained):
         """What the method finds for arrays of as many samples each."""

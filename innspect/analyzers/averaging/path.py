@@ -7,7 +7,18 @@ import numpy as np
 from keras import ops
 
 from innspect.analyzers.averaging.base import Averaging, Points
-from innspect.analyzers.averaging.steps import LAST, refined, warn_of_missing
+from innspect.analyzers.averaging.steps import (
+    FIRST,
+    GAUSS,
+    HALVED,
+    LAST,
+    NESTED,
+    QUADRATURES,
+    half_weights,
+    missing_share,
+    warn_of_missing,
+)
+from innspect.analyzers.base import sampling
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import few_at_once
 from innspect.analyzers.gradient import GradientAnalyzer
@@ -16,29 +27,6 @@ from innspect.inputs.references import References, even_chunks
 from innspect.layers import guarded
 from innspect.layers.base import Rule
 from innspect.layers.rule_table import kind
-
-_GAUSS = 1000  # nodes: they are the eigenvalues of a matrix of so many rows
-
-
-def _gauss_legendre(n):
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    return (nodes + 1) / 2, weights / 2
-
-
-def _trapezoid(n):
-    weights = np.full(n + 1, 1 / n)
-    weights[[0, -1]] /= 2
-    return np.arange(n + 1) / n, weights
-
-
-# Nodes in [0, 1] (0 is the reference, 1 the input) and weights, which sum to 1, for a number of steps.
-QUADRATURES = {
-    "trapezoid": _trapezoid,
-    "left": lambda n: (np.arange(n) / n, np.full(n, 1 / n)),
-    "right": lambda n: (np.arange(1, n + 1) / n, np.full(n, 1 / n)),
-    "midpoint": lambda n: ((np.arange(n) + 0.5) / n, np.full(n, 1 / n)),
-    "gausslegendre": _gauss_legendre,
-}
 
 
 class PathEmbedding(Rule):
@@ -132,6 +120,9 @@ class IntegratedGradients(OnPath):
             4096 at most; `explain(...).details["steps"]` tells how many.
         missing: The share of f(x) - f(x0) that may be missing from the sum without a warning, an
             `innspect.IncompleteAttributionWarning`.
+        tolerance: Begin with 8 steps, and double them, to `steps` at most, until the error is at most this share of the map,
+            both in Euclidean norm over a sample's inputs, for each sample by itself; with steps="auto" no more than
+            `missing` may be missing either. None: always `steps`, which must else be even.
         reference_inputs: A number, an array of the input's shape, one reference for each sample, or several whose
             attributions are averaged; see `References`.
         quadrature: "trapezoid", "left", "right", "midpoint" or "gausslegendre".
@@ -140,23 +131,44 @@ class IntegratedGradients(OnPath):
         head: See `ReverseAnalyzer`.
 
     Memory is that of one batch: `batch_size` bounds the (sample, step) pairs that are computed at once.
+
+    In `explain(...).details` is "error", in the map's shape and units: how far the sum over the steps may be from the
+    integral, by the difference to half the steps. It is there for an even number of steps; with "midpoint" and
+    "gausslegendre" only where `tolerance` asks for it, since these share no nodes with half the steps.
     """
 
     paper = "Sundararajan et al. 2017"
     signed = True
-    ranges = {"steps": AnyOf(Count(), OneOf("auto")), "quadrature": OneOf(*sorted(QUADRATURES)), "missing": Number(1)}
+    ranges = {
+        "steps": AnyOf(Count(), OneOf("auto")),
+        "quadrature": OneOf(*sorted(QUADRATURES)),
+        "missing": Number(1),
+        "tolerance": sampling.TOLERANCE,
+    }
     small = {"steps": 3}
 
     def __init__(
-        self, model, *, steps=64, reference_inputs=0, quadrature="trapezoid", of="gradient", missing=0.05, **arguments
+        self,
+        model,
+        *,
+        steps=64,
+        reference_inputs=0,
+        quadrature="trapezoid",
+        of="gradient",
+        missing=0.05,
+        tolerance=None,
+        **arguments,
     ):
         super().__init__(model, reference_inputs=reference_inputs, of=of, **arguments)
         self.steps, self.quadrature, self.missing = steps, quadrature, missing
+        self.tolerance = tolerance
 
     def check_arguments(self):
         super().check_arguments()
         if self.quadrature == "gausslegendre":
-            AnyOf(Count(high=_GAUSS), OneOf("auto")).check("steps", self.steps)
+            AnyOf(Count(high=GAUSS), OneOf("auto")).check("steps", self.steps)
+        if self.tolerance is not None and self.steps != "auto" and self.steps % 2:
+            raise ValueError(f"`steps` must be even where `tolerance` is given, or 'auto'. Received: {self.steps}")
 
     def ready(self):
         if self.runner is None:
@@ -171,7 +183,7 @@ class IntegratedGradients(OnPath):
 
     @property
     def one_graph(self):  # type: ignore[override]  # it depends on an argument
-        return super().one_graph and self.steps != "auto"
+        return super().one_graph and self.steps != "auto" and self.tolerance is None
 
     @property
     def complete(self):
@@ -181,9 +193,27 @@ class IntegratedGradients(OnPath):
 
     @few_at_once
     def explain_batch(self, batch):
+        several = batch.request.several
+        if self.steps != "auto" and self.tolerance is None:
+            nested = self.quadrature in NESTED and self.steps % 2 == 0
+            return self._with_steps(batch, self.steps, error=batch.request.explained and nested)
+
+        def short(found):
+            unsure = self.tolerance is not None and sampling.uncertain(found, self.tolerance, several)
+            return unsure | (missing_share(found, several) > self.missing) if self.steps == "auto" else unsure
+
+        def integrate(part, steps, places):
+            return self._with_steps(part, steps, error=self.tolerance is not None or self.quadrature in NESTED)
+
+        return sampling.refined(integrate, batch, self._tried(), short, "steps", several)
+
+    def _tried(self):
+        """The numbers of steps that are tried one after the other."""
         if self.steps != "auto":
-            return self._with_steps(batch, self.steps)
-        return refined(self._with_steps, batch, self.missing, _GAUSS if self.quadrature == "gausslegendre" else LAST)
+            return sampling.counts(self.steps)
+        first = FIRST if self.tolerance is None else sampling.FIRST
+        last = GAUSS if self.quadrature == "gausslegendre" else LAST
+        return (first << k for k in range(last.bit_length()) if first << k <= last)
 
     def _assemble(self, request, parts, settings):
         explanation = super()._assemble(request, parts, settings)
@@ -191,13 +221,13 @@ class IntegratedGradients(OnPath):
             warn_of_missing(self.name, parts, request.several, self.missing)
         return explanation
 
-    def _with_steps(self, batch, steps):
+    def _with_steps(self, batch, steps, error):
         request, points = batch.request, Points(self.runner, batch)
         count = len(request.context)
         total: Any = None
         for r in range(count):
             references = [None if a is None else ops.convert_to_tensor(a) for a in request.context.take(r, batch.rows)]
-            found = self._integrate(points, references, steps)
+            found = self._integrate(points, references, steps, error)
             total = found if total is None else _added(total, found)
         attributions = [a / count for a in total["attributions"]]
         result = {"attributions": attributions, "outputs": points.outputs, "targets": points.targets}
@@ -207,11 +237,20 @@ class IntegratedGradients(OnPath):
             axis = 2 if request.several else 1
             sums = [ops.sum(ops.reshape(a, (*a.shape[:axis], -1)), axis=axis) for a in attributions]
             result["delta"] = points.targets - total["start"] / count - sum(sums[1:], sums[0])
+        if error:
+            pairs = zip(attributions, total["coarse"], strict=True)
+            share = HALVED.get(self.quadrature, 1)
+            result["details"] = {"error": [ops.abs(fine - coarse / count) * share for fine, coarse in pairs]}
         return result
 
-    def _integrate(self, points, references, steps):
-        """Attributions against one reference, signals averaged on the path; where it matters, the value at the reference."""
+    def _integrate(self, points, references, steps, error):
+        """Attributions against one reference, signals averaged on the path; where it matters, the value at the reference;
+        where the error is asked for, the attributions with half the steps, "coarse".
+        """
+        nested = error and self.quadrature in NESTED
         nodes, weights = QUADRATURES[self.quadrature](steps)
+        if nested:
+            weights = np.stack([weights, half_weights(self.quadrature, steps)], axis=1)
         ends, start = nodes == 1, None
         if ends.any():  # first, since it settles what is explained
             total, _ = points.step(self.moves(points, references, nodes[ends]), weights[ends], here=True)
@@ -219,14 +258,25 @@ class IntegratedGradients(OnPath):
             total, _ = None, points.look(self.moves(points, references, np.ones(1)), here=True)
         nodes, weights = nodes[~ends], weights[~ends]
         for numbers, counts in even_chunks(len(nodes), points.room):
-            maps, values = points.step(self.moves(points, references, nodes[numbers]), weights[numbers] * counts)
+            ws = (weights[numbers].T * counts).T
+            maps, values = points.step(self.moves(points, references, nodes[numbers]), ws)
             total = maps if total is None else _added(total, maps)
             if nodes[numbers[0]] == 0:
                 start = values[..., 0]
         if start is None and self.complete:
             start = points.look(self.moves(points, references, np.zeros(1)))
+        means = total["attributions"]
+        found = {"attributions": self._scaled_by(points, references, [m[0] for m in means] if nested else means)}
+        if nested:
+            found["coarse"] = self._scaled_by(points, references, [m[1] for m in means])
+        elif error:
+            found["coarse"] = self._integrate(points, references, steps // 2, error=False)["attributions"]
+        return found | {"signals": total["signals"]} | ({"start": start} if self.complete else {})
+
+    def _scaled_by(self, points, references, means):
+        """Means of gradients times the way from the reference."""
         attributions = []
-        for mean, difference in zip(total["attributions"], self.differences(points, references), strict=True):
+        for mean, difference in zip(means, self.differences(points, references), strict=True):
             if difference is not None and tuple(mean.shape[len(mean.shape) - len(difference.shape) + 1 :]) != tuple(
                 difference.shape[1:]
             ):
@@ -234,7 +284,7 @@ class IntegratedGradients(OnPath):
                     f"`of` must give maps of the input's shape. Received: {self.of!r}, shape {tuple(mean.shape[1:])}"
                 )
             attributions.append(mean if difference is None else mean * difference)
-        return {"attributions": attributions, "signals": total["signals"]} | ({"start": start} if self.complete else {})
+        return attributions
 
 
 def _added(a, b):

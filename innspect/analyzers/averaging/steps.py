@@ -1,20 +1,50 @@
-"""How many steps a path takes until what its sum misses is small, and what is said where it is not."""
+"""The steps of a path: where they are, how many are taken until what the sum misses is small, and what is said elsewhere."""
 
-import functools
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import keras
 import numpy as np
 
-from innspect import backend
-from innspect.analyzers.base.request import Batch, Result
+from innspect.analyzers.base.request import Result
 from innspect.errors import IncompleteAttributionWarning
 from innspect.types import Array
 
 FIRST, LAST = 64, 4096  # what is doubled, and where that ends: floating point, or a jump, is then what misses
 _ROUNDING = 1e-5  # of the larger of both values: so much is no share of their difference
+
+GAUSS = 1000  # nodes: they are the eigenvalues of a matrix of so many rows
+
+
+def _gauss_legendre(n: int) -> tuple[Array, Array]:
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    return (nodes + 1) / 2, weights / 2
+
+
+def _trapezoid(n: int) -> tuple[Array, Array]:
+    weights = np.full(n + 1, 1 / n)
+    weights[[0, -1]] /= 2
+    return np.arange(n + 1) / n, weights
+
+
+# Nodes in [0, 1] (0 is the reference, 1 the input) and weights, which sum to 1, for a number of steps.
+QUADRATURES: dict[str, Callable[[int], tuple[Array, Array]]] = {
+    "trapezoid": _trapezoid,
+    "left": lambda n: (np.arange(n) / n, np.full(n, 1 / n)),
+    "right": lambda n: (np.arange(1, n + 1) / n, np.full(n, 1 / n)),
+    "midpoint": lambda n: ((np.arange(n) + 0.5) / n, np.full(n, 1 / n)),
+    "gausslegendre": _gauss_legendre,
+}
+NESTED = ("trapezoid", "left", "right")  # half the steps are at nodes that all the steps are at, too
+HALVED = {"trapezoid": 1 / 3, "midpoint": 1 / 3}  # the error, in differences to half the steps; of the others 1
+
+
+def half_weights(quadrature: str, steps: int) -> Array:
+    """The weights of half the steps at the nodes of all of them; 0 where they have none."""
+    (nodes, _), (half, weights) = QUADRATURES[quadrature](steps), QUADRATURES[quadrature](steps // 2)
+    result = np.zeros(len(nodes))
+    result[np.searchsorted(nodes, half - 0.5 / steps)] = weights
+    return result
 
 
 def missing_share(found: Result, several: bool) -> Array:
@@ -35,44 +65,6 @@ def missing_share(found: Result, several: bool) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         share = lost / difference
     return np.where(lost <= _ROUNDING * np.maximum(there, difference), 0.0, share)
-
-
-def refined(integrate: Callable[[Batch, int], Result], batch: Batch, missing: float, last: int = LAST) -> Result:
-    """What is found with twice the steps, and twice again, for those samples of which more than a share is missing.
-
-    Args:
-        integrate: A function from a batch and a number of steps to what `explain_batch` returns.
-        batch: The `Batch`.
-        missing: The largest share.
-        last: Steps that are not exceeded.
-
-    Returns:
-        As `explain_batch`, NumPy arrays, with the number of steps that each neuron and sample took in "details".
-    """
-    several, steps = batch.request.several, FIRST
-    found = keras.tree.map_structure(backend.to_numpy, integrate(batch, steps))
-    found["details"] = {"steps": np.full(found["targets"].shape, steps)}
-    while 2 * steps <= last:
-        short = missing_share(found, several) > missing
-        rows = np.flatnonzero(short.any(axis=0) if several else short)
-        if not len(rows):
-            break
-        steps *= 2
-        padded = rows[np.minimum(np.arange(1 << (len(rows) - 1).bit_length()), len(rows) - 1)]  # a compiled shape more seldom
-        finer = keras.tree.map_structure(backend.to_numpy, integrate(Batch.of(batch.request, batch.rows[padded]), steps))
-        finer["details"] = {"steps": np.full(finer["targets"].shape, steps)}
-        put = functools.partial(_replaced, rows=rows, short=short[..., rows])
-        found |= {k: keras.tree.map_structure(put, found[k], finer[k]) for k in found if k not in ("outputs", "targets")}
-    return found
-
-
-def _replaced(coarse: Array, fine: Array, rows: Array, short: Array) -> Array:
-    """The coarse values with the fine ones, of some rows, where they are short."""
-    axis = short.ndim - 1
-    result, fine = coarse.copy(), np.take(fine, np.arange(len(rows)), axis=axis)
-    at = (slice(None),) * axis + (rows,)
-    result[at] = np.where(short.reshape(*short.shape, *[1] * (fine.ndim - short.ndim)), fine, coarse[at])
-    return result
 
 
 def warn_of_missing(name: str, parts: Iterable[dict[str, Any]], several: bool, missing: float) -> None:

@@ -9,14 +9,13 @@ them when all constructors have run (`ready`), so their order does not matter.
 
 import abc
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from innspect._version import __version__
-from innspect.analyzers.base.assembly import assembled, empty, plain, some
+from innspect.analyzers.base.assembly import assembled, empty, plain, restored, some
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
 from innspect.analyzers.base.migration import Migrated
@@ -270,7 +269,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         else:
             shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])
             explanation = empty(request, shapes, settings, "float32" if self.opened is None else self.opened.dtype)
-        return replace(explanation, attributions=self._restore(request.inputs, explanation.attributions, axis + 1))
+        return restored(explanation, lambda arrays: self._restore(request.inputs, arrays, axis + 1))
 
     def _attribution_shapes(self, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         return shapes

@@ -1,6 +1,7 @@
 """Putting together what was found batch by batch."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.request import Request, Result
-from innspect.types import Nest
+from innspect.types import Array, Nest
 
 
 def assembled(request: Request, parts: Iterable[Result], settings: dict[str, Any]) -> Explanation:
@@ -44,6 +45,12 @@ def empty(request: Request, shapes: list[tuple[int, ...]], settings: dict[str, A
     lead = (len(request.targets),) if request.several else ()
     maps = [np.zeros((*lead, *shape), dtype) for shape in shapes]
     return Explanation(maps, np.zeros((0,), dtype), np.zeros((*lead, 0), dtype), settings=settings)
+
+
+def restored(explanation: Explanation, restore: Callable[[list[Array]], Nest]) -> Explanation:
+    """The explanation with its maps, and their errors, as they are returned."""
+    errors = {k: restore(v) for k, v in explanation.details.items() if k == "error"}
+    return replace(explanation, attributions=restore(explanation.attributions), details=explanation.details | errors)
 
 
 def some(parts: Iterable[Any]) -> list[Any]:

@@ -18,6 +18,11 @@ _FORMAT = "innspect-explanation"
 _PARTS = ("attributions", "outputs", "targets", "signals", "delta", "details")  # all but the settings
 
 
+def norm(arrays: Iterable[Array], lead: int) -> Array:
+    """The Euclidean norm over all arrays together, but for their first axes, `lead` of them."""
+    return np.sqrt(sum(np.square(a.reshape(*a.shape[:lead], -1), dtype="float64").sum(axis=-1) for a in arrays))
+
+
 @dataclass
 class Explanation:
     """What `analyzer.explain` returns.
@@ -31,7 +36,8 @@ class Explanation:
         delta: For methods with a conservation or completeness law, what is missing from it: target, less the target
             at the reference where the method has one, minus the sum of the attributions, (samples,); else None.
         settings: What is needed to compute the same again: method, arguments, selection, versions.
-        details: What else the method found, by name; see its class.
+        details: What else the method found, by name; see its class. "error": how far the map may be from what more draws, or
+            steps, would give, in its structure and shape.
     """
 
     attributions: Nest
@@ -41,6 +47,18 @@ class Explanation:
     delta: Array | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Nest] = field(default_factory=dict)
+
+    @property
+    def relative_error(self) -> Array | None:
+        """The error as a share of the map, both in Euclidean norm over a sample's inputs: an array like `targets`.
+
+        None where the method tells no error; NaN where it is undefined, and for a map that is 0 with an error.
+        """
+        if "error" not in self.details:
+            return None
+        lead = self.targets.ndim
+        error, whole = (norm(keras.tree.flatten(tree), lead) for tree in (self.details["error"], self.attributions))
+        return np.where(error == 0, 0.0, error / np.where(whole == 0, np.nan, whole))
 
     def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""

@@ -131,14 +131,18 @@ class Perturbation(Analyzer):
 
     def explain_batch(self, batch):
         seen, several, plans = Seen(self.predictor, batch), batch.request.several, batch.request.context
-        dtype = seen.targets.dtype
-        maps = [self.map(plan, self._sights(seen, i, plan), seen.targets).astype(dtype) for i, plan in enumerate(plans)]
-        maps = [m[..., 0] if x.ndim == 1 else m for m, x in zip(maps, batch.request.inputs.arrays, strict=True)]
+        maps = [self.map(plan, self._sights(seen, i, plan), seen.targets) for i, plan in enumerate(plans)]
+        maps = self.shaped(maps, batch.request.inputs, seen.targets.dtype)
         return {
             "attributions": maps if several else [m[0] for m in maps],
             "outputs": seen.outputs,
             "targets": seen.targets if several else seen.targets[0],
         }
+
+    def shaped(self, maps, inputs, dtype):
+        """Maps (neurons, batch, *spatial axes) of the inputs as they are returned."""
+        maps = [m.astype(dtype) for m in maps]
+        return [m[..., 0] if x.ndim == 1 else m for m, x in zip(maps, inputs.arrays, strict=True)]
 
     def axes(self, inputs, i):
         """The `Axes` of an input."""
@@ -151,14 +155,15 @@ class Perturbation(Analyzer):
     def _plans(self, inputs):
         return [self.plan(self.axes(inputs, i).size) for i in range(len(inputs.arrays))]
 
-    def _sights(self, seen, i, plan):
-        """Masks, and what is seen through them, in chunks."""
+    def _sights(self, seen, i, plan, which=None):
+        """Masks, all or those with some numbers, and what is seen through them, in chunks."""
+        which = np.arange(len(plan)) if which is None else which
         batch = seen.batch
         inputs = batch.request.inputs
         axes, x = self.axes(inputs, i), self.prepared(_row(inputs.arrays[i][batch.rows]), i)
         filling = fill(self._value_of(i, inputs), x, axes, plan.extent)
-        for numbers, counts in even_chunks(len(plan), batch.room):
-            masks, real = plan.take(numbers), int(counts.sum())
+        for numbers, counts in even_chunks(len(which), batch.room):
+            masks, real = plan.take(which[numbers]), int(counts.sum())
             masks = masks if masks.dtype == bool else masks.astype(x.dtype)
             found = seen.through(i, x, axes.spread(masks), filling, self.hide)
             yield masks[:real], {k: v[..., :real, :] for k, v in found.items()}

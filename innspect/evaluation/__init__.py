@@ -37,6 +37,9 @@ from innspect.evaluation.laws import completeness, conservation
 from innspect.evaluation.localisation import auc, iou, loc, pointing_game, relevance_mass, relevance_rank, top_k
 from innspect.evaluation.mosaic import Mosaics, mosaics
 from innspect.evaluation.moved import continuity, equivariance
+from innspect.evaluation.planted.result import Benchmark
+from innspect.evaluation.planted.run import benchmark
+from innspect.evaluation.planted.tasks import list_tasks, task
 from innspect.evaluation.randomisation import mprt, mprt_efficient, mprt_smooth, random_logit
 from innspect.evaluation.rationale import comprehensiveness, sufficiency
 from innspect.evaluation.registry import list_metrics, register_metric
@@ -62,6 +65,7 @@ from innspect.patterns.quality import quality
 randomisation = mprt  # as the literature calls it
 
 __all__ = [
+    "Benchmark",
     "Mosaics",
     "Result",
     "adversarial",
@@ -72,6 +76,7 @@ __all__ = [
     "auc",
     "average_drop",
     "avg_sensitivity",
+    "benchmark",
     "box_of",
     "collage",
     "completeness",
@@ -95,6 +100,7 @@ __all__ = [
     "interval",
     "iou",
     "list_metrics",
+    "list_tasks",
     "loc",
     "local_lipschitz",
     "localisation_error",
@@ -129,6 +135,7 @@ __all__ = [
     "ssim",
     "sufficiency",
     "suppressor_share",
+    "task",
     "top_k",
     "top_k_overlap",
     "win",

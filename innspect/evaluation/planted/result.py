@@ -35,7 +35,7 @@ class Benchmark(Scores):
     @property
     def networks(self) -> dict[str, list[dict[str, Any]]]:
         """Of each task its networks: "seed", "accuracy" on held-out samples, "refused", and how many "samples" were scored."""
-        return self.settings["networks"]  # type: ignore[no-any-return]
+        return dict(self.settings["networks"])
 
     @property
     def refused(self) -> dict[str, list[dict[str, Any]]]:
@@ -79,7 +79,7 @@ class Benchmark(Scores):
     def _cell(self, task: str, score: str, method: str) -> str:
         text, result = cell_of(self, label_of(task, score), method, None), self.of(task, score).get(method)
         missing = 0 if result is None else int(result.beside["undefined samples"].sum())
-        return text + (f" ({missing} samples undefined)" if missing else "")
+        return text + (f" ({missing} undefined)" if missing else "")
 
     def _higher(self, score: str) -> bool | None:
         first = next((r for t in self.tasks for r in self.of(t, score).values()), None)

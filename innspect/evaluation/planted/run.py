@@ -1,7 +1,6 @@
 """`innspect.evaluation.benchmark`: methods on tasks with planted truth, by networks that are trained on the spot."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +24,7 @@ METHODS = [
     *"gradient smoothgrad input_t_gradient integrated_gradients deconvnet guided_backprop".split(),
     *"pattern.net pattern.attribution lrp.epsilon lrp.alpha_2_beta_1 lrp.epsilon_plus_flat lrp.w_square".split(),
     *"deep_taylor deep_lift deep_shap grad_cam layer_cam occlusion".split(),
-    ("rise", {"masks": 500}),
+    ("rise", {"num_masks": 500}),
 ]
 _BACKGROUND = 32  # samples
 _KEPT = 100  # warnings
@@ -202,20 +201,26 @@ class Benchmarking:
                     else:
                         why = next(s.failed[score][method] for s in scored if method in s.failed.get(score, {}))
                         failed.setdefault(label, {})[method] = why
-        settings = {"networks": networks, "methods": list(self._methods), "seeds": self.seeds, "innspect": __version__}
+        settings: dict[str, Any] = {
+            "networks": networks,
+            "methods": list(self._methods),
+            "seeds": self.seeds,
+            "innspect": __version__,
+        }
         settings |= {"unit": "trained network", "samples": len(self.seeds), "explained samples": self.samples}
         settings["warnings"] = list(self._told)[:_KEPT]
         return Benchmark(results=results, failed=failed, settings=settings)
 
 
-class _Only:
-    """Progress of a part: it advances, and says nothing."""
+class _Only(Quiet):
+    """Progress of a part: it advances, and says nothing, since the whole says which network it is."""
 
     def __init__(self, progress: Progress | Quiet):
-        self.advance = progress.advance
+        self._whole = progress
 
-    def say(self, note: str) -> None:
-        """The whole says which network it is."""
+    def advance(self, steps: int = 1) -> None:
+        """Advance the whole."""
+        self._whole.advance(steps)
 
 
 def _scores_of(task: Task) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -258,7 +263,7 @@ def _chosen(given: Any, model: Any, x: Any) -> list[Task]:
     if (model is None) != (x is None):
         raise ValueError(f"`model` and `x` must be given together. Received: {'model' if x is None else 'x'} alone")
     if given is None:
-        names = [name for name in list_tasks() if name != "stamps" or model is not None]
+        names: Any = [name for name in list_tasks() if name != "stamps" or model is not None]
     else:
         names = [given] if isinstance(given, str | Task) else given
     if not isinstance(names, list | tuple) or not names:
@@ -279,6 +284,6 @@ def _tasks_of(given: Any, own: dict[str, Any]) -> list[Task]:
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise ValueError(f"`tasks` must hold names, pairs (name, dict of arguments) and tasks. Received: {given!r}")
     names = [f"{name}.{b}" for b in tetrominoes.BACKGROUNDS] if name in tetrominoes.KINDS else [name]
-    makers: list[Callable[..., Task]] = [find(one) for one in names]
+    makers = [find(one) for one in names]
     arguments = (own if name == "stamps" else {}) | arguments
     return [make(**arguments) for make in makers]

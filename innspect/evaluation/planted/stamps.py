@@ -158,7 +158,7 @@ class Stamps(Task):
                 layer.trainable = False  # few samples would spoil its statistics
         kept = getattr(network, "outputs", None) or []  # a subclass has none
         if not self._keeps_head or len(kept) > 1:
-            inputs = network.inputs if kept else keras.Input(self._data.shape[1:], dtype=self._data.dtype)
+            inputs = network.inputs[0] if kept else keras.Input(self._data.shape[1:], dtype=self._data.dtype)
             y = kept[self._output] if kept else network(inputs)
             network = keras.Model(inputs, y if self._keeps_head else self._headed(network if len(kept) == 1 else None, y, seed))
         network.compile(keras.optimizers.Adam(self._rate, clipnorm=1.0), self._loss)

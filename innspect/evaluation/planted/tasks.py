@@ -3,6 +3,7 @@
 All samples are drawn by NumPy from the seed, what they are for, and nothing else: they are the same on every backend.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,10 +152,10 @@ def joined(parts: list[Planted]) -> Planted:
     return Planted(*(None if column[0] is None else np.concatenate(column) for column in columns))  # type: ignore[arg-type]
 
 
-_tasks: dict[str, type[Task]] = {}
+_tasks: dict[str, Callable[..., Task]] = {}
 
 
-def register(name: str, made: Any) -> None:
+def register(name: str, made: Callable[..., Task]) -> None:
     """Make a task known by a name: `made(**arguments)` is one."""
     _tasks[name] = made
 
@@ -164,7 +165,7 @@ def list_tasks() -> list[str]:
     return list(_tasks)
 
 
-def find(name: Any) -> Any:
+def find(name: Any) -> Callable[..., Task]:
     """What makes the task of a name.
 
     Raises:
@@ -183,9 +184,10 @@ def task(name: str, **arguments: Any) -> Task:
         **arguments: Its own: see the page on known truth.
 
     Returns:
-        A `Task`: `task.draw(samples, seed)` has `x`, `y`, `masks`, `truth` and `distractors`; `task.trained(seed)` is a network.
+        A `Task`: `task.draw(samples, seed)` has `x`, `y`, `masks`, `truth` and `distractors`; `task.trained(seed)` is a
+        network.
 
     Raises:
         KeyError: There is no such task.
     """
-    return find(name)(**arguments)  # type: ignore[no-any-return]
+    return find(name)(**arguments)

@@ -79,7 +79,7 @@ class Tetrominoes(Task):
 
     # ------------------------------------------------------------------ the shapes: (values, masks), (samples, size, size)
     @cached_property
-    def _fixed(self) -> Array:
+    def _fixed(self) -> Any:
         """T and L in their places, (2, size, size)."""
         both = np.zeros((2, 8, 8), bool)
         for image, shape, (row, column) in zip(both, (_T, _L), _PLACES, strict=True):

@@ -117,7 +117,7 @@ def _write(form, found, out):
     if form == "html":
         found.report(out, title="Which explanation finds what was planted?")
     else:
-        text = {"text": str, "json": _json, "csv": _csv}[form](found)
+        text = _json(found) if form == "json" else _csv(found) if form == "csv" else str(found)
         if out is None:
             print(text if form != "text" else f"\n{text}")
         else:

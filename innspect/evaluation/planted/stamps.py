@@ -17,6 +17,7 @@ from innspect.types import Array
 _LEVELS = 21  # values among which a stamp's two are chosen
 _MARGIN = 0.05  # of the range of values: how far a stamp stays from 0 and from the sample's mean
 _COVERS = 0.25  # of a sample, at most
+_RATES = (2e-4, 1e-3)  # of learning, in turn
 _LEAST = 4  # samples: two to train on, and two held out
 
 
@@ -37,7 +38,7 @@ class Stamps(Task):
         size: Side of a stamp in positions; None: an eighth of the shortest side, in whole fourths.
         steps: Most steps of training.
         batch: Samples of a step.
-        learning_rate: Of Adam.
+        learning_rate: Of Adam. None: 2e-4, which large trained networks bear, and where that does not do, 1e-3 from the start.
 
     Raises:
         ValueError: The model's input has no neighbours to plant on, or x holds too few samples, or one value only.
@@ -58,7 +59,7 @@ class Stamps(Task):
         size: int | None = None,
         steps: int = 600,
         batch: int = 16,
-        learning_rate: float = 1e-3,
+        learning_rate: float | None = None,
     ):
         if not isinstance(model, keras.Model) or x is None:
             wanted = "`model` must be a built Keras model, and `x` its samples, for the task 'stamps'"
@@ -68,7 +69,7 @@ class Stamps(Task):
         self._model, self._output, self._shape = model, trial.output, trial.outputs.shape[1:]
         self._data, self._axes = trial.arrays[0].astype("float32"), trial.axes[0]
         self.steps, self.batch = int(Integer(1).check("steps", steps)), int(Integer(2).check("batch", batch))
-        self._rate = float(Number(1).check("learning_rate", learning_rate))
+        self._rates = _RATES if learning_rate is None else (float(Number(1).check("learning_rate", learning_rate)),)
         self._loss = _loss(trial.outputs) if self._keeps_head else "sparse_categorical_crossentropy"
         self.side = self._side(size)
         channel = self._axes.channel
@@ -161,7 +162,7 @@ class Stamps(Task):
             inputs = network.inputs[0] if kept else keras.Input(self._data.shape[1:], dtype=self._data.dtype)
             y = kept[self._output] if kept else network(inputs)
             network = keras.Model(inputs, y if self._keeps_head else self._headed(network if len(kept) == 1 else None, y, seed))
-        network.compile(keras.optimizers.Adam(self._rate, clipnorm=1.0), self._loss)
+        network.compile(keras.optimizers.Adam(self._rates[0], clipnorm=1.0), self._loss)
         return network
 
     def _headed(self, network: keras.Model | None, y: Any, seed: int) -> Any:
@@ -177,6 +178,16 @@ class Stamps(Task):
         y = keras.ops.mean(y, axis=axes) if axes else y
         first = keras.initializers.GlorotUniform(100 * seed)
         return keras.layers.Dense(2, "softmax", kernel_initializer=first, name="which_stamp")(y)
+
+    def trained(self, seed: int) -> keras.Model:
+        """A copy that was trained on, with the first learning rate that teaches it."""
+        for rate in self._rates:
+            network = self.network(seed)
+            network.optimizer.learning_rate = rate
+            self._taught(network, seed)
+            if len(self._rates) == 1 or self.enough(network, seed):
+                break
+        return network
 
     def enough(self, network: keras.Model, seed: int) -> bool:
         """Whether it gets nearly all of some held-out samples right, other ones than those it is judged by."""

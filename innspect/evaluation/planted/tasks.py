@@ -119,7 +119,9 @@ class Task:
 
     def trained(self, seed: int) -> keras.Model:
         """A network, trained on fresh samples; training draws nothing from Keras' or NumPy's own state."""
-        network = self.network(seed)
+        return self._taught(self.network(seed), seed)
+
+    def _taught(self, network: keras.Model, seed: int) -> keras.Model:
         for step in range(1, self.steps + 1):
             batch = self.draw(self.batch, seed, f"training {step}")
             network.train_on_batch(batch.x, batch.y)

@@ -17,9 +17,9 @@ import pytest
 
 FILES = {
     # Of no backend: files, text, pictures, arguments, the command line.
-    "once": "architecture choose_decision cli cli_hostile demo evaluation_imputation evaluation_localisation labels "
-    "photographs preprocessing report rule_choice tools utils visualize visualize_colours visualize_grids visualize_hostile "
-    "visualize_notebooks visualize_scales",
+    "once": "architecture choose_decision cli cli_hostile demo evaluation_imputation evaluation_localisation "
+    "known_truth_command labels photographs preprocessing report rule_choice tools utils visualize visualize_colours "
+    "visualize_grids visualize_hostile visualize_notebooks visualize_scales",
     # Of the host: files, arguments, resuming, callbacks. One backend that compiles and one that does not are enough.
     "host": "bad_input callbacks choose configuration data default_methods evaluate evaluation_agreement evaluation_core "
     "explain files missing_values nothing_hides opened patterns_callback patterns_files patterns_fit patterns_laws rule_table "

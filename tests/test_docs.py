@@ -30,6 +30,7 @@ SMALL = {
     "evaluate": ["--small"],
     "gallery": ["--small"],
     "gallery_digits": ["--quick"],
+    "known_truth": ["--small"],
 }  # what else to say, so that an example is soon done
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 

@@ -38,15 +38,15 @@ def add_force(parser):
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
 
 
-def add_model(parser):
-    parser.add_argument("model", metavar="MODEL", help="a saved Keras model (.keras, or .h5)")
+def add_model(parser, nargs=None):
+    parser.add_argument("model", nargs=nargs, metavar="MODEL", help="a saved Keras model (.keras, or .h5)")
     parser.add_argument(
         "--code", action="append", default=[], metavar="FILE.py", help="run this first: it registers the model's own classes"
     )
 
 
-def add_inputs(parser, name, metavar, text):
-    parser.add_argument(name, nargs="+", metavar=metavar, help=text)
+def add_inputs(parser, name, metavar, text, nargs="+"):
+    parser.add_argument(name, nargs=nargs, metavar=metavar, help=text)
     told = "what was done to the inputs in training; see below (default: none)"
     parser.add_argument("--preprocess", metavar="WHAT", help=told)
     parser.add_argument(

@@ -40,6 +40,9 @@ from innspect.evaluation.localisation import auc, iou, loc, pointing_game, relev
 from innspect.evaluation.mosaic import Mosaics, mosaics
 from innspect.evaluation.moved import continuity, equivariance
 from innspect.evaluation.neurons import quality, quality_intervals
+from innspect.evaluation.planted.result import Benchmark
+from innspect.evaluation.planted.run import benchmark
+from innspect.evaluation.planted.tasks import list_tasks, task
 from innspect.evaluation.randomisation import mprt, mprt_efficient, mprt_smooth, random_logit
 from innspect.evaluation.rationale import comprehensiveness, sufficiency
 from innspect.evaluation.registry import list_metrics, register_metric
@@ -64,6 +67,7 @@ from innspect.evaluation.subgroups import region_mass
 randomisation = mprt  # as the literature calls it
 
 __all__ = [
+    "Benchmark",
     "Choice",
     "Decision",
     "Mosaics",
@@ -76,6 +80,7 @@ __all__ = [
     "auc",
     "average_drop",
     "avg_sensitivity",
+    "benchmark",
     "box_of",
     "collage",
     "completeness",
@@ -100,6 +105,7 @@ __all__ = [
     "interval",
     "iou",
     "list_metrics",
+    "list_tasks",
     "loc",
     "local_lipschitz",
     "localisation_error",
@@ -135,6 +141,7 @@ __all__ = [
     "ssim",
     "sufficiency",
     "suppressor_share",
+    "task",
     "top_k",
     "top_k_overlap",
     "win",

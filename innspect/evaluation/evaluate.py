@@ -196,7 +196,7 @@ class Evaluation:
                 made[label] = said(error)
         learning = study.unfitted({k: a for k, a in made.items() if not isinstance(a, str)})
         if fit_data is not None:
-            study.fit(made, learning, fit_data)
+            study.fit(made, learning, fit_data, verbose=0)
         return made
 
     def maps(self, method: str) -> Maps | str:

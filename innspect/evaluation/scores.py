@@ -252,7 +252,7 @@ class Scores:
             FileNotFoundError: There is no such file.
             UnreadableFileError: It is damaged, no saved scores, or of a newer version.
         """
-        return cls.of(read_parts(path, _FORMAT, "scores"))
+        return cls.from_parts(read_parts(path, _FORMAT, "scores"))
 
     def parts(self) -> dict[str, Any]:
         """Everything, as a dict that a file can hold."""
@@ -260,7 +260,7 @@ class Scores:
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"results": tree}
 
     @classmethod
-    def of(cls, parts: dict[str, Any]) -> "Scores":
+    def from_parts(cls, parts: dict[str, Any]) -> "Scores":
         """The scores of such a dict."""
         results = {m: {k: _result(r) for k, r in of.items()} for m, of in parts["results"].items()}
         return cls(**parts | {"results": results})

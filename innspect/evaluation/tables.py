@@ -17,9 +17,19 @@ _ARROWS = {True: " (higher)", False: " (lower)", None: ""}
 def scores_table(scores: "Scores") -> Table:
     """Methods by metrics: mean and interval, the best marked where it is the best."""
     stars = {metric: scores.best(metric) for metric in scores.results}
-    head = ["method", *(m + _ARROWS[_better(scores, m)] for m in scores.metrics)]
-    rows = [[method, *(_cell(scores, metric, method, stars) for metric in scores.metrics)] for method in scores.methods]
+    head = ["method", *(heading(m, _better(scores, m)) for m in scores.metrics)]
+    rows = [[m, *(cell_of(scores, metric, m, stars.get(metric)) for metric in scores.metrics)] for m in scores.methods]
     return Table(head, rows, "\n".join(_notes(scores, stars)), left=1)
+
+
+def heading(name: str, higher: bool | None) -> str:
+    """A metric's name with what is better."""
+    return name + _ARROWS[higher]
+
+
+def unit_of(scores: "Scores") -> str:
+    """What has a value, and is resampled: "sample", or "trained network"."""
+    return str(scores.settings.get("unit", "sample"))
 
 
 def _better(scores: "Scores", metric: str) -> bool | None:
@@ -27,7 +37,8 @@ def _better(scores: "Scores", metric: str) -> bool | None:
     return next(iter(of.values())).higher_is_better if of else None
 
 
-def _cell(scores: "Scores", metric: str, method: str, stars: dict[str, str | None]) -> str:
+def cell_of(scores: "Scores", metric: str, method: str, best: str | None) -> str:
+    """A method's mean and interval; "*" where it is the best."""
     if method not in scores.results.get(metric, {}):
         return "failed" if method in scores.failed.get(metric, {}) else "-"
     result = scores.results[metric][method]
@@ -36,7 +47,7 @@ def _cell(scores: "Scores", metric: str, method: str, stars: dict[str, str | Non
     low, high = scores.interval(metric, method)
     text = f"{result.mean:.3g}" + ("" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]")
     missing = int(result.undefined.sum())
-    return text + (f" ({missing} undefined)" if missing else "") + (" *" if stars.get(metric) == method else "")
+    return text + (f" ({missing} undefined)" if missing else "") + (" *" if best == method else "")
 
 
 def _notes(scores: "Scores", stars: dict[str, str | None]) -> Iterator[str]:
@@ -44,8 +55,8 @@ def _notes(scores: "Scores", stars: dict[str, str | None]) -> Iterator[str]:
     if first is not None:
         count = scores.settings.get("samples", len(first.values))
         kind = "bootstrap" if scores.interval_kind == "bootstrap" else "Student's t, Wilson for 0 and 1"
-        yield f"mean over {count} sample{'s' * (count != 1)} [95 % interval, {kind}]" + (
-            "" if count > 1 else "; one sample has no interval"
+        yield f"mean over {count} {unit_of(scores)}{'s' * (count != 1)} [95 % interval, {kind}]" + (
+            "" if count > 1 else f"; one {unit_of(scores)} has no interval"
         )
     if any(stars.values()):
         yield "* better than every other, random too: p < 0.05, paired t test, Holm over all pairs"

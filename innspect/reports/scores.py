@@ -13,6 +13,7 @@ from innspect.evaluation.drawing import charts_of, ink
 from innspect.evaluation.registry import metrics
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Scores
+from innspect.evaluation.tables import unit_of
 from innspect.reports.charts import curves, whiskers
 from innspect.reports.page import _POLICY, _map, _uri
 from innspect.reports.pictures import input_pictures
@@ -65,8 +66,8 @@ def scores_report(
 
 def _page(scores: Scores, title: str, names: Any, images: Any) -> str:
     inks, count = inks_of(scores), scores.settings.get("samples", 0)
-    about = f"{len(scores.methods) - 1} methods, {len(scores.metrics)} metrics, {count} sample{'s' * (count != 1)}; "
-    about += f"innspect {scores.settings.get('innspect')}; dots are means over the samples, lines 95 % intervals of the mean"
+    about = f"{len(scores.methods) - 1} methods, {len(scores.metrics)} metrics, {count} {unit_of(scores)}{'s' * (count != 1)}; "
+    about += f"innspect {scores.settings.get('innspect')}; dots are means over the {unit_of(scores)}s, lines 95 % intervals"
     return document(
         title,
         [
@@ -111,7 +112,8 @@ def _verdicts(scores: Scores) -> list[str]:
         if best == RANDOM:
             said.append(f"{metric}: nothing is better than random maps.")
         elif ties:
-            said.append(f"{metric}: {best} has the best mean, but these samples cannot tell it from {', '.join(ties)}.")
+            others = ", ".join(ties)
+            said.append(f"{metric}: {best} has the best mean, but these {unit_of(scores)}s cannot tell it from {others}.")
         else:
             said.append(f"{metric}: {best} is better than every other method and than random maps.")
     return said

@@ -110,5 +110,5 @@ class Choice:
             UnreadableFileError: It is damaged, no saved choice, or of a newer version.
         """
         parts = read_parts(path, _FORMAT, "choice")
-        parts |= {"decision": Decision(**parts["decision"]), "pick": Scores.of(parts["pick"])}
-        return cls(**parts | {"confirm": None if parts["confirm"] is None else Scores.of(parts["confirm"])})
+        parts |= {"decision": Decision(**parts["decision"]), "pick": Scores.from_parts(parts["pick"])}
+        return cls(**parts | {"confirm": None if parts["confirm"] is None else Scores.from_parts(parts["confirm"])})

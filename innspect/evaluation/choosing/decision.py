@@ -25,9 +25,9 @@ class Decision:
         method: The label of the one to take, or None.
         used: The metrics that decided.
         beside: Dict from a metric that did not to the reason.
-        p: p[metric][method], for the metrics used: of the paired t test against random maps, by Holm over the methods of the
+        p: By metric used and method: of the paired t test against random maps, by Holm over the methods of the
             metric; NaN where there are fewer than 8 pairs.
-        better: better[metric], for the metrics used: the methods that are better than random maps, with p below 0.05.
+        better: By metric used: the methods that are better than random maps, with p below 0.05.
         ranks: The mean rank over the metrics used of each method that is better than random maps by every one of them, the
             best first; 1 is the best. `method` is the first.
     """

@@ -8,10 +8,11 @@ Marks say it where a test is written:
 `slow`   takes long: on TensorFlow only.
 `host`   knows nothing of what is compiled: not on JAX.
 
-Whole files are listed here. What is left out is not collected.
+On JAX every second case of a test with many is left out. Whole files are listed here. What is left out is not collected.
 """
 
 import fnmatch
+import os
 
 import pytest
 
@@ -35,6 +36,8 @@ ONE_OF_EACH = (
     "deep_lift deep_taylor grad_cam gradient guided_grad_cam integrated_gradients lrp.attention occlusion pattern.net "
     "rsi_grad_cam score_cam simple_taylor"
 ).split()
+
+MANY = 4  # cases of a test
 
 GROUPS = {name: {f"test_{file}" for file in files.split()} for name, files in FILES.items()}
 
@@ -61,6 +64,23 @@ def runs(item, backend):
     if sweep is None or backend not in sweep.kwargs.get("on", "jax torch").split():
         return True
     return any(fnmatch.fnmatchcase(parameters(item), name) for name in sweep.kwargs.get("keep", []))
+
+
+def every_second(items, backend):
+    """What is left where a backend that compiles each small network runs only every second case of a test with many.
+
+    `keep` of a sweep says which cases run. With INNSPECT_ALL=1 all do.
+    """
+    if backend != "jax" or os.environ.get("INNSPECT_ALL"):
+        return items
+    tests = {}
+    for item in items:
+        tests.setdefault((item.path, item.originalname), []).append(item)
+    left_out = set()
+    for cases in tests.values():
+        if len(cases) >= MANY and not cases[0].get_closest_marker("sweep"):
+            left_out.update(map(id, cases[1::2]))
+    return [item for item in items if id(item) not in left_out]
 
 
 def unknown_names(items):

@@ -26,7 +26,7 @@ def constant(values: Array, scale: Array | None = None) -> Array:
 def mean_ranks(values: Array) -> Array:
     """Ranks from 1 within each row of (samples, n), the smallest first; equal values share their mean rank."""
     rows, n = values.shape
-    order = np.argsort(values, axis=1, kind="stable")
+    order = np.argsort(values, axis=1)  # equal values share their rank, so their order does not matter
     ordered = np.take_along_axis(values, order, axis=1)
     fresh = np.ones((rows, n), bool)
     fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]

@@ -128,7 +128,7 @@ def adversarial_samples(
     steps: int = 10,
     wanted: Any = None,
     value_range: tuple[float, float] | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     output: int | str = 0,
 ) -> Nest:
     """The samples that the metric `adversarial` explains, in the structure of `x`. Arguments as there."""

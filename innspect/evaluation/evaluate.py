@@ -40,7 +40,7 @@ def evaluate(
     fit_data: Any = None,
     interval: str | None = None,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     output: int | str = 0,
     channel_axis: int | str | None = "auto",
     resume: Path | None = None,

@@ -57,7 +57,7 @@ def mosaics(
     fit: str = "shrink",
     limit: int = 50,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     output: int | str = 0,
     channel_axis: int | str | None = "auto",
 ) -> Mosaics:

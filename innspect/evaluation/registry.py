@@ -20,7 +20,7 @@ TRUTH = ("masks", "boxes", "labels", "truth", "distractors")  # what is known of
 COMMON = ("seed", "batch_size", "output", "channel_axis")
 
 _CALL = """
-    Call: `innspect.evaluation.{function}(model, x, {maps}, targets=None, *, ..., seed=0, batch_size=32, output=0,
+    Call: `innspect.evaluation.{function}(model, x, {maps}, targets=None, *, ..., seed=0, batch_size=None, output=0,
     channel_axis="auto")`; these arguments, and the `Result`, are those of every metric: see `innspect.evaluation`.
 """
 
@@ -164,7 +164,7 @@ def _keywords(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def public(described: Metric) -> Callable[..., Result]:
-    """The function that users call: `(model, x, maps, targets=None, *, ..., seed=0, batch_size=32, ...)`."""
+    """The function that users call: `(model, x, maps, targets=None, *, ..., seed=0, batch_size=None, ...)`."""
     kinds, common = inspect.Parameter, _keywords(Trial.__init__)
 
     def function(model: Any, x: Any, maps: Any, targets: Any = None, **arguments: Any) -> Result:

@@ -24,6 +24,7 @@ from innspect.types import Array, BackendTensor, Nest, Neuron, Tensors
 
 Score = str | Callable[[BackendTensor], BackendTensor]
 SCORES = ("logit", "probability", "output")
+_ELEMENTS = 2**20  # of the samples that are computed at once by default
 
 
 def _predictor(model: Any) -> Predictor:
@@ -64,7 +65,7 @@ class Trial:
         x: Samples, as `analyze` takes them.
         targets: What is explained, as `neuron_selection` of `analyze`; None: the largest element of the clean output.
         seed: Of all draws.
-        batch_size: Samples, or versions of samples, computed at once.
+        batch_size: Samples, or versions of samples, computed at once; None: by their size, 32 to 256.
         output: Number or name of the output.
         channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 
@@ -87,7 +88,7 @@ class Trial:
         targets: Neuron = None,
         *,
         seed: int = 0,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         output: int | str = 0,
         channel_axis: int | str | None = "auto",
         progress: Progress | Quiet | None = None,
@@ -101,7 +102,7 @@ class Trial:
         self.samples = self.inputs.samples
         if not self.samples:
             raise ValueError("`x` must hold at least one sample. Received: none")
-        self.batch_size = self.inputs.checked_size(batch_size)
+        self.batch_size = self.inputs.checked_size(self._fitting() if batch_size is None else batch_size)
         self.output, self.channel_axis = self.predictor.number(output), channel_axis
         self.ids = [self.predictor.is_ids(i) for i in range(len(self.inputs.arrays))]
         self.arrays = [self._prepared(a, i) for i, a in enumerate(self.inputs.arrays)]
@@ -111,6 +112,12 @@ class Trial:
         self.kept: dict[Any, Any] = {}
         self.given_targets = targets
         self.selection = self._settled(targets)
+
+    def _fitting(self) -> int:
+        """How many small samples are computed at once, where that saves time; what is made of ids is not known before."""
+        elements = sum(int(np.prod(a.shape[1:])) for a in self.inputs.arrays)
+        known = not any(self.predictor.is_ids(i) for i in range(len(self.inputs.arrays)))
+        return next((size for size in (256, 128, 64) if known and size * elements <= _ELEMENTS), 32)
 
     def _prepared(self, array: Array, i: int) -> Array:
         array = array[:, None] if array.ndim == 1 else array

@@ -141,7 +141,7 @@ _BY_ITSELF = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.arg
 @pytest.mark.usefixtures("one_epoch")
 @pytest.mark.filterwarnings("default")  # as in a program
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_runs(example, tmp_path, monkeypatch, capsys):
+def test_an_example_runs(example, tmp_path, monkeypatch, capfd):
     command = [str(ROOT / "examples" / f"{example}.py"), *SMALL.get(example, [])]
     monkeypatch.chdir(tmp_path)
     if example == "gallery":
@@ -153,7 +153,7 @@ def test_an_example_runs(example, tmp_path, monkeypatch, capsys):
     else:
         monkeypatch.setattr(sys, "argv", command)
         runpy.run_path(command[0], run_name="__main__")
-        said = capsys.readouterr().out
+        said = capfd.readouterr().out  # of child processes, too
     promised = re.findall(r"[\w/]+\.(?:png|jpg|html)", said)
     assert promised
     for name in promised:

@@ -104,7 +104,7 @@ def report(
     opened = opened_if_possible(model)  # once, for all methods
     model, x = model_of(opened), study.samples(opened, x)
     lead: list[str] = []
-    if isinstance(methods, Choice) or methods == "choose":
+    if isinstance(methods, Choice) or (isinstance(methods, str) and methods == "choose"):
         made = methods if isinstance(methods, Choice) else choosing.choose(opened, x, batch_size=batch_size, output=output)
         methods, lead = made.methods or None, made.text
     analyzers = study.make_analyzers(opened, default_methods(opened, x, output=output) if methods is None else methods)

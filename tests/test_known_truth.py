@@ -137,7 +137,6 @@ def test_the_truth_scores_one_and_random_maps_score_chance(task):
         assert abs(values.mean() - share) < 3 * max(values.std(ddof=1), 0.01) / np.sqrt(len(values)) + 0.01
 
 
-@pytest.mark.host  # on JAX the tests draw weights from NumPy's global state, so that no two networks of a seed are equal
 def test_a_value_is_the_mean_over_the_samples_of_a_network():
     task = untrained(Tetrominoes, "linear", "white")
     both, one = (E.benchmark([task], ["gradient"], seeds, samples=4, judged=32) for seeds in ([3, 5], [5]))

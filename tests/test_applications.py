@@ -1,6 +1,7 @@
 """The networks people bring, with random weights and small inputs: every map is finite and every layer's books close."""
 
 import json
+import os
 from pathlib import Path
 
 import keras
@@ -84,8 +85,11 @@ def test_a_small_network():
     check(*zoo.application("MobileNet"), ["guided_backprop", "lrp.epsilon_plus_flat"])
 
 
+RARE = ("EfficientNetV2B0", "NASNetMobile", "ResNet50V2")  # of whose layers others have all kinds; with INNSPECT_ALL=1
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COMPILED | STEP_BY_STEP)
+@pytest.mark.parametrize("name", [n for n in COMPILED | STEP_BY_STEP if n not in RARE or os.environ.get("INNSPECT_ALL")])
 def test_networks(request, name):
     if name == "NASNetMobile" and keras.backend.backend() == "torch":
         pytest.skip("Keras has no NASNet on torch")

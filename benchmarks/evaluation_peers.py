@@ -82,11 +82,11 @@ def innspect_runs(model, x, targets, maps, peer):
     from innspect import evaluation
 
     model = innspect.open_model(model)  # held, as the peers hold what they compiled
-    region, batch = x.shape[1] // 8, max(32, len(x))  # what is free is filled with versions
+    region = x.shape[1] // 8
 
     def ask(metric, read, given=None, **told):
         given = maps.sum(-1) if given is None else given
-        return lambda: read(getattr(evaluation, metric)(model, x, given, targets, batch_size=batch, **told))
+        return lambda: read(getattr(evaluation, metric)(model, x, given, targets, **told))
 
     def explaining(metric, **told):
         analyzer = innspect.create_analyzer("gradient", model)

@@ -1,5 +1,6 @@
 """How much do maps change when inputs hardly do? Each beside the change of the prediction, without which it says little."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,17 +37,24 @@ class Near:
     """Some neighbours, and what is known of them and of their samples: rows side by side.
 
     Attributes:
-        x, moved: The movable inputs of the samples and of the neighbours, (n, elements), float64.
+        inputs: Gives the movable inputs of the samples and of the neighbours, `x` and `moved`, (n, elements), float64.
         r, again: Their maps, (n, elements).
         seen, now: What the model says, of samples and neighbours; see `answers_to`.
     """
 
-    x: Array
-    moved: Array
+    inputs: Callable[[], tuple[Array, Array]]
     r: Array
     again: Array
     seen: dict[str, Array]
     now: dict[str, Array]
+
+    @functools.cached_property
+    def x(self) -> Array:
+        return self.inputs()[0]
+
+    @functools.cached_property
+    def moved(self) -> Array:
+        return self.inputs()[1]
 
 
 def _as_vectors(trial: Trial, full: list[Array], channels: str) -> Array:
@@ -81,10 +89,15 @@ def _measured(
             full, now = maps.again_with_scores(arrays, rows)
         again = _as_vectors(trial, full, channels)
         here = {k: v[rows] for k, v in seen.items()}
-        found[rows, numbers] = measure(Near(joined([a[rows] for a in trial.arrays]), joined(arrays), r[rows], again, here, now))
+        inputs = functools.partial(_pair, joined, [a[rows] for a in trial.arrays], arrays)
+        found[rows, numbers] = measure(Near(inputs, r[rows], again, here, now))
         change[rows, numbers] = np.abs(now["scores"] - here["scores"])
         turned[rows, numbers] = now["classes"] != here["classes"]
     return found, {"prediction_change": change.mean(axis=1), "class_changed": turned.mean(axis=1)}
+
+
+def _pair(joined: Callable[[list[Array]], Array], x: list[Array], moved: list[Array]) -> tuple[Array, Array]:
+    return joined(x), joined(moved)
 
 
 def _largest(found: Array, keep: Array | None = None) -> Array:

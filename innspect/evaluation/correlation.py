@@ -57,7 +57,18 @@ def spearman(a: Array, b: Array, scale: Array | None = None) -> Array:
     return _defined(a, b, scale, mean_ranks)
 
 
-def _defined(a: Array, b: Array, scale: Array | None, of: Callable[[Array], Array]) -> Array:
+def spearman_to(a: Array) -> Callable[[Array], Array]:
+    """`spearman` of one map with others, which is ranked once: a function of these, (samples, n)."""
+    values = np.asarray(a, "float64")
+    ranks, varies = np.full(values.shape, np.nan), np.isfinite(values).all(axis=1)
+    varies[varies] = ~constant(values[varies])
+    ranks[varies] = mean_ranks(values[varies])
+    return lambda b: _defined(ranks, b, None, lambda v: v, mean_ranks)
+
+
+def _defined(
+    a: Array, b: Array, scale: Array | None, of: Callable[[Array], Array], of_b: Callable[[Array], Array] | None = None
+) -> Array:
     a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
     result = np.full(len(a), np.nan)
     finite = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
@@ -65,7 +76,7 @@ def _defined(a: Array, b: Array, scale: Array | None, of: Callable[[Array], Arra
     a, b = a[rows], b[rows]
     varies = ~(constant(a) | constant(b, None if scale is None else np.asarray(scale)[rows]))
     if varies.any():
-        result[rows[varies]] = _correlation(of(a[varies]), of(b[varies]))
+        result[rows[varies]] = _correlation(of(a[varies]), (of_b or of)(b[varies]))
     return result
 
 

@@ -15,7 +15,7 @@ from innspect.evaluation.maps import Maps, flattened
 from innspect.evaluation.neighbours import gaussian
 from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
-from innspect.evaluation.similarity import SIMILARITIES, similar
+from innspect.evaluation.similarity import SIMILARITIES, similar, similar_to
 from innspect.evaluation.trial import Trial
 from innspect.evaluation.versions import pieces
 from innspect.evaluation.weights import HOW, Replacement
@@ -112,10 +112,11 @@ def _finite_or_nan(trial: Trial, full: list[Array]) -> Array:
 def _mprt(trial: Trial, maps: Maps, order: str, how: str, similarity: str, weights: Any, explained: Explained) -> Result:
     replacement = Replacement(trial, maps, how, weights)
     trained, names = explained(0), []
-    curve = [similar(trial, similarity, trained, trained)]
+    alike = similar_to(trial, similarity, trained)
+    curve = [alike(trained)]
     for k, (name, layers) in enumerate(replacement.orders(order), start=1):
         with replacement.of(layers):
-            curve.append(similar(trial, similarity, trained, explained(k)))
+            curve.append(alike(explained(k)))
         names.append(name)
         if order == "independent":
             replacement.forget()

@@ -1,10 +1,12 @@
 """How alike two maps of a sample are: the words that metrics take for it."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from innspect.checks import OneOf
 from innspect.evaluation.agreement import ssim
-from innspect.evaluation.correlation import spearman
+from innspect.evaluation.correlation import spearman, spearman_to
 from innspect.evaluation.trial import Trial
 from innspect.types import Array
 
@@ -29,6 +31,13 @@ def similar(trial: Trial, name: str, a: Array, b: Array) -> Array:
     if any(len(size) < 2 for size in trial.sizes):
         raise ValueError(f"similarity='ssim' needs images. Received: positions {trial.sizes}")
     return ssim(a, b, trial.sizes)
+
+
+def similar_to(trial: Trial, name: str, a: Array) -> Callable[[Array], Array]:
+    """`similar` of one set of maps with others: a function of these, (samples, positions)."""
+    if name == "spearman":
+        return spearman_to(a)
+    return lambda b: similar(trial, name, a, b)
 
 
 def cosine(a: Array, b: Array) -> Array:

@@ -136,5 +136,4 @@ def adversarial_samples(
     for name, value in (("attack", attack), ("eps", eps), ("steps", steps)):
         _ATTACK_RANGES[name].check(name, value)
     arrays = Attack(trial, attack=attack, eps=eps, steps=steps, wanted=wanted, value_range=value_range).samples()
-    shaped = [a.reshape(-1) if given.ndim == 1 else a for a, given in zip(arrays, trial.inputs.arrays, strict=True)]
-    return keras.tree.map_structure(np.asarray, trial.inputs.pack(shaped))
+    return keras.tree.map_structure(np.asarray, trial.packed(arrays))

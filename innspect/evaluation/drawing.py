@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from innspect.evaluation.intervals import interval
-from innspect.evaluation.results import Result
+from innspect.evaluation.results import RANDOM, Result
 from innspect.types import Array
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ RANDOM_INK = "#8a8a90"
 def ink(number: int, random: bool = False) -> tuple[str, str]:
     """The colour and the dashes of a method's line."""
     return (RANDOM_INK, "2 4") if random else (INKS[number % len(INKS)], "" if number < len(INKS) else "7 3")
+
+
+def inks_of(scores: "Scores") -> dict[str, tuple[str, str]]:
+    """The colour and the dashes of each method."""
+    return {m: ink(k, m == RANDOM) for k, m in enumerate(scores.methods)}
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def drawn(scores: "Scores", metrics: Sequence[str], ground: str) -> "Figure":
     """The figure of `Scores.plot`."""
     from innspect.visualize.curves import panels
 
-    inks = {m: ink(k, m == "random") for k, m in enumerate(scores.methods)}
+    inks = inks_of(scores)
     styles = {m: (colour, (0, tuple(map(int, dashes.split()))) if dashes else "-") for m, (colour, dashes) in inks.items()}
     arrows = {True: "higher is better", False: "lower is better", None: ""}
     charts: list = []

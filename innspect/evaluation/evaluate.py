@@ -168,7 +168,9 @@ class Evaluation:
     def cell(self, label: str, method: str) -> bool:
         """Compute one result, or why there is none; False where it was kept from before."""
         metric, arguments = self.asked[label]
-        key = key_of(self.trial, metric, arguments, method, self._methods.get(method), list(self._methods))
+        key = ""  # which costs a look at all samples and outputs, where nothing is kept
+        if self._resume is not None:
+            key = key_of(self.trial, metric, arguments, method, self._methods.get(method), list(self._methods))
         if key in self._kept:
             self.scores.results.setdefault(label, {})[method] = self._kept[key]
             self._keep(label, method, key, write=False)

@@ -71,8 +71,7 @@ def _explained(trial: Trial, maps: Maps) -> tuple[Array, Array, Array] | None:
     if explain is None:
         return None
     asked = {"batch_size": trial.batch_size, "output": trial.output}
-    given = [a.reshape(-1) if x.ndim == 1 else a for a, x in zip(trial.arrays, trial.inputs.arrays, strict=True)]
-    found = explain(trial.inputs.pack(given), trial.neuron(np.arange(trial.samples)), **asked)
+    found = explain(trial.packed(trial.arrays), trial.neuron(np.arange(trial.samples)), **asked)
     trial.progress.advance(trial.samples)
     if found.delta is None:
         return None

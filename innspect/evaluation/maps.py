@@ -105,9 +105,7 @@ class Maps:
         """
         trial, analyzer = self._trial, self._explains()
         arguments = {"batch_size": trial.batch_size, "output": trial.output}
-        found = analyzer.analyze(
-            trial.inputs.pack(self._fed(arrays)), trial.neuron(rows) if neuron is None else neuron, **arguments
-        )
+        found = analyzer.analyze(trial.packed(arrays), trial.neuron(rows) if neuron is None else neuron, **arguments)
         trial.progress.advance(len(rows))
         return self._checked(found, len(rows))
 
@@ -119,16 +117,12 @@ class Maps:
 
     def again_with_scores(self, arrays: list[Array], rows: Array) -> tuple[list[Array], dict[str, Array]]:
         """As `again`, and "scores" and "classes" of these inputs, (n,), as `answers_to` has them; where `tells_scores`."""
-        trial, fed = self._trial, self._fed(arrays)
+        trial = self._trial
         asked = {"batch_size": trial.batch_size, "output": trial.output}
-        found = self._explains().explain(trial.inputs.pack(fed), trial.neuron(rows), **asked)
+        found = self._explains().explain(trial.packed(arrays), trial.neuron(rows), **asked)
         trial.progress.advance(len(rows))
         told = {"scores": found.targets.astype("float64"), "classes": found.outputs.reshape(len(rows), -1).argmax(axis=1)}
         return self._checked(found.attributions, len(rows)), told
-
-    def _fed(self, arrays: list[Array]) -> list[Array]:
-        """Arrays in the shapes that the model takes."""
-        return [a.reshape(-1) if x.ndim == 1 else a for a, x in zip(arrays, self._trial.inputs.arrays, strict=True)]
 
     @staticmethod
     def given_error() -> TypeError:

@@ -226,10 +226,12 @@ class Trial:
     # ------------------------------------------------------------------ running the model
     def tensors(self, rows: Array) -> Tensors:
         """Some samples' inputs, as the model is given them."""
-        return [self.tensor(i, a[rows]) for i, a in enumerate(self.arrays)]
+        return [ops.convert_to_tensor(a[rows]) for a in self.arrays]
 
-    def tensor(self, i: int, array: Array) -> BackendTensor:
-        return ops.convert_to_tensor(array)
+    def packed(self, arrays: list[Array]) -> Nest:
+        """Samples, an array for each input, as `analyze` takes them: those of numbers are columns here."""
+        shaped = [a.reshape(-1) if given.ndim == 1 else a for a, given in zip(arrays, self.inputs.arrays, strict=True)]
+        return self.inputs.pack(shaped)
 
     @property
     def fed(self) -> Callable[[Tensors], Tensors]:

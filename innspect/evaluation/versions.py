@@ -12,7 +12,7 @@ from innspect.evaluation.trial import Score, Scored, Trial
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Tensor
 from innspect.inputs.references import even_chunks
-from innspect.inputs.targets import values_of
+from innspect.inputs.targets import Selection, values_of
 from innspect.types import Array, BackendTensor, Tensors
 
 Masks = Callable[[Array, Array], list[Array]]
@@ -34,11 +34,6 @@ class Seen:
 
     scores: Array
     classes: Array
-
-
-def clean_scores(trial: Trial, score: Score) -> Array:
-    """f(x) of the samples as they are, (samples,)."""
-    return changed_scores(trial, score, 1, lambda rows, _: [a[rows][None] for a in trial.arrays]).scores[:, 0]
 
 
 def hidden_scores(trial: Trial, score: Score, count: int, masks: Masks, fills: Fills, *, apart: bool = False) -> Seen:
@@ -80,7 +75,7 @@ def changed_scores(trial: Trial, score: Score, count: int, make: Callable[[Array
         make: From samples and versions to arrays for each input, (versions, samples, ...).
     """
     scored = trial.score(score)
-    look = _changed_look(trial, scored)
+    look = _answers(trial, scored)
 
     def run(rows: Array, numbers: Array, values: BackendTensor) -> dict[str, BackendTensor]:
         made = [a.astype(x.dtype, copy=False) for a, x in zip(make(rows, numbers), trial.arrays, strict=True)]
@@ -165,17 +160,18 @@ def _collected(trial: Trial, count: int, run: Callable[..., dict[str, BackendTen
 def _answers(trial: Trial, scored: Scored) -> Callable[[Tensors, BackendTensor], dict[str, BackendTensor]]:
     evaluate, selection, fed = trial.predictor.evaluator(trial.output, trial.inputs), trial.rule, trial.fed
 
-    def answers(xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
-        explained = evaluate(fed(xs))[0]
-        y, batch = scored.of(explained), values.shape[0]
-        if scored.whole is None:
-            scores = values_of(selection, selection.weights(values, y[:batch]), y)
-        else:
-            scores = _of_the_user(scored.whole(y), y, batch)
-        largest = ops.argmax(ops.reshape(explained, (explained.shape[0], -1)), axis=-1)
-        return {"scores": scores, "classes": ops.reshape(largest, (-1, batch))}
+    return lambda xs, values: _judged(scored, selection, evaluate(fed(xs))[0], values)
 
-    return answers
+
+def _judged(scored: Scored, selection: Selection, explained: BackendTensor, values: BackendTensor) -> dict[str, BackendTensor]:
+    """Scores and largest elements, (versions, batch), of the explained tensor, versions first."""
+    y, batch = scored.of(explained), values.shape[0]
+    if scored.whole is None:
+        scores = values_of(selection, selection.weights(values, y[:batch]), y)
+    else:
+        scores = _of_the_user(scored.whole(y), y, batch)
+    largest = ops.argmax(ops.reshape(explained, (explained.shape[0], -1)), axis=-1)
+    return {"scores": scores, "classes": ops.reshape(largest, (-1, batch))}
 
 
 def _of_the_user(scores: BackendTensor, y: BackendTensor, batch: int) -> BackendTensor:
@@ -194,21 +190,12 @@ def _tensor_look(trial: Trial, scored: Scored, tensor: Tensor | None) -> Callabl
     run = None if tensor is None or opened is None else Interpreter.of(opened.graph, tensor)
 
     def look(xs: Tensors, values: BackendTensor) -> dict[str, BackendTensor]:
-        explained = evaluate(fed(xs))[0]
-        y, batch = scored.of(explained), values.shape[0]
-        if scored.whole is None:
-            scores = values_of(selection, selection.weights(values, y), y)[0]
-        else:
-            scores = _of_the_user(scored.whole(y), y, batch)[0]
-        flat = ops.reshape(explained, (batch, -1))
-        found = {"scores": scores, "classes": ops.argmax(flat, axis=-1), "explained": flat}
+        explained, batch = evaluate(fed(xs))[0], values.shape[0]
+        found = {k: v[0] for k, v in _judged(scored, selection, explained, values).items()}
+        found["explained"] = ops.reshape(explained, (batch, -1))
         return found if run is None else found | {"tensor": ops.reshape(run(fed(xs))[0], (batch, -1))}
 
     return look
-
-
-def _changed_look(trial: Trial, scored: Scored) -> Callable[..., dict[str, BackendTensor]]:
-    return _answers(trial, scored)
 
 
 def _hidden_look(trial: Trial, scored: Scored, channels: list[int | None]) -> Callable[..., dict[str, BackendTensor]]:
@@ -226,8 +213,3 @@ def _hidden_look(trial: Trial, scored: Scored, channels: list[int | None]) -> Ca
         return answers(versions, values)
 
     return look
-
-
-def versions_of(trial: Trial, rows: Array, versions: int) -> list[Array]:
-    """The samples themselves for each of some versions, (versions, samples, ...)."""
-    return [np.broadcast_to(a[rows][None], (versions, len(rows), *a.shape[1:])) for a in trial.arrays]

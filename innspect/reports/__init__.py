@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from innspect.reports.document import Page
+
 if TYPE_CHECKING:
     import keras
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
     from innspect.types import Nest
 
 
-@dataclass
-class Report:
+@dataclass(repr=False)
+class Report(Page):
     """A finished report.
 
     Attributes:
@@ -23,19 +25,7 @@ class Report:
         explained: The numbers in it, see `innspect.study.Study`.
     """
 
-    html: str
     explained: "Study"
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file, whole or not at all."""
-        from innspect.files import write
-
-        write(path, self.html)
-
-    def _repr_html_(self) -> str:
-        import html
-
-        return f'<iframe style="width:100%;height:80vh;border:0" srcdoc="{html.escape(self.html)}"></iframe>'
 
     def __repr__(self) -> str:
         return f"Report({len(self.explained.outputs)} inputs, methods {list(self.explained.methods)})"

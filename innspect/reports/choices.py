@@ -5,10 +5,12 @@ from typing import Any
 
 from innspect.evaluation.choosing.choice import Choice
 from innspect.evaluation.choosing.words import summary_table
+from innspect.evaluation.drawing import inks_of
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Scores
 from innspect.reports.arguments import check_entries
-from innspect.reports.scores import Page, curves_of, document, inks_of, panel, samples_of, settings_of
+from innspect.reports.document import Page
+from innspect.reports.scores import curves_of, document, panel, samples_of, settings_of
 from innspect.tables import on_page
 from innspect.types import Path
 

@@ -1,46 +1,24 @@
 """The HTML page of an evaluation: which method is best by which metric, curves, maps with their scores, and the table."""
 
-import html
 import json
-import os
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
-from innspect.evaluation.drawing import charts_of, ink
+from innspect.evaluation.drawing import charts_of, inks_of
 from innspect.evaluation.registry import metrics
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Scores
 from innspect.evaluation.tables import unit_of
 from innspect.reports.charts import curves, whiskers
+from innspect.reports.document import Page
 from innspect.reports.page import _POLICY, _map, _uri
 from innspect.reports.pictures import input_pictures
 from innspect.tables import on_page
 from innspect.types import Path
 
 _WORDS = {True: "Higher is better", False: "Lower is better", None: "Neither high nor low is better by itself"}
-
-
-@dataclass
-class Page:
-    """A finished page.
-
-    Attributes:
-        html: The document.
-    """
-
-    html: str
-
-    def save(self, path: Path) -> None:
-        """Write it to a file, whole or not at all."""
-        from innspect.files import write
-
-        write(os.fspath(path), self.html)
-
-    def _repr_html_(self) -> str:
-        return f'<iframe style="width:100%;height:80vh;border:0" srcdoc="{html.escape(self.html)}"></iframe>'
 
 
 def scores_report(
@@ -95,11 +73,6 @@ def document(title: str, parts: list[str]) -> str:
             "</body>\n</html>\n",
         ]
     )
-
-
-def inks_of(scores: Scores) -> dict[str, tuple[str, str]]:
-    """The colour and the dashes of each method."""
-    return {m: ink(k, m == RANDOM) for k, m in enumerate(scores.methods)}
 
 
 def _verdicts(scores: Scores) -> list[str]:

@@ -189,7 +189,7 @@ class RandomMaps(Maps):
 
 def as_they_are(full: list[Array]) -> Array:
     """Maps of each input, (n, ...), as vectors, for metrics of norms: float64 (n, elements), NaN where one is not finite."""
-    return np.concatenate([a.reshape(len(a), -1).astype("float64") for a in full], axis=1)
+    return np.concatenate([a.reshape(len(a), -1) for a in full], axis=1, dtype="float64")
 
 
 def _flat(given: Any, count: int) -> list[Any]:

@@ -81,7 +81,10 @@ def _neighbours(
             elif given is not None:
                 found.append((x + given[i][row].astype("float64")).astype(x.dtype))
             else:
-                found.append((x + scale * span(x) * drawn(generator, (draws, *x.shape))).astype(x.dtype))
+                moved = drawn(generator, (draws, *x.shape))
+                moved *= scale * span(x)
+                moved += x
+                found.append(moved.astype(x.dtype, copy=False))
         return found
 
     return Neighbours(draws, of, given is not None)

@@ -60,8 +60,10 @@ class Near:
 def _as_vectors(trial: Trial, full: list[Array], channels: str) -> Array:
     """Maps for norms: as they are, or summed over channels; NaN where one is not finite."""
     vectors = as_they_are(full)
-    finite = np.isfinite(vectors).all(axis=1, keepdims=True)
-    return np.where(finite, vectors if channels == "apart" else flattened(trial, full), np.nan)
+    finite = np.isfinite(vectors.sum(axis=1))  # one number that is not finite makes the sum so
+    vectors = vectors if channels == "apart" else flattened(trial, full)
+    vectors[~finite] = np.nan
+    return vectors
 
 
 def _measured(
@@ -89,15 +91,15 @@ def _measured(
             full, now = maps.again_with_scores(arrays, rows)
         again = _as_vectors(trial, full, channels)
         here = {k: v[rows] for k, v in seen.items()}
-        inputs = functools.partial(_pair, joined, [a[rows] for a in trial.arrays], arrays)
+        inputs = functools.partial(_pair, joined, trial.arrays, rows, arrays)
         found[rows, numbers] = measure(Near(inputs, r[rows], again, here, now))
         change[rows, numbers] = np.abs(now["scores"] - here["scores"])
         turned[rows, numbers] = now["classes"] != here["classes"]
     return found, {"prediction_change": change.mean(axis=1), "class_changed": turned.mean(axis=1)}
 
 
-def _pair(joined: Callable[[list[Array]], Array], x: list[Array], moved: list[Array]) -> tuple[Array, Array]:
-    return joined(x), joined(moved)
+def _pair(joined: Callable[[list[Array]], Array], x: list[Array], rows: Array, moved: list[Array]) -> tuple[Array, Array]:
+    return joined([a[rows] for a in x]), joined(moved)
 
 
 def _largest(found: Array, keep: Array | None = None) -> Array:
@@ -108,7 +110,7 @@ def _largest(found: Array, keep: Array | None = None) -> Array:
 
 
 def _norms(a: Array) -> Array:
-    return np.sqrt((a * a).sum(axis=1))
+    return np.sqrt(np.einsum("ij,ij->i", a, a))
 
 
 def _ratio(a: Array, b: Array) -> Array:

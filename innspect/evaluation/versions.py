@@ -127,13 +127,12 @@ def pieces(trial: Trial, count: int, make: Callable[[int], list[Array]]) -> Iter
         The samples (n,), the versions (n,), and an array (n, ...) for each input.
     """
     kept: dict[int, list[Array]] = {}
-    for numbers, counts in even_chunks(trial.samples * count, trial.batch_size):
-        rows, versions = np.divmod(numbers[: int(counts.sum())], count)
-        kept = {row: kept[row] if row in kept else make(row) for row in dict.fromkeys(rows.tolist())}
-        each = [
-            [kept[row][i][v] for row, v in zip(rows.tolist(), versions.tolist(), strict=True)] for i in range(len(trial.arrays))
-        ]
-        yield rows, versions, [np.stack(part) for part in each]
+    for start in range(0, trial.samples * count, trial.batch_size):  # full batches: what is explained is padded to powers of two
+        rows, versions = np.divmod(np.arange(start, min(start + trial.batch_size, trial.samples * count)), count)
+        each = np.unique(rows).tolist()
+        kept = {row: kept[row] if row in kept else make(row) for row in each}
+        cuts = {row: slice(versions[rows == row][0], versions[rows == row][-1] + 1) for row in each}
+        yield rows, versions, [np.concatenate([kept[row][i][cuts[row]] for row in each]) for i in range(len(trial.arrays))]
 
 
 def chunks(trial: Trial, count: int) -> Iterator[tuple[Array, int, Array, int]]:

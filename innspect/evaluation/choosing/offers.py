@@ -107,7 +107,8 @@ def offers(opened: Any, methods: Any, fit_data: Any, output: int | str) -> tuple
         found = {label: offer for label, offer in found.items() if label not in learning}
     else:
         study.fit({label: offer.analyzer for label, offer in found.items()}, learning, fit_data)
-    return dict(sorted(found.items(), key=lambda item: item[1].expected)), out
+    # Of methods with the same maps the first is tried, so the well-known ones stand before others of their cost.
+    return dict(sorted(found.items(), key=lambda item: (item[1].expected, item[0] not in WELL_KNOWN))), out
 
 
 def _offer(opened: Any, one: Any) -> Offer:

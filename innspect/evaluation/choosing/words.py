@@ -58,6 +58,9 @@ def sureness(choice: "Choice") -> Iterator[str]:
             best = choice.order[0]
             leads = _leads(choice, choice.pick, best, RANDOM)
             yield f"The best of them by mean rank is {best}; its lead over random maps: {leads}."
+            if len(used) > 1 and any(choice.decision.better[metric] for metric in used):
+                alone = [f"{len(choice.decision.better[metric]) or 'none'} by {metric}" for metric in used]
+                yield f"By one metric alone more can be said: better than random maps are {_and(alone)}. More samples may tell."
         return
     better = f"better than random maps by {_and(used)}"
     rank = (

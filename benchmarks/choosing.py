@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from choosing_networks import NETWORKS
-from choosing_page import defaults, page
+from choosing_page import DECIDE, defaults, page
 
 import innspect
 from innspect.analyzers.base.registry import describe
@@ -55,9 +55,7 @@ def measure(network, seconds, keep=None):
         "samples": len(x),
         "accuracy": network.accuracy,
         "backend": keras.backend.backend(),
-        "metrics": {
-            m: {"higher": known_metrics()[scores.results[m][RANDOM].metric].higher_is_better} for m in scores.metrics
-        },
+        "metrics": {m: {"higher": known_metrics()[scores.results[m][RANDOM].metric].higher_is_better} for m in scores.metrics},
         "scores": {m: {k: _rounded(v) for k, v in of.items()} for m, of in summary.items()},
         "failed": scores.failed,
         "families": {label: _family(label) for label in methods},
@@ -177,7 +175,13 @@ def _chosen(opened, network, seconds):
         given["metrics"] = {name: (name, {"steps": 16, **network.metrics[name]}) for name in ("srg", "insertion")}
     choice = innspect.choose(opened, x, time=seconds, verbose=1, **given)
     told = f"{len(x)} {'crops of the photographs' if crops else 'samples'}, {round(choice.settings.get('spent', seconds))} s"
-    return {"method": choice.method, "arguments": choice.arguments, "told": told, "text": choice.text, "tried": len(choice.order)}
+    return {
+        "method": choice.method,
+        "arguments": choice.arguments,
+        "told": told,
+        "text": choice.text,
+        "tried": len(choice.order),
+    }
 
 
 def _crops(image, part=0.8):
@@ -207,15 +211,17 @@ def main():
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the page and its numbers are")
     given = parser.parse_args()
     stored = given.docs / "choosing.json"
-    found = json.loads(stored.read_text()) if stored.exists() else {}
+    found = json.loads(stored.read_text())["networks"] if stored.exists() else {}
     for name in () if given.page else given.only:
         print(f"== {name}", flush=True)
         network = NETWORKS[name](given.photographs) if name == "photographs" else NETWORKS[name]()
         keep = Path(given.keep) / f"{name}.npz" if given.keep else None
         found[name] = measure(network, given.time if name == "photographs" else given.time / 5, keep)
         found = {name: found[name] for name in NETWORKS if name in found}
-        stored.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(found[name]["choice"]["text"], defaults(found[name]), flush=True)
+        begin = {kind: defaults([found[n] for n in names]) for kind, names in DECIDE.items() if all(n in found for n in names)}
+        kept = {"defaults": begin, "networks": found}
+        stored.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(found[name]["choice"]["text"], flush=True)
     (given.docs / "choosing.md").write_text(page(found), encoding="utf-8")
 
 

@@ -48,6 +48,27 @@ def _trained(model, x, y, x_test, y_test, epochs, rate=3e-3):
     return float(model.evaluate(x_test, y_test, verbose=0)[1])
 
 
+@keras.saving.register_keras_serializable("choosing")
+class Positions(L.Layer):
+    """Adds a learned vector to every position of a sequence."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=shape[1:], initializer="random_normal", name="table")
+
+    def call(self, x):
+        return x + self.table
+
+
+def _attended(h):
+    """Two blocks of attention on a sequence, and its mean."""
+    for _ in range(2):
+        n = L.LayerNormalization()(h)
+        h = L.Add()([h, L.MultiHeadAttention(4, 8)(n, n)])
+        n = L.Dense(64, activation="gelu")(L.LayerNormalization()(h))
+        h = L.Add()([h, L.Dense(32)(n)])
+    return L.GlobalAveragePooling1D()(L.LayerNormalization()(h))
+
+
 # ---------------------------------------------------------------------- images
 def photographs(folder=None):
     """EfficientNet-Lite0 with ImageNet weights, on a folder of photographs, or on those that ship."""
@@ -87,19 +108,31 @@ def _square(path, size=224):
 
 def digits():
     """A small convolutional network on scikit-learn's digits of 8 x 8 pixels."""
+    keras.utils.set_random_seed(0)
+    stack = [L.Conv2D(16, 3, activation="relu", padding="same"), L.MaxPooling2D(), L.Conv2D(32, 3, activation="relu")]
+    layers = [*stack, L.Flatten(), L.Dense(64, activation="relu"), L.Dense(10, activation="softmax")]
+    return _digits("image", "a convolutional network", keras.Sequential([keras.Input((8, 8, 1)), *layers], name="digits"), 12)
+
+
+def vision_transformer():
+    """A vision transformer in miniature on the same: 16 patches of 2 x 2 pixels, two blocks of attention."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 1))
+    h = Positions()(L.Reshape((16, 32))(L.Conv2D(32, 2, strides=2)(inputs)))
+    model = keras.Model(inputs, L.Dense(10, activation="softmax")(_attended(h)), name="vision_transformer")
+    return _digits("attention", "a vision transformer of two blocks", model, 25)
+
+
+def _digits(kind, network, model, epochs):
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
     x, order = (x / 16).reshape(-1, 8, 8, 1).astype("float32"), np.random.default_rng(0).permutation(len(y))
     train, test = order[:-TESTED], order[-TESTED:]
-    keras.utils.set_random_seed(0)
-    stack = [L.Conv2D(16, 3, activation="relu", padding="same"), L.MaxPooling2D(), L.Conv2D(32, 3, activation="relu")]
-    head = [L.Flatten(), L.Dense(64, activation="relu"), L.Dense(10, activation="softmax")]
-    model = keras.Sequential([keras.Input((8, 8, 1)), *stack, *head], name="digits")
-    accuracy = _trained(model, x[train], y[train], x[test], y[test], 12)
-    data = "a convolutional network on scikit-learn's digits of 8 x 8 pixels"
+    accuracy = _trained(model, x[train], y[train], x[test], y[test], epochs)
+    data = f"{network} on scikit-learn's digits of 8 x 8 pixels"
     arguments = _bounded(0.0, 1.0) | _against(x[train])
-    return Network("image", data, model, x[test], accuracy, fit_data=x[train][:512], arguments=arguments)
+    return Network(kind, data, model, x[test], accuracy, fit_data=x[train][:512], arguments=arguments)
 
 
 # ---------------------------------------------------------------------- tables and series
@@ -205,28 +238,11 @@ def recurrent():
     return _text("recurrent", "an embedding and an LSTM", lambda ids: L.LSTM(32)(L.Embedding(len(WORDS), 16)(ids)), 10)
 
 
-@keras.saving.register_keras_serializable("choosing")
-class Positions(L.Layer):
-    """Adds a learned vector to every position of a sequence."""
-
-    def build(self, shape):
-        self.table = self.add_weight(shape=shape[1:], initializer="random_normal", name="table")
-
-    def call(self, x):
-        return x + self.table
-
-
 def transformer():
     """An embedding and two blocks of attention on the same reviews."""
 
     def stack(ids):
-        h = Positions()(L.Embedding(len(WORDS), 32)(ids))
-        for _ in range(2):
-            n = L.LayerNormalization()(h)
-            h = L.Add()([h, L.MultiHeadAttention(4, 8)(n, n)])
-            n = L.Dense(64, activation="gelu")(L.LayerNormalization()(h))
-            h = L.Add()([h, L.Dense(32)(n)])
-        return L.GlobalAveragePooling1D()(L.LayerNormalization()(h))
+        return _attended(Positions()(L.Embedding(len(WORDS), 32)(ids)))
 
     return _text("attention", "an embedding and two blocks of attention", stack, 10)
 
@@ -240,4 +256,5 @@ NETWORKS = {
     "text": text,
     "recurrent": recurrent,
     "transformer": transformer,
+    "vision_transformer": vision_transformer,
 }

@@ -1,25 +1,25 @@
 """The page that `choosing.py` makes of what it measured, and the default methods that follow from it."""
 
-CHEAP = {"image": 20}  # gradients that a default method may cost
+CHEAP = {"image": 20, "attention": 20}  # gradients that a default method may cost
 ELSE = 100  # where samples are small
 COUNT = 4
 SHOWN = 12  # methods of a table, and the well-known ones beside
 RANDOM = "random"
 
-# From which network the default methods of each sort follow.
-DECIDES = {
-    "image": "photographs",
-    "series": "series",
-    "table": "table",
-    "text": "text",
-    "recurrent": "recurrent",
-    "attention": "transformer",
+# From which networks the default methods of each sort follow.
+DECIDE = {
+    "image": ["photographs"],
+    "series": ["series"],
+    "table": ["table"],
+    "text": ["text"],
+    "recurrent": ["recurrent"],
+    "attention": ["transformer", "vision_transformer"],
 }
 
 WELL_KNOWN = (
-    "gradient input_t_gradient smoothgrad integrated_gradients guided_backprop deconvnet grad_cam grad_cam_plus_plus "
-    "guided_grad_cam lrp.epsilon lrp.alpha_2_beta_1 lrp.epsilon_plus_flat lrp.attention deep_taylor deep_lift deep_shap occlusion "
-    "rise pattern.net pattern.attribution"
+    "gradient input_t_gradient smoothgrad integrated_gradients guided_backprop deconvnet grad_cam "
+    "grad_cam_plus_plus guided_grad_cam lrp.epsilon lrp.alpha_2_beta_1 lrp.epsilon_plus_flat lrp.attention "
+    "deep_taylor deep_lift deep_shap occlusion rise pattern.net pattern.attribution"
 ).split()
 
 TITLES = {
@@ -31,56 +31,66 @@ TITLES = {
     "text": "Text, by convolutions",
     "recurrent": "Text, by a recurrent network",
     "transformer": "Text, by a transformer",
+    "vision_transformer": "Small images, by a transformer",
 }
 
 LITERATURE = {
     "photographs": (
-        "Rules of LRP by layer, as in `lrp.epsilon_gamma_flat` and `lrp.epsilon_plus_flat`, localise better and tell classes apart "
-        "better than one rule for all (Kohlbrenner et al. 2020, on VGG16). Maps of `guided_backprop` hardly change when upper layers "
-        "are redrawn (Adebayo et al. 2018)."
+        "Rules of LRP by layer, as in `lrp.epsilon_gamma_flat` and `lrp.epsilon_plus_flat`, localise better and "
+        "tell classes apart better than one rule for all (Kohlbrenner et al. 2020, on VGG16). Maps of "
+        "`guided_backprop` hardly change when upper layers are redrawn (Adebayo et al. 2018)."
     ),
     "digits": (
-        "With ReLU and max pooling `lrp.epsilon` is `input_t_gradient`, and `deep_lift` and `integrated_gradients` are near both "
-        "on MNIST (Ancona et al. 2018)."
+        "With ReLU and max pooling `lrp.epsilon` is `input_t_gradient`, and `deep_lift` and "
+        "`integrated_gradients` are near both on MNIST (Ancona et al. 2018)."
     ),
     "table": (
-        "With ReLU between dense layers `lrp.epsilon` is `input_t_gradient` but for biases, and all methods that compare with a "
-        "reference are near it (Ancona et al. 2018)."
+        "With ReLU between dense layers `lrp.epsilon` is `input_t_gradient` but for biases, and all methods "
+        "that compare with a reference are near it (Ancona et al. 2018)."
     ),
     "raw_table": (
-        "The reference is part of the question (Sundararajan et al. 2017): what an attribution is *against* must be said, and "
-        "for a table zero is seldom nothing."
+        "The reference is part of the question (Sundararajan et al. 2017): what an attribution is *against* "
+        "must be said, and for a table zero is seldom nothing."
     ),
     "series": (
-        "Maps often miss the channel or the time that mattered (Ismail et al. 2020, where both are made, as here); perturbation is "
-        "ahead when parts are hidden, gradients in time, and nothing wins throughout (Mercier et al. 2022)."
+        "Maps often miss the channel or the time that mattered (Ismail et al. 2020, where both are made, as "
+        "here); perturbation is ahead when parts are hidden, gradients in time, and nothing wins throughout "
+        "(Mercier et al. 2022)."
     ),
-    "text": "LRP is ahead of gradients when words are hidden (Arras et al. 2017, a convolutional network on news).",
+    "text": ("LRP is ahead of gradients when words are hidden (Arras et al. 2017, a convolutional network on news)."),
     "recurrent": (
-        "LRP with the signal-take-all rule was ahead of gradients, and hiding words close to it (Arras et al. 2019, an LSTM on "
-        "films' reviews)."
+        "LRP with the signal-take-all rule was ahead of gradients, and hiding words close to it (Arras et al. "
+        "2019, an LSTM on films' reviews)."
     ),
     "transformer": (
-        "AttnLRP, `lrp.attention`, was ahead on large language and vision models when tokens are hidden (Achtibat et al. 2024). "
-        "Two blocks trained in seconds are none of these."
+        "AttnLRP, `lrp.attention`, was ahead on large language and vision models when tokens are hidden "
+        "(Achtibat et al. 2024). Two blocks trained in seconds are none of these."
+    ),
+    "vision_transformer": (
+        "The same paper finds it on vision transformers, with gamma at the linear layers; before, rules that "
+        "take the softmax for a constant (`lrp.cp`, Ali et al. 2022) were ahead of gradients."
     ),
 }
 
 
-def defaults(found):
-    """The best of each family by mean rank, of those that are better than random maps by some metric.
+def defaults(records):
+    """The best of each family by mean rank over networks of a sort, of those that are better than random maps by some metric.
 
     Left out are those that are dear, that need more than their names, and that have no maps of the other classes.
     """
-    better = {label for of in found["better"].values() for label in of}
+    fitting = set.intersection(*(_fitting(one) for one in records))
     chosen = {}
-    for label in found["ranks"]:
-        dear = found["cost"][label] > CHEAP.get(found["kind"], ELSE)
-        other = found["scores"].get("random_logit", {}).get(label, {"undefined": 0, "samples": 1})
-        blind = other["undefined"] > other["samples"] / 2
-        if label in better and not dear and not blind and label not in found["needing"]:
-            chosen.setdefault(found["families"][label], label)
+    for label in sorted(fitting, key=lambda m: (sum(one["ranks"][m] for one in records), m)):
+        chosen.setdefault(records[0]["families"][label], label)
     return list(chosen.values())[:COUNT]
+
+
+def _fitting(one):
+    dear = CHEAP.get(one["kind"], ELSE)
+    logits = one["scores"].get("random_logit", {})
+    blind = [m for m, cell in logits.items() if cell["undefined"] > cell["samples"] / 2]
+    better = {label for of in one["better"].values() for label in of}
+    return {m for m in one["ranks"] if m in better and one["cost"][m] <= dear and m not in [*blind, *one["needing"]]}
 
 
 # ---------------------------------------------------------------------- text
@@ -94,17 +104,19 @@ def page(found):
 
 HEAD = """# Which method, for what?
 
-Every method that a network allows, with its own arguments, on a network of each sort of data. Measured, not recommended: what won here is
-where to begin, and [`innspect.choose`](evaluation/choose.md) says what wins on your network and samples, in minutes."""
+Every method that a network allows, with its own arguments, on a network of each sort of data. Measured, not recommended: what
+won here is where to begin, and [`innspect.choose`](evaluation/choose.md) says what wins on your network and samples, in
+minutes."""
 
-RULES = """Read it with care. A metric asks what the network does when parts of the input are hidden, or whether the map lies where
-something was planted; none of them asks whether a picture is good. Small networks trained in seconds on data made here are no large ones.
-Numbers are means with half of their 95 % interval over samples; **bold** are those better than random maps (paired t test, Holm over
-methods, p < 0.05). `srg` is the area between hiding the least and the most relevant first, in logits, `insertion` the mean
-probability while the most relevant is put back, `collage` the share of positive relevance on the right one of four images,
-`relevance_mass` and `relevance_rank` the share on what was planted ([how](evaluation/index.md)). `random_logit` is how alike the maps of two
-classes are (1: blind to the class), `mprt.efficient` how much random weights disturb the map; neither decides. Cost is processor time in
-gradients. A method whose map is that of another one is tried once."""
+RULES = """Read it with care. A metric asks what the network does when parts of the input are hidden, or whether the map lies
+where something was planted; none of them asks whether a picture is good. Small networks trained in seconds on data made here are no
+large ones. Numbers are means with half of their 95 % interval over samples; **bold** are those better than random maps
+(paired t test, Holm over methods, p < 0.05). `srg` is the area between hiding the least and the most relevant first, in
+logits, `insertion` the mean probability while the most relevant is put back, `collage` the share of positive relevance on the
+right one of four images, `relevance_mass` and `relevance_rank` the share on what was planted ([how](evaluation/index.md)).
+`random_logit` is how alike the maps of two classes are (1: blind to the class), `mprt.efficient` how much random weights
+disturb the map; neither decides. Cost is processor time in gradients. A method whose map is that of another one is tried
+once."""
 
 FOOT = """## Again, and on your own
 
@@ -112,20 +124,24 @@ FOOT = """## Again, and on your own
 python benchmarks/choosing.py --photographs FOLDER
 ```
 
-writes this page anew, with your photographs; without a folder it takes those that ship with packages. `innspect.default_methods` begins
-with what wins here: the best of each family by its mean rank, of those that are better than random maps by some metric, cost at most
-20 gradients (100 where samples are small), need nothing but their name and have maps of every class. A test compares the two."""
+writes this page anew, with your photographs; without a folder it takes those that ship with packages.
+`innspect.default_methods` begins with what wins here: the best of each family by its mean rank, of those that are better than
+random maps by some metric, cost at most 20 gradients (100 for tables, series and short texts), need nothing but their name and have maps
+of every class. A test compares the two."""
 
 
 def _summary(found):
+    kinds = {name: kind for kind, names in DECIDE.items() for name in names}
     rows = ["| data | first by mean rank | default methods | no better than random maps by any metric |", "|---|---|---|---|"]
     for name, one in found.items():
         best = next(iter(one["ranks"]), None)
         better = {label for of in one["better"].values() for label in of}
         lost = [m for m in WELL_KNOWN if m in one["cost"] and m not in better]
+        kind = kinds.get(name)
+        begin = defaults([found[n] for n in DECIDE[kind] if n in found]) if kind else []
         rows.append(
             f"| [{TITLES[name].lower()}](#{_anchor(TITLES[name])}) | {_code([best]) if best else '-'} | "
-            f"{_code(defaults(one))} | {_code(lost) or '-'} |"
+            f"{_code(begin) or '-'} | {_code(lost) or '-'} |"
         )
     return "\n".join(rows)
 
@@ -202,7 +218,9 @@ def _wins(one):
 
 
 def _disagreement(one):
-    pairs = {pair: tau for pair, (tau, _) in one["agreement"].items() if not {"random_logit", "mprt.efficient"} & set(pair.split())}
+    pairs = {
+        pair: tau for pair, (tau, _) in one["agreement"].items() if not {"random_logit", "mprt.efficient"} & set(pair.split())
+    }
     if not pairs:
         return ""
     order = sorted(pairs, key=pairs.get)

@@ -15,8 +15,9 @@ BEST = 3  # methods, which are reported on
 _UNITS = {"s": 1, "sec": 1, "second": 1, "min": 60, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
 _WRITTEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*")
 
-# Samples (in both halves) and steps of curves: the first for which all methods fit into the time is taken.
+# Samples (in both halves) and steps of curves: the first for which all methods fit into the time is taken, but for a few dear ones.
 PLANS = ((64, 32), (64, 16), (32, 32), (32, 16), (32, 8), (16, 8), (16, 4))
+_DEAR, _OF_THEM = 0.2, 0.1  # a method is dear that takes this share of the time alone; at most this share of methods is
 _FEW = 6  # methods that should fit, where not all can, before more samples or steps are taken than the fewest
 
 
@@ -89,6 +90,8 @@ class Plan:
 def planned(left: float, samples: int, forward: float, costs: list[float], explanations: float) -> Plan:
     """As many samples and steps as leave time for all methods; for few methods where not even the fewest do.
 
+    A few methods that are so dear that each would take a large share of the time do not make samples few for all others.
+
     Args:
         left: Seconds.
         samples: How many there are.
@@ -98,7 +101,10 @@ def planned(left: float, samples: int, forward: float, costs: list[float], expla
     """
     plans = [Plan(min(samples, most), steps) for most, steps in PLANS]
     for plan in plans:
-        if fitting(plan, left, forward, costs, explanations) == len(costs):
+        half = plan.samples if plan.samples < HALVES else plan.samples / 2
+        cheap = [cost for cost in costs if half * explanations * cost <= _DEAR * left]
+        counted = cheap if len(costs) - len(cheap) <= _OF_THEM * len(costs) else costs
+        if fitting(plan, left, forward, counted, explanations) == len(counted):
             return plan
     few = min(len(costs), _FEW)
     return next((p for p in plans[-3:] if fitting(p, left, forward, costs, explanations) >= few), plans[-1])

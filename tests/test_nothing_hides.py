@@ -164,7 +164,7 @@ def test_negative_pixels_of_a_class_activation_map_are_blue():
     assert (explanation.attributions < 0).any()
     from innspect.reports.pictures import coloured
     from innspect.visualize import heatmap
-    from innspect.visualize.html import png
+    from innspect.visualize.png import png
 
     drawn_as = [coloured(explanation.attributions, explanation.settings)]
     drawn_as.append(heatmap(explanation.attributions, of=explanation.settings))

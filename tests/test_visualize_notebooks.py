@@ -14,7 +14,7 @@ from PIL import Image
 import innspect
 from innspect.analyzers.base.explanation import Explanation
 from innspect.visualize import explanation_html, heatmap
-from innspect.visualize.html import png
+from innspect.visualize.png import png
 
 
 def test_png_is_what_other_programs_read():

@@ -139,7 +139,7 @@ def _pictures(given, source, result, labels):
     """A picture for each input, method and class: of photographs overlays, and a sheet with all of them and their names."""
     from innspect.cli import pictures, sheets
     from innspect.reports.pictures import map_pictures
-    from innspect.visualize.html import png
+    from innspect.visualize.png import png
 
     of_inputs = [
         (label, method, f".{name}" if name else "", attributions)

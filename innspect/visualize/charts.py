@@ -23,17 +23,17 @@ _ROW, _WIDE, _BAR = 1.1, 7.0, 0.24  # inches
 
 
 def new_figure(width: float, height: float, ground: str = "light") -> "Figure":
-    """An empty matplotlib figure in inches, which no global state knows of.
+    """An empty matplotlib figure in inches, which no global state knows of and notebooks show.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        from innspect.visualize.shown_figure import ShownFigure
     except ImportError as error:
         raise ImportError("Figures need matplotlib: `pip install matplotlib`, or innspect with its extra `plot`.") from error
     OneOf(*GROUNDS).check("ground", ground)
-    return Figure(figsize=(width, height), facecolor=_colour_of(ground))
+    return ShownFigure(figsize=(width, height), facecolor=_colour_of(ground))
 
 
 def series(

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from innspect.checks import Boolean, ListOf, Number, is_number
 from innspect.types import Array
-from innspect.visualize.colours import check_channels, colours, numeric, reduced, scaled, see_through, told
+from innspect.visualize.colours import check_channels, check_samples, colours, numeric, reduced, scaled, see_through, told
 from innspect.visualize.palettes import palette_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def pictures(images: ArrayLike, *, channel_axis: int = -1, value_range: tuple[fl
 def _four_axes(given: ArrayLike, channel_axis: int, name: str) -> Array:
     """(samples, height, width, 1 or 3)."""
     images = np.asarray(given) if getattr(given, "dtype", None) == np.uint8 else numeric(name, given)
+    check_samples(name, images)
     if images.ndim == 4:
         check_channels(channel_axis, images)
     moved = images[..., None] if images.ndim == 3 else np.moveaxis(images, channel_axis, -1) if images.ndim == 4 else images

@@ -20,9 +20,17 @@ def share_told(value: float) -> str:
     return f"{value:.1%}"
 
 
-def are_shares(outputs: Array) -> bool:
-    """Whether outputs, such as of one sample, may be probabilities."""
-    return bool(outputs.size) and bool(((outputs >= 0) & (outputs <= 1)).all())
+def are_shares(outputs: Array, explains: str | None = None) -> bool:
+    """Whether outputs, such as of one sample, are probabilities.
+
+    Args:
+        outputs: (..., neurons).
+        explains: "logit" where there is a softmax or a sigmoid that was stripped; else they are if they add up to 1.
+    """
+    if not outputs.size or not ((outputs >= 0) & (outputs <= 1)).all():
+        return False
+    add_up = outputs.ndim > 0 and outputs.shape[-1] > 1 and np.allclose(outputs.sum(axis=-1), 1, atol=0.01)
+    return explains == "logit" or bool(add_up)
 
 
 def output_of(outputs: Array, neuron: int) -> float:
@@ -30,10 +38,10 @@ def output_of(outputs: Array, neuron: int) -> float:
     return float(np.mean(outputs[..., neuron])) if np.ndim(outputs) else float(outputs)
 
 
-def output_told(outputs: Array, neuron: int) -> str:
-    """As `output_of` in words, probabilities in percent."""
+def output_told(outputs: Array, neuron: int, explains: str | None = None) -> str:
+    """As `output_of` in words, probabilities in percent; `explains` as for `are_shares`."""
     value = output_of(outputs, neuron)
-    said = share_told(value) if are_shares(outputs) else f"{value:.4g}"
+    said = share_told(value) if are_shares(outputs, explains) else f"{value:.4g}"
     return f"{said} on average" if np.ndim(outputs) > 1 else said
 
 
@@ -60,21 +68,23 @@ def captions_of(explanation: "Explanation", neuron: int | None = None) -> list[s
         return f"class {number}" if labels is None else labels.short(number)
 
     classes = outputs.ndim == 2 and outputs.shape[1] > 1 and len(outputs) == len(targets)
-    told = []
+    told, explains = [], settings.get("explains")
     for i, target in enumerate(targets):
         parts = []
         chosen = -1 if numbers is None else int(numbers[i])
         several = outputs.ndim > 1 and outputs.shape[-1] > 1
         if chosen >= 0 and several:
-            parts.append(f"{called(chosen)} {output_told(outputs[i], chosen)}")
-        elif chosen >= 0 and outputs.ndim == 2 and are_shares(outputs[i]):
-            parts.append(f"output {output_told(outputs[i], 0)}")
+            parts.append(f"{called(chosen)} {output_told(outputs[i], chosen, explains)}")
+        elif chosen >= 0 and outputs.ndim == 2 and are_shares(outputs[i], explains):
+            parts.append(f"output {output_told(outputs[i], 0, explains)}")
         if settings.get("contrast") is not None:
             parts.append("in contrast")
-        parts.append(target_told(target, settings.get("explains")))
+        said_already = explains == "output" and chosen >= 0 and np.isclose(target, outputs[i].ravel()[chosen])
+        if not (said_already and parts and outputs.ndim <= 2):
+            parts.append(target_told(target, explains))
         if classes and numbers is not None:
             first = int(np.nan_to_num(outputs[i], nan=-np.inf).argmax())
             if chosen not in (first, -1) and outputs[i, chosen] < outputs[i, first]:
-                parts.append(f"predicted {called(first)} {output_told(outputs[i], first)}")
+                parts.append(f"predicted {called(first)} {output_told(outputs[i], first, explains)}")
         told.append(", ".join(parts))
     return told

@@ -108,14 +108,15 @@ def _drawn(maps: Array, kind: str | None, x: Array | None) -> tuple[str, Array]:
 
 
 # ------------------------------------------------------------------ slices
-def sliced(volumes: Array) -> tuple[Array, list[int]]:
+def sliced(volumes: Array, ground: int = 0) -> tuple[Array, list[int]]:
     """Slices along the first axis side by side, a few that are evenly far from each other, and their numbers.
 
     Args:
         volumes: (samples, depth, height, width) or (samples, depth, height, width, 3).
+        ground: What stands between slices.
 
     Returns:
-        (samples, height, width[, 3]) with a line of zeros between slices, and the numbers of the slices.
+        (samples, height, width[, 3]), and the numbers of the slices.
     """
     count, depth, height, width = volumes.shape[:4]
     numbers = np.unique(np.linspace(0, depth - 1, min(_SLICES, depth)).round().astype(int))
@@ -123,7 +124,8 @@ def sliced(volumes: Array) -> tuple[Array, list[int]]:
     across = -(-len(numbers) // -(-len(numbers) // across))
     rows = -(-len(numbers) // across)
     step_y, step_x = height + _GUTTER, width + _GUTTER
-    sheet = np.zeros((count, rows * step_y - _GUTTER, across * step_x - _GUTTER, *volumes.shape[4:]), volumes.dtype)
+    shape = count, rows * step_y - _GUTTER, across * step_x - _GUTTER, *volumes.shape[4:]
+    sheet = np.full(shape, ground, volumes.dtype)
     for place, number in enumerate(numbers):
         y, x = place // across * step_y, place % across * step_x
         sheet[:, y : y + height, x : x + width] = volumes[:, number]
@@ -170,4 +172,4 @@ def input_pictures(x: Any, kind: str | None = None) -> Array | None:
         span = values.max(axis=within, keepdims=True) - low
         array = np.round(255 * (values - low) / np.where(span > 0, span, 1)).astype("uint8")
     array = np.broadcast_to(array, (*array.shape[:-1], 3))
-    return sliced(array)[0] if kind == "volume" else array
+    return sliced(array, 255)[0] if kind == "volume" else array

@@ -95,14 +95,19 @@ def piece_of(form: Form, i: int, palette: str, names: list[str] | None = None) -
         fits = known is None or form.shades.shape[2] in (1, known.shape[1])
         return series_piece(known if fits else None, form.shades[i], _fitting(names, known), palette)
     if form.kind == "tokens" and values is not None and np.ndim(values) == 1:
-        tokens, left = ids_shown(values)
-        told = f"<small>and {left} of padding</small>" if left else ""
-        return f"{text(tokens, form.values[i, : len(tokens)], palette=palette)}{told}"
+        tokens, note = ids_and_padding(values)
+        return f"{text(tokens, form.values[i, : len(tokens)], palette=palette)}{f'<small>{note}</small>' if note else ''}"
     row = form.values[i].ravel()
     limit = np.abs(row[np.isfinite(row)]).max(initial=0.0) or 1.0
     flat = None if values is None else np.ravel(values)
     labels = named_rows(len(row), names if names is not None and len(names) == len(row) else None, flat)
     return table_piece(row, labels, float(limit))
+
+
+def ids_and_padding(ids: Array) -> tuple[list[str], str]:
+    """The ids of a text as tokens, without the zeros of its padding, and what is said of these."""
+    tokens, left = ids_shown(ids)
+    return tokens, f"and {left} of padding" if left else ""
 
 
 def _fitting(names: list[str] | None, values: Array | None) -> list[str] | None:

@@ -27,28 +27,35 @@ def data_uri(image: Array) -> str:
 
 
 def series_piece(
-    values: Array | None, shades: Array, names: Sequence[str] | None = None, palette: str = "red_blue", high: int = 54
+    values: Array | None,
+    shades: Array | Sequence[Array],
+    names: Sequence[str] | None = None,
+    palette: str = "red_blue",
+    high: int = 54,
 ) -> str:
     """A series on the colour of its attributions: a row for each channel; a picture of steps and channels where there are many.
 
     Args:
         values: (steps, channels), or None where the input is not known.
-        shades: (steps, channels), or (steps, 1) for all channels together; in [-1, 1].
+        shades: (steps, channels), or (steps, 1) for all channels together; in [-1, 1]. Or a list of these, for several
+            neurons, of which the first is seen: what is of the k-th has the attribute data-class k.
         names: Of the channels.
         palette: As for `colours`.
         high: Pixels of a row.
     """
-    steps, rows = shades.shape
+    every = [shades] if isinstance(shades, np.ndarray) else list(shades)
+    steps, rows = every[0].shape
     channels = rows if values is None else values.shape[1]
     if channels > MOST_CURVES:
-        return _spectrogram(values, shades, palette)
+        return _spectrogram(values, every, palette)
     names = [f"channel {i}" if channels > 1 else "" for i in range(channels)] if names is None else names
     parts = []
     for row in range(rows):
         shown = [row] if rows == channels else range(channels)
         lines = None if values is None else values[:, list(shown)]
         label = "<br>".join(_label(names[c], None if values is None else values[:, c]) for c in shown)
-        parts.append(f"<span>{label}</span>{_strip(lines, shades[:, row], palette, high if len(shown) < 3 else 2 * high)}")
+        strips = [shade[:, row] for shade in every]
+        parts.append(f"<span>{label}</span>{_strip(lines, strips, palette, high if len(shown) < 3 else 2 * high)}")
     ends = f'<span></span><div style="{_ENDS}"><span>0</span><span>step</span><span>{steps - 1}</span></div>'
     return f'<div style="{_GRID}">{"".join(parts)}{ends}</div>'
 
@@ -60,14 +67,20 @@ def _label(name: str, values: Array | None) -> str:
     return f"{on_page(name)}{'<br>' * bool(name and between)}{said}"
 
 
-def _strip(lines: Array | None, shade: Array, palette: str, high: int) -> str:
-    """Curves (steps, few) over a strip of colours (steps,)."""
-    steps = len(shade)
+def of_class(k: int, count: int) -> str:
+    """The attributes of what is of the k-th of several neurons."""
+    return f' data-class="{k}"{" hidden" * (k > 0)}' if count > 1 else ""
+
+
+def _strip(lines: Array | None, shades: Sequence[Array], palette: str, high: int) -> str:
+    """Curves (steps, few) over a strip of colours (steps,), one for each neuron."""
+    steps = len(shades[0])
     box = f'viewBox="0 0 {steps} 100" preserveAspectRatio="none"'
-    uri = data_uri(colours(_peaks(shade)[None], palette))
     parts = [f'<svg {box} role="img" aria-label="series on its attributions" style="{_SVG.format(high=high)}">']
-    parts.append(f'<image href="{uri}" width="{steps}" height="100" preserveAspectRatio="none" ')
-    parts.append('style="image-rendering:pixelated"></image>')
+    for k, shade in enumerate(shades):
+        uri = data_uri(colours(_peaks(shade)[None], palette))
+        parts.append(f'<image{of_class(k, len(shades))} href="{uri}" width="{steps}" height="100" preserveAspectRatio="none" ')
+        parts.append('style="image-rendering:pixelated"></image>')
     finite = np.array([]) if lines is None else lines[np.isfinite(lines)]
     if lines is not None and finite.size:
         low, span = finite.min(), (finite.max() - finite.min()) or 1.0
@@ -107,27 +120,31 @@ def _peaks(shade: Array) -> Array:
     return np.take_along_axis(padded, np.abs(np.nan_to_num(padded)).argmax(1)[:, None], 1)[:, 0]
 
 
-def _spectrogram(values: Array | None, shades: Array, palette: str) -> str:
+def _spectrogram(values: Array | None, shades: Sequence[Array], palette: str) -> str:
     """Steps from left to right, channels upwards; the input in grey above the map."""
-    steps, rows = shades.shape
-    shown = []
+    steps, rows = shades[0].shape
+    parts = []
     if values is not None:
         clean = np.nan_to_num(values)
         low, span = clean.min(), (clean.max() - clean.min()) or 1.0
         grey = np.round(255 * (clean - low) / span).astype("uint8")
-        shown.append(("input", np.repeat(grey.T[::-1, :, None], 3, axis=2), values.shape[1]))
-    shown.append(("map", colours(shades.T[::-1], palette), rows))
-    parts = []
-    for label, image, high in shown:
-        tall = min(240, max(96, 2 * high)) if high > 1 else 24
-        ends = f"<span>{high - 1}</span><span>{label},<br>channel</span><span>0</span>" if high > 1 else f"<span>{label}</span>"
-        parts.append(
-            f'<div style="display:flex;flex-direction:column;justify-content:space-between;height:{tall}px;text-align:right">'
-            f'{ends}</div><img alt="{label}: steps from left to right, channels upwards" src="{data_uri(image)}" '
-            f'style="display:block;width:100%;height:{tall}px;image-rendering:pixelated;border:1px solid #bbb">'
-        )
+        parts.append(_picture_row("input", [np.repeat(grey.T[::-1, :, None], 3, axis=2)], values.shape[1]))
+    parts.append(_picture_row("map", [colours(shade.T[::-1], palette) for shade in shades], rows))
     ends = f'<span></span><div style="{_ENDS}"><span>0</span><span>step</span><span>{steps - 1}</span></div>'
     return f'<div style="{_GRID}">{"".join(parts)}{ends}</div>'
+
+
+def _picture_row(label: str, images: Sequence[Array], high: int) -> str:
+    """A picture of steps and channels with the numbers of its channels; one of each neuron."""
+    tall = min(240, max(96, 2 * high)) if high > 1 else 24
+    ends = f"<span>{high - 1}</span><span>{label},<br>channel</span><span>0</span>" if high > 1 else f"<span>{label}</span>"
+    drawn = "".join(
+        f'<img{of_class(k, len(images))} alt="{label}: steps from left to right, channels upwards" src="{data_uri(image)}" '
+        f'style="display:block;width:100%;height:{tall}px;image-rendering:pixelated;border:1px solid #bbb">'
+        for k, image in enumerate(images)
+    )
+    style = f"display:flex;flex-direction:column;justify-content:space-between;height:{tall}px;text-align:right"
+    return f'<div style="{style}">{ends}</div><div>{drawn}</div>'
 
 
 # ------------------------------------------------------------------ bars

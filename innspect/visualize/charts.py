@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 64
 _STYLES = ("-", "--", ":", "-.")
 _ROW, _WIDE, _BAR = 1.1, 7.0, 0.24  # inches
+_LETTERS = 86  # of a line of tokens
 
 
 def new_figure(width: float, height: float, ground: str = "light") -> "Figure":
@@ -218,3 +219,32 @@ def _quiet(ax: "Axes", ground: str) -> None:
     for spine in ax.spines.values():
         spine.set_edgecolor("#999999")
         spine.set_linewidth(0.5)
+
+
+def words(tokens: Sequence[str], shades: Array, *, caption: str = "", palette: str = "red_blue", ground: str = "light") -> "Figure":
+    """Draw a text, each token on its colour.
+
+    Args:
+        tokens: The tokens.
+        shades: For each a value in [-1, 1].
+        caption: A line above.
+        palette, ground: As for `colours`.
+    """
+    places, x, y = [], 0, 0
+    for token in tokens:
+        if x and x + len(token) > _LETTERS:
+            x, y = 0, y + 1
+        places.append((x, y))
+        x += len(token) + 2
+    figure = new_figure(_WIDE, 0.3 * (y + 1) + 0.45, ground)
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96 - 0.3 / figure.get_figheight()))
+    axes.set_axis_off()
+    axes.set_xlim(-0.5, _LETTERS + 2)
+    axes.set_ylim(y + 0.7, -0.7)
+    for token, (left, line), shade in zip(tokens, places, colours(shades, palette, ground), strict=True):
+        ink = "white" if shade @ (0.3, 0.6, 0.1) < 128 else "black"
+        box = {"facecolor": shade / 255, "edgecolor": "#cccccc", "linewidth": 0.4, "boxstyle": "square,pad=0.25"}
+        style = {"family": "monospace", "fontsize": 9, "color": ink, "va": "center", "parse_math": False}
+        axes.text(left, line, token, bbox=box, **style)
+    figure.text(0.02, 1 - 0.2 / figure.get_figheight(), caption, fontsize=9, color=INKS[ground], va="center", parse_math=False)
+    return figure

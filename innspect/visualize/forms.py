@@ -108,12 +108,12 @@ def _drawn(maps: Array, kind: str | None, x: Array | None) -> tuple[str, Array]:
 
 
 # ------------------------------------------------------------------ slices
-def sliced(volumes: Array, ground: int = 0) -> tuple[Array, list[int]]:
+def sliced(volumes: Array, line: float = 0) -> tuple[Array, list[int]]:
     """Slices along the first axis side by side, a few that are evenly far from each other, and their numbers.
 
     Args:
         volumes: (samples, depth, height, width) or (samples, depth, height, width, 3).
-        ground: What stands between slices.
+        line: What stands between slices; where there is none is 0, or 255 in bytes.
 
     Returns:
         (samples, height, width[, 3]), and the numbers of the slices.
@@ -125,7 +125,9 @@ def sliced(volumes: Array, ground: int = 0) -> tuple[Array, list[int]]:
     rows = -(-len(numbers) // across)
     step_y, step_x = height + _GUTTER, width + _GUTTER
     shape = count, rows * step_y - _GUTTER, across * step_x - _GUTTER, *volumes.shape[4:]
-    sheet = np.full(shape, ground, volumes.dtype)
+    sheet = np.full(shape, 255 if volumes.dtype == np.uint8 else 0, volumes.dtype)
+    sheet[:, height::step_y] = line
+    sheet[:, :, width::step_x] = line
     for place, number in enumerate(numbers):
         y, x = place // across * step_y, place % across * step_x
         sheet[:, y : y + height, x : x + width] = volumes[:, number]
@@ -134,7 +136,7 @@ def sliced(volumes: Array, ground: int = 0) -> tuple[Array, list[int]]:
 
 def picture_shades(form: Form) -> Array:
     """The shades of an image, or of slices of a volume: (samples, height, width)."""
-    return sliced(form.shades)[0] if form.kind == "volume" else form.shades
+    return sliced(form.shades, np.nan)[0] if form.kind == "volume" else form.shades
 
 
 def slices_told(form: Form) -> str:

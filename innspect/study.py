@@ -178,8 +178,8 @@ def _predict(model: Any, x: Nest, output: int | str) -> Array:
 def most_likely(outputs: Array, top: int) -> Array | None:
     """The largest outputs of each sample, the largest first: (neurons, samples); None where there is one neuron.
 
-    Where outputs have positions, as a segmentation's, those of the largest mean over them, since a class is explained as its sum
-    over positions; a single class is explained so, too.
+    Where outputs have positions, as a segmentation's, those of the largest mean over them, since a class is explained as its
+    sum over positions; a single class is explained so, too.
     """
     if outputs.ndim < 2 or (outputs.ndim == 2 and outputs.shape[1] < 2):
         return None

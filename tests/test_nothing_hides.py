@@ -162,11 +162,13 @@ def test_negative_pixels_of_a_class_activation_map_are_blue():
     model = image_model()
     explanation = innspect.create_analyzer("grad_cam", model, relu=False).explain(X, 0)
     assert (explanation.attributions < 0).any()
-    from innspect.reports.pictures import coloured
-    from innspect.visualize import heatmap
+    from innspect.reports.pictures import level_of, shades_of
+    from innspect.visualize import colours, heatmap
+    from innspect.visualize.forms import forms_of, picture_shades
     from innspect.visualize.png import png
 
-    drawn_as = [coloured(explanation.attributions, explanation.settings)]
+    (form,) = forms_of(explanation.attributions, of=explanation.settings)
+    drawn_as = [colours(shades_of(level_of(picture_shades(form))))]
     drawn_as.append(heatmap(explanation.attributions, of=explanation.settings))
     for image in drawn_as:
         strongest = explanation.attributions < 0.5 * explanation.attributions.min()

@@ -66,7 +66,9 @@ def _run(given):
     predicted = study.predict(model, source.batches(given.batch_size), given.output)
     labels = read(labels, study.classes(predicted))
     neurons = study.most_likely(predicted, 1) if neuron is None else study.same_for_all([neuron], len(predicted))
-    asked = {"batch_size": given.batch_size, "output": given.output} | ({} if given.contrast is None else {"contrast": given.contrast})
+    asked = {"batch_size": given.batch_size, "output": given.output} | (
+        {} if given.contrast is None else {"contrast": given.contrast}
+    )
     _warm_up(analyzers, source, neurons, asked)
     batches = -(-len(source) // given.batch_size)
     with Progress("Comparing", len(analyzers) * batches) as progress, estimates(progress.tell):
@@ -118,7 +120,13 @@ def numbers(result):
 
 def _print(rows, table, samples):
     shown = [
-        [f"{i + 1}", label, f"{ms:.3g}", "-" if error is None else f"{error:.1e}", "-" if positive != positive else f"{positive:.0%}"]
+        [
+            f"{i + 1}",
+            label,
+            f"{ms:.3g}",
+            "-" if error is None else f"{error:.1e}",
+            "-" if positive != positive else f"{positive:.0%}",
+        ]
         + ["-" if value != value else f"{value:.2f}" for value in table[i]]
         for i, (label, ms, error, positive) in enumerate(rows)
     ]

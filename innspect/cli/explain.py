@@ -148,12 +148,15 @@ def _pictures(given, source, result, labels):
         return
     from innspect.cli import pictures, sheets
 
-    of_inputs, refused = [], []
+    of_inputs: list[tuple] = []
+    refused: list[tuple] = []
     for label, method in result.methods.items():
         (attributions,) = method.attributions.values()
         (of_inputs if pictures.drawable(attributions[0]) else refused).append((label, method, attributions))
     for label, _, attributions in refused:
-        print(printable(f"innspect: no picture of {label!r}, whose maps have the shape {attributions.shape[2:]}"), file=sys.stderr)
+        print(
+            printable(f"innspect: no picture of {label!r}, whose maps have the shape {attributions.shape[2:]}"), file=sys.stderr
+        )
     for i, sample in enumerate(source.names):
         layers = {label: pictures.layers(maps[:, i], method.settings) for label, method, maps in of_inputs}
         frame, whole = source.frame(i), pictures.enlarged(source.photograph(i, pictures.LONGEST))
@@ -194,7 +197,7 @@ def _captions(result, i, labels):
 
 
 def _explains(result):
-    """"logit" where a method found a softmax or a sigmoid, else None."""
+    """The word "logit" where a method found a softmax or a sigmoid, else None."""
     return next((m.settings["explains"] for m in result.methods.values() if m.settings.get("explains") == "logit"), None)
 
 
@@ -247,7 +250,11 @@ def _write_index(given, source, result, labels):
         **({"labels": list(labels)} if labels is not None and len(labels) <= _MOST_LABELS else {}),
         **({} if source.arrays else {"resize": given.resize}),
         "inputs": [
-            {"name": name, "file": source.files[i], "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None}
+            {
+                "name": name,
+                "file": source.files[i],
+                "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None,
+            }
             | ({} if source.arrays else _photograph(source, i))
             | ({} if result.neurons is None else _explained(result, i, labels))
             for i, name in enumerate(source.names)

@@ -92,14 +92,21 @@ def report(
     from innspect.files import write
     from innspect.graph.opened.opened_model import model_of, opened_if_possible
     from innspect.labels import number_of, read
-    from innspect.reports.arguments import check_arguments, check_entries, check_features, check_neurons, check_tokens, columns_of
+    from innspect.reports.arguments import (
+        check_arguments,
+        check_entries,
+        check_features,
+        check_neurons,
+        check_tokens,
+        columns_of,
+    )
     from innspect.reports.page import page
 
     check_arguments(path=path, top=top, names=names, title=title, batch_size=batch_size)
     opened = opened_if_possible(model)  # once, for all methods
     columns = columns_of(x)
     model, x = model_of(opened), study.samples(opened, x)
-    named = {"features": check_features(features, x) or columns, "tokens": check_tokens(tokens, x)}
+    named: dict[str, Any] = {"features": check_features(features, x) or columns, "tokens": check_tokens(tokens, x)}
     lead: list[str] = []
     if isinstance(methods, Choice) or (isinstance(methods, str) and methods == "choose"):
         made = methods if isinstance(methods, Choice) else choosing.choose(opened, x, batch_size=batch_size, output=output)

@@ -86,7 +86,8 @@ def check_tokens(tokens: Any, x: Nest) -> dict[str, list[list[str]]] | None:
         if not listed or len(texts) != shape[0] or any(len(each) > shape[1] for each in texts):
             received = f"{[len(each) for each in texts][:8]} tokens" if listed else f"{texts!r:.80}"
             raise ValueError(
-                f"`tokens` must hold a list of at most {shape[1]} tokens for each of the {shape[0]} samples. Received: {received}"
+                f"`tokens` must hold a list of at most {shape[1]} tokens for each of the {shape[0]} samples. "
+                f"Received: {received}"
             )
     return {name: [[str(token) for token in each] for each in texts] for name, texts in given.items()} or None
 

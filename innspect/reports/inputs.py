@@ -98,7 +98,7 @@ def _section(explained: Study, i: int, shown: Shown, drawn: Any, pictures: Any) 
 
 def _prediction(explained: Study, i: int, labels: Labels | None) -> str:
     outputs = np.asarray(explained.outputs[i])
-    explains = "logit" if any(_explains(each) == "logit" for each in explained.methods.values()) else None
+    explains = _stripped(explained)
     if explained.neurons is None:
         values = np.ravel(outputs)
         if len(values) == 1:
@@ -151,14 +151,15 @@ def _small(picture: Array) -> str:
 
 def _outputs(explained: Study, i: int) -> str:
     """The output itself, where it is a picture, as a segmentation's is: that of the class, black 0 and white 1."""
-    outputs, neurons = np.asarray(explained.outputs[i]), explained.neurons
+    outputs, neurons, explains = np.asarray(explained.outputs[i]), explained.neurons, _stripped(explained)
     if outputs.ndim != 3 or neurons is None or min(outputs.shape[:2]) < 2:
         return ""
     drawn, count = [], len(neurons)
     for k, neuron in enumerate(neurons[:, i]):
         values = outputs[..., neuron]
-        grey = input_pictures(values[None])[0] if not are_shares(outputs) else np.round(255 * values).astype("uint8")
-        image = grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
+        span = 1.0 if are_shares(outputs, explains) else float(np.ptp(values)) or 1.0
+        low = 0.0 if are_shares(outputs, explains) else float(values.min())
+        image = np.repeat(np.round(255 * np.clip((values - low) / span, 0, 1)).astype("uint8")[..., None], 3, axis=2)
         drawn.append(f'<img{of_class(k, count)} alt="output" src="{data_uri(image)}">')
     stack = f'<div class="stack">{"".join(drawn)}</div>'
     return f"<figure{_small(outputs)}>{stack}<figcaption>the output for this class</figcaption></figure>"
@@ -193,6 +194,11 @@ def _caption(explained: Study, label: str, forms: list[Form], i: int, more: str 
 
 def _explains(method: Method) -> str | None:
     return method.settings.get("explains")
+
+
+def _stripped(explained: Study) -> str | None:
+    """The word "logit" where a method found a softmax or a sigmoid at the output."""
+    return "logit" if any(_explains(each) == "logit" for each in explained.methods.values()) else None
 
 
 # ------------------------------------------------------------------ rows
@@ -245,7 +251,9 @@ def _table(explained: Study, cells: Mapping[str, list[Form]], i: int, names: Any
             cols.append(f'<td data-method="{on_page(label)}">{bars}</td>')
         name = f"{len(others)} others" if n is None else on_page(called[n])
         rows.append(f"<tr><td>{name} {value}</td>{''.join(cols)}</tr>")
-    return f'<div class="wide"><table class="features"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return (
+        f'<div class="wide"><table class="features"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
 
 
 def _limit(method: Method, k: int, i: int) -> float:

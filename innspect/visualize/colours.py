@@ -48,11 +48,11 @@ def channel_axis(array: Array) -> int:
     return 1 if array.ndim == 4 and array.shape[-1] not in CHANNELS and array.shape[1] in CHANNELS else -1
 
 
-def reduce(attribution: ArrayLike, how: str = "sum", axis: int = -1) -> Array:
+def reduce(attribution: "ArrayLike | Explanation", how: str = "sum", axis: int = -1) -> Array:
     """One value for all entries along an axis, such as the channels of a picture or the vector of a token.
 
     Args:
-        attribution: An array of any shape.
+        attribution: An array of any shape, or an `Explanation`.
         how: "sum", "max_abs" (the value that is largest in magnitude, with its sign) or "norm" (Euclidean).
         axis: The axis that goes.
 
@@ -62,6 +62,7 @@ def reduce(attribution: ArrayLike, how: str = "sum", axis: int = -1) -> Array:
     Raises:
         ValueError: An unknown reduction, or no such axis.
     """
+    attribution, _ = told("attribution", attribution, None)
     array = numeric("attribution", attribution)
     if not array.ndim:
         raise ValueError(f"`attribution` must be an array. Received: the number {array}")
@@ -135,6 +136,20 @@ def told(name: str, given: Any, of: Any) -> tuple[Any, Any]:
             f"Received: an explanation of {several}"
         )
     return given.attributions, given if of is None else of
+
+
+def inputs_of(name: str, given: Any) -> Any:
+    """The inputs of an `Explanation`, as they were given.
+
+    Raises:
+        ValueError: It is none, or does not have them, or has several.
+    """
+    x = given.x if is_explanation(given) else None
+    if x is None or isinstance(x, list | tuple | dict):
+        said = "an explanation that has its inputs, and one of them"
+        received = f"inputs {type(x).__name__}" if is_explanation(given) else f"{type(given).__name__}"
+        raise ValueError(f"`{name}` must be given, or `attribution` be {said}. Received: {received}")
+    return x
 
 
 def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.0, of: Any = None) -> Array:

@@ -189,7 +189,8 @@ def table_piece(attribution: Array, labels: Sequence[str], limit: float, most: i
     if len(others):
         rows.append((f"{len(others)} others", np.nan_to_num(attribution[others]).sum()))
     cells = "".join(
-        f'<span style="overflow-wrap:anywhere">{on_page(label)}</span>{bar(v / limit)}<span style="text-align:right">{v:.3g}</span>'
+        f'<span style="overflow-wrap:anywhere">{on_page(label)}</span>{bar(v / limit)}'
+        f'<span style="text-align:right">{v:.3g}</span>'
         for label, v in rows
     )
     style = "display:grid;grid-template-columns:auto minmax(60px,1fr) auto;gap:2px 8px;align-items:center;font-size:12px"

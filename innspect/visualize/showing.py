@@ -29,7 +29,7 @@ def show(thing: Any) -> None:
         body = as_page()
         content = getattr(thing, "html", None) or f'{head}<body style="background:#fff;color:#111;margin:16px">{body}</body>\n'
         _open(content.encode(), ".html")
-    else:
+    elif as_png is not None:
         _open(as_png(), ".png")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from innspect.checks import OneOf, Text
 from innspect.tables import on_page, printable
 from innspect.types import Array
-from innspect.visualize.colours import colours, numeric, reduce, scaled, told
+from innspect.visualize.colours import colours, inputs_of, numeric, reduce, scaled, told
 from innspect.visualize.palettes import palette_of
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def text(
-    tokens: Sequence[Any],
-    attribution: "ArrayLike | Explanation",
+    tokens: "Sequence[Any] | Explanation",
+    attribution: "ArrayLike | Explanation | None" = None,
     *,
     of: Any = None,
     form: str = "html",
@@ -40,9 +40,10 @@ def text(
     Args:
         tokens: A list of tokens with attributions (tokens,); or a list of such lists with (samples, tokens). A list may
             be shorter than the attributions, which then end in padding: that is not shown and leaves the scale alone.
+            Or an `Explanation` of ids, then alone: its ids are shown without the zeros of their padding.
             What is no string is shown as `str` shows it; control characters and marks of direction as Python escapes them.
-        attribution: As above, or (1, tokens) for one text; or (samples, tokens, embedding), whose last axis is taken together by
-            `reduce`. Or an `Explanation`.
+        attribution: As above, or (1, tokens) for one text; or (samples, tokens, embedding), whose last axis is taken together
+            by `reduce`. Or an `Explanation`.
         of: Whose they are where `attribution` is an array, as for `heatmap`.
         form: "html", one element that needs nothing from elsewhere, or "ansi", for a terminal of 24-bit colours.
         separator: What stands between tokens; "" where tokens hold their spaces.
@@ -59,6 +60,8 @@ def text(
     """
     OneOf(*_WRITERS).check("form", form)
     Text().check("separator", separator)
+    if attribution is None:
+        tokens, attribution = [ids_shown(row)[0] for row in np.asarray(inputs_of("attribution", tokens))], tokens
     attribution, of = told("attribution", attribution, of)
     palette = palette_of(of) if palette is None else palette
     values = numeric("attribution", attribution)
@@ -68,8 +71,8 @@ def text(
     if not several:
         if values.ndim != 1 and values.shape[:1] != (1,):
             raise ValueError(
-                "`tokens` is one text, a list of tokens, whose `attribution` has the shape (tokens,), or (1, tokens). Of several "
-                "texts give a list of lists, such as `[line.split() for line in lines]`; of one with an embedding "
+                "`tokens` is one text, a list of tokens, whose `attribution` has the shape (tokens,), or (1, tokens). Of "
+                "several texts give a list of lists, such as `[line.split() for line in lines]`; of one with an embedding "
                 f"`attribution[None]`. Received: {len(tokens)} tokens and attributions of shape {values.shape}"
             )
         tokens, values = [tokens], values[None] if values.ndim == 1 else values

@@ -103,8 +103,8 @@ class Explanation:
             header = json.loads(arrays["header"].tobytes())
             if header.get("format") != _FORMAT or header["version"] > _VERSION:
                 raise UnreadableFileError(
-                    f"{str(path)!r} is no saved explanation that this version can read: expected {_FORMAT} of version {_VERSION} or older. "
-                    f"Received: {header.get('format')} {header.get('version')}"
+                    f"{str(path)!r} is no saved explanation that this version can read: expected {_FORMAT} of version "
+                    f"{_VERSION} or older. Received: {header.get('format')} {header.get('version')}"
                 )
             return cls(**unpacked(header["tree"], arrays), settings=header["settings"])
 

@@ -177,7 +177,7 @@ def test_negative_pixels_of_a_class_activation_map_are_blue():
     import base64
 
     page = explanation._repr_html_()
-    assert base64.b64encode(png(drawn_as[1][0])).decode() in page
+    assert base64.b64encode(png(drawn_as[1][0], indexed=True)).decode() in page
 
 
 # ---------------------------------------------------------------------- R4: the rights of what is written

@@ -11,6 +11,7 @@ from innspect.visualize.figures import grid
 from innspect.visualize.html import explanation_html
 from innspect.visualize.images import overlay, pictures, signal, to_pil
 from innspect.visualize.palettes import PALETTES, palette_of, scale_of
+from innspect.visualize.showing import show
 from innspect.visualize.tokens import text
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "scale_of",
     "scaled",
     "series",
+    "show",
     "signal",
     "table",
     "text",

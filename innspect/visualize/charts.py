@@ -31,6 +31,8 @@ def new_figure(width: float, height: float, ground: str = "light") -> "Figure":
         ImportError: matplotlib is not installed.
     """
     try:
+        import matplotlib.figure  # noqa: F401
+
         from innspect.visualize.shown_figure import ShownFigure
     except ImportError as error:
         raise ImportError("Figures need matplotlib: `pip install matplotlib`, or innspect with its extra `plot`.") from error

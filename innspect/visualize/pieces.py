@@ -23,7 +23,7 @@ _ENDS = "display:flex;justify-content:space-between;opacity:.75"
 
 def data_uri(image: Array) -> str:
     """A picture, uint8 (height, width, 3 or 4), as an address that holds it."""
-    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
+    return "data:image/png;base64," + base64.b64encode(png(image, indexed=True)).decode()
 
 
 def series_piece(

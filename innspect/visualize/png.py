@@ -11,17 +11,20 @@ _COLOURS = {3: 2, 4: 6}  # channels -> colour type: RGB, RGBA
 _INDEXED = 3
 
 
-def png(image: Array) -> bytes:
+def png(image: Array, *, indexed: bool = False) -> bytes:
     """The bytes of a PNG file with an RGB or RGBA image, uint8 (height, width, 3 or 4).
 
-    An image of at most 256 colours, such as a map, is kept as indices to them, without loss.
+    Args:
+        image: The pixels.
+        indexed: Whether an image of at most 256 colours, such as a map, is kept as indices to them: without loss, in a third of
+            the room; but programs that expect colours in a file may read the indices.
     """
     height, width, channels = image.shape
     image = np.ascontiguousarray(image, "uint8")
-    indexed = _with_palette(image)
-    if indexed is None:
+    few = _with_palette(image) if indexed else None
+    if few is None:
         return _file(image.reshape(height, -1), width, _COLOURS[channels], [])
-    indices, palette = indexed
+    indices, palette = few
     chunks = [(b"PLTE", palette[:, :3].tobytes())]
     if channels == 4:
         chunks.append((b"tRNS", palette[:, 3].tobytes()))

@@ -24,13 +24,12 @@ def show(thing: Any) -> None:
 
         display(thing)
         return
-    if as_page is not None:
-        head = '<!DOCTYPE html>\n<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        body = as_page()
-        content = getattr(thing, "html", None) or f'{head}<body style="background:#fff;color:#111;margin:16px">{body}</body>\n'
-        _open(content.encode(), ".html")
-    elif as_png is not None:
+    if as_png is not None:  # a figure, which has a page only where a server draws it
         _open(as_png(), ".png")
+    elif as_page is not None:
+        head = '<!DOCTYPE html>\n<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        own = f'{head}<body style="background:#fff;color:#111;margin:16px">{as_page()}</body>\n'
+        _open(getattr(thing, "html", own).encode(), ".html")
 
 
 def _in_notebook() -> bool:

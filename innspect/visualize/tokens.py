@@ -71,9 +71,9 @@ def text(
     if not several:
         if values.ndim != 1 and values.shape[:1] != (1,):
             raise ValueError(
-                "`tokens` is one text, a list of tokens, whose `attribution` has the shape (tokens,), or (1, tokens). Of "
+                "`attribution` must have the shape (tokens,), or (1, tokens), for one text, a list of tokens. Of "
                 "several texts give a list of lists, such as `[line.split() for line in lines]`; of one with an embedding "
-                f"`attribution[None]`. Received: {len(tokens)} tokens and attributions of shape {values.shape}"
+                f"`attribution[None]`. Received: shape {values.shape} for {len(tokens)} tokens"
             )
         tokens, values = [tokens], values[None] if values.ndim == 1 else values
     values = _reduced(values, reduce)

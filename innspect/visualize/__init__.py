@@ -8,6 +8,7 @@ decided in `palettes`.
 from innspect.visualize.charts import series, table
 from innspect.visualize.colours import colours, heatmap, reduce, scaled
 from innspect.visualize.figures import grid
+from innspect.visualize.forms import slices
 from innspect.visualize.html import explanation_html
 from innspect.visualize.images import overlay, pictures, signal, to_pil
 from innspect.visualize.palettes import PALETTES, palette_of, scale_of
@@ -30,6 +31,7 @@ __all__ = [
     "show",
     "signal",
     "table",
+    "slices",
     "text",
     "to_pil",
 ]

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numpy.typing import ArrayLike
+
+from innspect.checks import Integer
 from innspect.types import Array, Nest
-from innspect.visualize.colours import CHANNELS, channel_axis, numeric, reduced, scaled_together
+from innspect.visualize.colours import CHANNELS, channel_axis, numeric, reduced, scaled_together, told
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.explanation import Explanation
@@ -108,18 +111,49 @@ def _drawn(maps: Array, kind: str | None, x: Array | None) -> tuple[str, Array]:
 
 
 # ------------------------------------------------------------------ slices
-def sliced(volumes: Array, line: float = 0) -> tuple[Array, list[int]]:
+def slices(volumes: "ArrayLike | Explanation", *, most: int = 12) -> Array:
+    """Volumes as pictures: a few slices along the first axis side by side, evenly far from each other.
+
+    Of an input and of its map the same slices, so that one can lie over the other.
+
+    Args:
+        volumes: (samples, depth, height, width), or with channels as a fifth axis, which are summed. Or an `Explanation`, whose
+            map is taken.
+        most: How many slices are shown.
+
+    Returns:
+        A float64 array (samples, height, width) that other functions draw; nan, which is drawn grey, between slices.
+
+    Raises:
+        ValueError: Another number of axes.
+
+    Examples:
+        >>> see.overlay(see.slices(explanation), see.slices(explanation.x))
+    """
+    Integer(1).check("most", most)
+    given, _ = told("volumes", volumes, None)
+    array = numeric("volumes", given)
+    if array.ndim not in (4, 5):
+        raise ValueError(
+            "`volumes` must have the shape (samples, depth, height, width) or (samples, depth, height, width, channels). "
+            f"Received: shape {array.shape}"
+        )
+    return sliced(array.sum(-1) if array.ndim == 5 else array, np.nan, most)[0]
+
+
+def sliced(volumes: Array, line: float = 0, most: int = _SLICES) -> tuple[Array, list[int]]:
     """Slices along the first axis side by side, a few that are evenly far from each other, and their numbers.
 
     Args:
         volumes: (samples, depth, height, width) or (samples, depth, height, width, 3).
         line: What stands between slices; where there is none is 0, or 255 in bytes.
+        most: How many slices.
 
     Returns:
         (samples, height, width[, 3]), and the numbers of the slices.
     """
     count, depth, height, width = volumes.shape[:4]
-    numbers = np.unique(np.linspace(0, depth - 1, min(_SLICES, depth)).round().astype(int))
+    numbers = np.unique(np.linspace(0, depth - 1, min(most, depth)).round().astype(int))
     across = min(len(numbers), max(1, round(np.sqrt(2 * len(numbers) * height / max(width, 1)))))
     across = -(-len(numbers) // -(-len(numbers) // across))
     rows = -(-len(numbers) // across)

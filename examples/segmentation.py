@@ -22,7 +22,7 @@ def draw(samples, random):
     mask = np.where(np.maximum(abs(y - square[:, 0]), abs(x - square[:, 1])) <= 5, 2, 0)
     mask = np.where((y - disc[:, 0]) ** 2 + (x - disc[:, 1]) ** 2 <= 36, 1, mask)
     edge = (mask != np.roll(mask, 1, 1)) | (mask != np.roll(mask, 1, 2))
-    return (random.normal(0, 0.3, mask.shape) + (mask > 0))[..., None].astype("float32"), mask, edge.astype("int32")
+    return (random.normal(0, 0.3, mask.shape) + (mask > 0))[..., None].astype("float32"), mask, edge.astype(int)
 
 
 # 1. Two heads on the same features.
@@ -37,8 +37,8 @@ outputs = {
     "edge": L.Conv2D(2, 3, padding="same", activation="softmax", name="edge")(shape),
 }
 model = keras.Model(picture, outputs, name="shapes")
-model.compile(keras.optimizers.Adam(3e-3), dict.fromkeys(outputs, "sparse_categorical_crossentropy"))
-model.fit(x, {"mask": mask, "edge": edge}, epochs=12, batch_size=32, verbose=0)
+model.compile(keras.optimizers.Adam(3e-3), dict.fromkeys(outputs, "categorical_crossentropy"))
+model.fit(x, {"mask": np.eye(3)[mask], "edge": np.eye(2)[edge]}, epochs=12, batch_size=32, verbose=0)
 found = model.predict(x_test, verbose=0)["mask"].argmax(-1)
 print(f"pixels of the right class: {(found == mask_test).mean():.1%}")
 

@@ -30,8 +30,8 @@ __all__ = [
     "series",
     "show",
     "signal",
-    "table",
     "slices",
+    "table",
     "text",
     "to_pil",
 ]

@@ -68,42 +68,45 @@ def _application(name, times):
 
 
 # ---------------------------------------------------------------------- the page
-_HEAD = """# What explains what
+_HEAD = """# Which methods explain my model?
 
-Made by running `python benchmarks/support.py`: every method on every network, with random weights. ✓: the method gives
-finite maps that depend on the explained neuron. A number: it does not apply, for the reason below the tables, in the
-words of the error. Blank: not tried yet. Methods that fare alike share a column. As data: [support.json](support.json).
+Find the network that is most like yours: every method explains it, but those of its row. A number is the reason, which stands
+below in the words of the error. {tried}
 
-Networks of `keras.applications` are one of each family; the others are small ones of a kind.
+Made by running `python benchmarks/support.py`: {methods} methods on {networks} networks, with random weights; a method
+explains a network if its maps are finite and depend on the explained neuron. As data: [support.json](support.json). Networks of
+`keras.applications` are one of each family; the others are small ones of a kind.
 """
 
 
 def page(table):
-    """The table in Markdown."""
-    reasons, parts = {}, [_HEAD]
+    """The table in Markdown: a row for each network, with the methods that do not apply."""
+    reasons = {}
     methods = sorted({m for row in table.values() for m in row}, key=lambda m: (describe(m)["family"], m))
-    for family, members in groupby(methods, key=lambda m: describe(m)["family"]):
-        parts.append(_section(family, list(members), table, reasons))
-    parts.append("## Reasons\n\n" + "\n".join(f"{n}. {reason}" for reason, n in reasons.items()))
-    return "\n".join(parts) + "\n"
+    lines = ["| my model is like | methods | all but |", "|---|---:|---|"]
+    for network, row in table.items():
+        lines.append(f"| {network} | {sum(not reason for reason in row.values())} | {_refused(row, methods, reasons)} |")
+    missing = any(m not in row for row in table.values() for m in methods)
+    head = _HEAD.format(
+        methods=len(methods),
+        networks=len(table),
+        tried="Where the count and the row do not add up, some were not tried yet." if missing else "All were tried.",
+    )
+    told = "\n".join(f"{n}. {reason}" for reason, n in reasons.items())
+    families = "\n".join(
+        f"- {family}: {', '.join(f'`{m}`' for m in members)}"
+        for family, members in groupby(methods, key=lambda m: describe(m)["family"])
+    )
+    return "\n".join([head, *lines, f"\n## Reasons\n\n{told}\n\n## The methods\n\n{families}"]) + "\n"
 
 
-def _section(family, methods, table, reasons):
-    columns = {}
+def _refused(row, methods, reasons):
+    """The methods that do not apply to a network, together where the reason is the same."""
+    groups = {}
     for method in methods:
-        columns.setdefault(tuple(row.get(method) for row in table.values()), []).append(method)
-    head = ["network", *(", ".join(f"`{m}`" for m in group) for group in columns.values())]
-    lines = [f"## {family.capitalize()}\n", "| " + " | ".join(head) + " |", "|---|" + ":---:|" * len(columns)]
-    for i, network in enumerate(table):
-        cells = [_cell(column[i], reasons) for column in columns]
-        lines.append(f"| {network} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(reason, reasons):
-    if reason is None:
-        return ""
-    return str(reasons.setdefault(reason, len(reasons) + 1)) if reason else "✓"
+        if row.get(method):
+            groups.setdefault(reasons.setdefault(row[method], len(reasons) + 1), []).append(f"`{method}`")
+    return "; ".join(f"{', '.join(members)} ({number})" for number, members in groups.items()) or "none"
 
 
 def check(name, methods):

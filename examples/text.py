@@ -2,9 +2,11 @@
 
     python examples/text.py
 
-The sentences are made here: reviews whose words may be negated, so the network has to read "not" together with what
-follows. Shows them in the terminal, writes text.html. Choose the backend with KERAS_BACKEND.
+The sentences are made here: reviews whose words may be negated, so the network has to read "not" with what follows. Shows
+them in the terminal, writes text.html. Choose the backend with KERAS_BACKEND.
 """
+
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,40 +15,24 @@ from keras import layers as L
 import innspect
 
 GOOD, BAD = ("great", "funny", "moving", "clever"), ("boring", "awful", "silly", "flat")
-SUBJECTS, LINKS = ("plot", "music", "acting", "ending", "camera"), ("and", "but")
+SUBJECTS, LINKS, LONGEST = ("plot", "music", "acting", "ending", "camera"), ("and", "but"), 13
 WORDS = ["", "the", "was", "really", "not", *LINKS, *SUBJECTS, *GOOD, *BAD]  # 0 is the padding
-NUMBER = {word: i for i, word in enumerate(WORDS)}
-LONGEST = 13
 
 
-def clause(random):
-    """Words, and +1 or -1 for what they say."""
+def clause(random):  # words, and +1 or -1 for what they say
     good, negated, strong = random.random() < 0.5, random.random() < 0.4, random.random() < 0.3
-    words = [
-        "the",
-        random.choice(SUBJECTS),
-        "was",
-        *["not"] * negated,
-        *["really"] * strong,
-        random.choice(GOOD if good else BAD),
-    ]
-    return words, (1 if good else -1) * (-1 if negated else 1)
+    words = ["the", random.choice(SUBJECTS), "was", *["not"] * negated, *["really"] * strong]
+    return [*words, random.choice(GOOD if good else BAD)], (1 if good else -1) * (-1 if negated else 1)
 
 
-def review(random):
-    """One or two clauses; two that say the opposite are no review."""
-    words, says = clause(random)
-    if random.random() < 0.7:
-        more, also = clause(random)
-        if also != says:
-            return review(random)
-        words = [*words, random.choice(LINKS), *more]
-    return words, says > 0
+def review(random):  # one or two clauses; two that say the opposite are no review
+    (words, says), (more, also) = clause(random), clause(random)
+    joined = [*words, random.choice(LINKS), *more]
+    return (words, says > 0) if random.random() < 0.3 else (joined, says > 0) if also == says else review(random)
 
 
-def encoded(texts):
-    """Numbers of the words, (texts, LONGEST), padded with 0."""
-    return np.array([[NUMBER[w] for w in words] + [0] * (LONGEST - len(words)) for words in texts], "int32")
+def encoded(texts):  # numbers of the words, padded
+    return np.array([[WORDS.index(w) for w in words] + [0] * (LONGEST - len(words)) for words in texts], "int32")
 
 
 # 1. Embedding, LSTM, one sigmoid unit: is the review good?
@@ -61,22 +47,14 @@ model.fit(x[:2000], good[:2000], epochs=6, batch_size=64, verbose=0)
 print(f"accuracy on reviews it has not read: {model.evaluate(x[2000:], good[2000:], verbose=0)[1]:.3f}\n")
 
 # 2. Relevance of each word for the logit of "good"; what is padded gets none.
-shown = [
-    "the plot was clever".split(),
-    "the plot was not clever".split(),
-    "the acting was really awful and the music was flat".split(),
-    "the acting was not awful but the music was really great".split(),
-]
-analyzer = innspect.create_analyzer("lrp.epsilon", model)
-explanation = analyzer.explain(encoded(shown))
-for line, p in zip(
-    innspect.visualize.text(shown, explanation.attributions, form="ansi"), explanation.outputs[:, 0], strict=True
-):
+lines = ["the plot was clever", "the plot was not clever", "the acting was really awful and the music was flat"]
+shown = [line.split() for line in [*lines, "the acting was not awful but the music was really great"]]
+explanation = innspect.create_analyzer("lrp.epsilon", model).explain(encoded(shown))
+for line, p in zip(innspect.visualize.text(shown, explanation, form="ansi"), explanation.outputs[:, 0], strict=True):
     print(f"good: {p:4.0%}   {line}")
 
 # 3. The same as a page.
-lines = innspect.visualize.text(shown, explanation.attributions)
-rows = [f"<p>good: {p:.0%}</p>\n{line}" for p, line in zip(explanation.outputs[:, 0], lines, strict=True)]
-with open("text.html", "w", encoding="utf-8") as file:
-    file.write('<div style="background:white;color:black;padding:8px">\n' + "\n".join(rows) + "\n</div>\n")
+lines = zip(explanation.outputs[:, 0], innspect.visualize.text(shown, explanation), strict=True)
+page = ['<div style="background:white;color:black;padding:8px">', *(f"<p>good: {p:.0%}</p>\n{line}" for p, line in lines)]
+Path("text.html").write_text("\n".join([*page, "</div>\n"]), "utf-8")
 print("\nwritten: text.html")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -176,10 +176,15 @@ def _predict(model: Any, x: Nest, output: int | str) -> Array:
 
 
 def most_likely(outputs: Array, top: int) -> Array | None:
-    """The largest outputs of each sample, the largest first: (neurons, samples); None where there are no classes."""
-    if outputs.ndim != 2 or outputs.shape[1] < 2:
+    """The largest outputs of each sample, the largest first: (neurons, samples); None where there is one neuron.
+
+    Where outputs have positions, as a segmentation's, those of the largest mean over them, since a class is explained as its
+    sum over positions; a single class is explained so, too.
+    """
+    if outputs.ndim < 2 or (outputs.ndim == 2 and outputs.shape[1] < 2):
         return None
-    return np.argsort(-outputs, axis=1, kind="stable")[:, :top].T.astype("int32")
+    means = outputs.reshape(len(outputs), -1, outputs.shape[-1]).mean(axis=1)
+    return np.argsort(-means, axis=1, kind="stable")[:, :top].T.astype("int32")
 
 
 def classes(outputs: Array) -> int:
@@ -251,13 +256,14 @@ def _run(
         batch = keras.tree.map_structure(lambda a, r=rows: a[r], x)
         selection: dict[str, Any] = {} if neurons is None else {"neurons": list(neurons[:, rows])}
         began = time.perf_counter()
-        parts.append(analyzer.explain(batch, **asked, **selection))
+        parts.append(replace(analyzer.explain(batch, **asked, **selection), x=None))  # the study has the inputs
         spent.append((time.perf_counter() - began) / (len(parts[-1].outputs) * (1 if neurons is None else len(neurons))))
         progress.advance()
     whole = Explanation.join(parts)
 
     settings = {k: v for k, v in whole.settings.items() if k != "labels"}  # a report's own stand with its predictions
 
+    asked_of = {} if asked.get("contrast") is None else {"contrast": asked["contrast"]}
     error = whole.relative_error
 
     def by_neuron(array: Array) -> Array:
@@ -269,7 +275,7 @@ def _run(
         delta=None if whole.delta is None else by_neuron(whole.delta),
         error=None if error is None else by_neuron(error),
         seconds=min(spent),
-        settings=settings | {"neuron_selection": None if neurons is None else neurons.tolist()},
+        settings=settings | asked_of | {"neuron_selection": None if neurons is None else neurons.tolist()},
     )
 
 

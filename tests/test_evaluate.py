@@ -269,7 +269,7 @@ def test_a_page_holds_everything(scores, tmp_path):
         "<svg",
     ):
         assert part in text, part
-    assert text.count("data:image/png") == 4 * (2 + 3)  # inputs, also below their maps, and maps
+    assert text.count("data:image/png") == 4 * (1 + 3)  # inputs, which are below their maps, too, and maps
     assert "://" not in text.replace("http://www.w3.org", "")
 
 

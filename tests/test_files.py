@@ -446,7 +446,7 @@ def test_a_disk_that_is_full_does_not_end_a_training(tmp_path):
 def test_half_a_record_is_taken_back(tmp_path):
     import resource
 
-    from innspect.visualize.html import png
+    from innspect.visualize.png import png
     from innspect.visualize.tensorboard import ImageWriter
 
     writer, picture = ImageWriter(tmp_path), png(np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype("uint8"))

@@ -162,11 +162,13 @@ def test_negative_pixels_of_a_class_activation_map_are_blue():
     model = image_model()
     explanation = innspect.create_analyzer("grad_cam", model, relu=False).explain(X, 0)
     assert (explanation.attributions < 0).any()
-    from innspect.reports.pictures import coloured
-    from innspect.visualize import heatmap
-    from innspect.visualize.html import png
+    from innspect.reports.pictures import level_of, shades_of
+    from innspect.visualize import colours, heatmap
+    from innspect.visualize.forms import forms_of, picture_shades
+    from innspect.visualize.png import png
 
-    drawn_as = [coloured(explanation.attributions, explanation.settings)]
+    (form,) = forms_of(explanation.attributions, of=explanation.settings)
+    drawn_as = [colours(shades_of(level_of(picture_shades(form))))]
     drawn_as.append(heatmap(explanation.attributions, of=explanation.settings))
     for image in drawn_as:
         strongest = explanation.attributions < 0.5 * explanation.attributions.min()
@@ -175,7 +177,7 @@ def test_negative_pixels_of_a_class_activation_map_are_blue():
     import base64
 
     page = explanation._repr_html_()
-    assert base64.b64encode(png(drawn_as[1][0])).decode() in page
+    assert base64.b64encode(png(drawn_as[1][0], indexed=True)).decode() in page
 
 
 # ---------------------------------------------------------------------- R4: the rights of what is written

@@ -158,7 +158,7 @@ def test_maps_over_a_photograph_are_overlays(layout):
     random = np.random.default_rng(1)
     maps = random.normal(size=(1, 64, 64, 3))
     shown = random.integers(0, 256, (64, 64, 1), "uint8").repeat(3, 2)
-    added, left = pictures.layers(maps if layout == "last" else np.moveaxis(maps, -1, 1), "gradient", "gradient")
+    added, left = pictures.layers(maps if layout == "last" else np.moveaxis(maps, -1, 1), "gradient")
     found = pictures.laid_over(shown, added[0], left[0], frame_of((64, 64), (64, 64)))
     assert np.abs(found.astype(int) - overlay(maps, shown[None])[0]).max() <= 2
 

@@ -157,7 +157,7 @@ def test_tokens_are_escaped():
 
 
 def test_the_axis_of_an_embedding_is_summed():
-    assert text(["d"], np.array([[0.2, 0.3]])) == padded()[1]
+    assert text([["d"]], np.array([[[0.2, 0.3]]])) == [padded()[1]]
 
 
 def test_terminals_show_tokens_and_are_not_steered_by_them():

@@ -15,8 +15,9 @@ from PIL import Image
 import innspect
 from innspect import visualize
 from innspect.analyzers.base.explanation import Explanation
-from innspect.reports.pictures import map_pictures
+from innspect.cli import maps
 from innspect.visualize import grid, heatmap, overlay, palette_of, scale_of, scaled, series, text
+from innspect.visualize.forms import forms_of
 from innspect.visualize.palettes import Scale
 
 WHITE = [255] * 3
@@ -149,8 +150,11 @@ def test_notebooks_reports_and_the_command_line_draw_the_same(method):
     explanation = explained(method, spiked())
     expected = heatmap(explanation)[0]
     found = re.search(r"base64,([^\"]+)", explanation._repr_html_())[1]
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(found)))), expected)
-    assert np.array_equal(map_pictures(spiked(), method, explanation.settings)[0][::6, ::6], expected)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")), expected)
+    (form,) = forms_of(spiked(), of=explanation.settings)
+    written = np.asarray(Image.open(io.BytesIO(maps.picture(form, 0, "", explanation.settings))).convert("RGB"))
+    factor = len(written) // len(expected)
+    assert np.array_equal(written[::factor, ::factor], expected)
 
 
 # ---------------------------------------------------------------------- explanations

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from innspect.cli import options
+from innspect.cli import options, outputs
 from innspect.files import write
 from innspect.labels import number_of, read
 from innspect.progress import Progress, estimates
@@ -37,6 +37,7 @@ def add(commands, common):
     options.add_methods(parser)
     options.add_neuron(parser, "for every input (default: the largest of each)")
     options.add_contrast(parser)
+    outputs.add(parser)
     options.add_labels(parser)
     parser.add_argument("--out", metavar="DIR", help="also write the numbers and the maps")
     options.add_force(parser)
@@ -54,6 +55,7 @@ def _run(given):
     neuron = None if given.neuron is None else number_of(given.neuron, labels)
     model = options.load_model(given)
     opened = opened_if_possible(model)  # once, for all that follows
+    outputs.check(given, opened)
     source = options.read_inputs(given, given.data, model)
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
@@ -61,14 +63,16 @@ def _run(given):
     analyzers = study.make_analyzers(opened, dict(zip(names, given_bounds, strict=True)))
     source.settle()
     x = source[:]
-    outputs = study.predict(model, source.batches(given.batch_size))
-    labels = read(labels, study.classes(outputs))
-    neurons = study.most_likely(outputs, 1) if neuron is None else study.same_for_all([neuron], len(outputs))
-    asked = {"batch_size": given.batch_size} | ({} if given.contrast is None else {"contrast": given.contrast})
+    predicted = study.predict(model, source.batches(given.batch_size), given.output)
+    labels = read(labels, study.classes(predicted))
+    neurons = study.most_likely(predicted, 1) if neuron is None else study.same_for_all([neuron], len(predicted))
+    asked = {"batch_size": given.batch_size, "output": given.output} | (
+        {} if given.contrast is None else {"contrast": given.contrast}
+    )
     _warm_up(analyzers, source, neurons, asked)
     batches = -(-len(source) // given.batch_size)
     with Progress("Comparing", len(analyzers) * batches) as progress, estimates(progress.tell):
-        result = study.explain(analyzers, x, outputs, neurons, **asked, progress=progress)
+        result = study.explain(analyzers, x, predicted, neurons, **asked, progress=progress)
     rows, table = numbers(result)
     print()
     _print(rows, table, len(source))
@@ -116,7 +120,13 @@ def numbers(result):
 
 def _print(rows, table, samples):
     shown = [
-        [f"{i + 1}", label, f"{ms:.3g}", "-" if error is None else f"{error:.1e}", f"{positive:.0%}"]
+        [
+            f"{i + 1}",
+            label,
+            f"{ms:.3g}",
+            "-" if error is None else f"{error:.1e}",
+            "-" if positive != positive else f"{positive:.0%}",
+        ]
         + ["-" if value != value else f"{value:.2f}" for value in table[i]]
         for i, (label, ms, error, positive) in enumerate(rows)
     ]
@@ -150,9 +160,12 @@ def _draw(result, source, labels, path):
 
     from innspect.reports.pictures import input_pictures
     from innspect.visualize import grid
+    from innspect.visualize.forms import by_input
 
     maps = {label: next(iter(m.attributions.values()))[0][:_DRAWN] for label, m in result.methods.items()}
-    if not importlib.util.find_spec("matplotlib") or any(a.ndim not in (3, 4) for a in maps.values()):
+    kinds = [next(iter(by_input(m.settings.get("kinds") or "image").values())) for m in result.methods.values()]
+    images_only = all(a.ndim in (3, 4) for a in maps.values()) and set(kinds) == {"image"}
+    if not importlib.util.find_spec("matplotlib") or not images_only:
         return False
     images = input_pictures(source.pixels(slice(_DRAWN)))
     captions = [printable(name) for name in source.names[:_DRAWN]]

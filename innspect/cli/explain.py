@@ -4,19 +4,22 @@ import argparse
 import json
 import os
 import shlex
+import sys
 
-from innspect.cli import options
+from innspect.cli import options, outputs
 from innspect.files import write
 from innspect.labels import name_of, number_of, read
 from innspect.progress import Progress, estimates
 from innspect.tables import printable
 
 _ON_PAGE = 448  # pixels a side of the photographs in a page
+_MOST_LABELS = 1000  # that the index lists
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
 _WRITES = """\
 what is written to --out:
   png    INPUT.METHOD.png, with .topK or .neuronN where several are explained: positive red, negative blue; over the
-         photograph in its own size, pale where the network did not look; maps of arrays alone, zero white;
+         photograph in its own size, pale where the network did not look; of arrays images alone, zero white, slices of
+         volumes, and with matplotlib curves of series, bars of tables and tokens, else strips of colours;
          and INPUT.all.png, a photograph with all its maps and their names (needs matplotlib)
   npz    METHOD.npz: attributions (neurons, samples, ...), targets, neurons, outputs, names; of methods that draw or take
          steps relative_error (neurons, samples), their error as a share of the map
@@ -46,6 +49,7 @@ def add(commands, common):
     chosen.add_argument("--top", type=options.positive, metavar="K", help="explain the K largest outputs (default: 1)")
     options.add_neuron(chosen, "may be given several times", action="append")
     options.add_contrast(parser)
+    outputs.add(parser)
     options.add_labels(parser)
     parser.add_argument(
         "--format", action="append", choices=("png", "npz", "html"), help="may be given several times (default: png)"
@@ -65,6 +69,7 @@ def _run(given):
     given.neuron = [number_of(n, labels) for n in given.neuron or ()]
     model = options.load_model(given)
     opened = opened_if_possible(model)  # once, for all that follows
+    outputs.check(given, opened)
     source = options.read_inputs(given, given.inputs, model)
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
@@ -78,21 +83,22 @@ def _run(given):
     source.settle()
     x = source[:]
     batches = -(-len(source) // given.batch_size)
-    outputs = study.predict(model, source.batches(given.batch_size))
-    labels = read(labels, study.classes(outputs))
-    neurons = _neurons(given, outputs)
+    predicted = study.predict(model, source.batches(given.batch_size), given.output)
+    labels = read(labels, study.classes(predicted))
+    neurons = _neurons(given, predicted)
     with Progress("Explaining", batches * len(analyzers)) as progress, estimates(progress.tell):
         settings = {
             "batch_size": given.batch_size,
             "books": "html" in formats,
             "progress": progress,
             "contrast": given.contrast,
+            "output": given.output,
         }
-        result = study.explain(analyzers, x, outputs, neurons, **settings)
+        result = study.explain(analyzers, x, predicted, neurons, **settings)
     os.makedirs(given.out, exist_ok=True)
+    _write_index(given, source, result, labels)
     for kind in formats:
         {"png": _pictures, "npz": _arrays, "html": _page}[kind](given, source, result, labels)
-    _write_index(given, source, result, labels)
     written = os.path.join(given.out, "explanations.html") if formats == ["html"] else given.out
     count = f"{len(source)} input{'s' * (len(source) > 1)}, {len(names)} method{'s' * (len(names) > 1)}"
     count += f", {len(source.skipped)} skipped" if source.skipped else ""
@@ -137,46 +143,62 @@ def _planned(given, source, methods, formats):
 
 def _pictures(given, source, result, labels):
     """A picture for each input, method and class: of photographs overlays, and a sheet with all of them and their names."""
-    from innspect.cli import pictures, sheets
-    from innspect.reports.pictures import map_pictures
-    from innspect.visualize.html import png
-
-    of_inputs = [
-        (label, method, f".{name}" if name else "", attributions)
-        for label, method in result.methods.items()
-        for name, attributions in method.attributions.items()
-    ]
     if source.arrays:
-        for label, method, inner, attributions in of_inputs:
-            for maps, suffix in zip(attributions, _suffixes(given), strict=False):
-                for sample, image in zip(source.names, map_pictures(maps, label, method.settings), strict=True):
-                    write(os.path.join(given.out, f"{sample}.{label}{suffix}{inner}.png"), png(image))
+        _pictures_of_arrays(given, source, result)
         return
+    from innspect.cli import pictures, sheets
+
+    of_inputs: list[tuple] = []
+    refused: list[tuple] = []
+    for label, method in result.methods.items():
+        (attributions,) = method.attributions.values()
+        (of_inputs if pictures.drawable(attributions[0]) else refused).append((label, method, attributions))
+    for label, _, attributions in refused:
+        print(
+            printable(f"innspect: no picture of {label!r}, whose maps have the shape {attributions.shape[2:]}"), file=sys.stderr
+        )
     for i, sample in enumerate(source.names):
-        layers = {label: pictures.layers(maps[:, i], label, method.settings) for label, method, _, maps in of_inputs}
+        layers = {label: pictures.layers(maps[:, i], method.settings) for label, method, maps in of_inputs}
         frame, whole = source.frame(i), pictures.enlarged(source.photograph(i, pictures.LONGEST))
         for label, (added, left) in layers.items():
             for k, suffix in zip(range(len(added)), _suffixes(given), strict=False):
                 picture = pictures.laid_over(whole, added[k], left[k], frame)
                 write(os.path.join(given.out, f"{sample}.{label}{suffix}.png"), pictures.png_of(picture))
-        if sheets.available():
+        if sheets.available() and layers:
             small = pictures.enlarged(source.photograph(i, sheets.LONGEST))
             drawn = sheets.sheet(sample, small, frame, layers, _captions(result, i, labels))
             write(os.path.join(given.out, f"{sample}.all.png"), drawn)
 
 
+def _pictures_of_arrays(given, source, result):
+    from innspect.cli import maps
+    from innspect.visualize.forms import by_input, forms_of
+
+    for label, method in result.methods.items():
+        kinds, x = method.settings.get("kinds"), by_input(result.x)
+        for k, suffix in zip(range(len(method.targets)), _suffixes(given), strict=False):
+            of_inputs = {name: a[k] for name, a in method.attributions.items()}
+            known = {"kinds": None if kinds is None else by_input(kinds), "x": x if set(x) == set(of_inputs) else None}
+            for form in forms_of(of_inputs, **known, of=method.settings):
+                inner = f".{form.name}" if form.name else ""
+                for i, sample in enumerate(source.names):
+                    drawn = maps.picture(form, i, f"{sample}: {label}", method.settings)
+                    write(os.path.join(given.out, f"{sample}.{label}{suffix}{inner}.png"), drawn)
+
+
 def _captions(result, i, labels):
     """What each explained neuron of an input is called, and its output."""
+    from innspect.visualize.captions import output_told
+
     if result.neurons is None:
         return ["the largest output"]
     called = (lambda n: f"output {n}") if labels is None else labels.short
-    return [f"{printable(called(n))}, {_value(result.outputs[i], n)}" for n in result.neurons[:, i]]
+    return [f"{printable(called(n))}, {output_told(result.outputs[i], n, _explains(result))}" for n in result.neurons[:, i]]
 
 
-def _value(outputs, neuron):
-    """A neuron's output; a probability in percent."""
-    likely = outputs.min() >= 0 and outputs.max() <= 1
-    return f"{outputs[neuron]:.1%}" if likely else f"{outputs[neuron]:.3g}"
+def _explains(result):
+    """The word "logit" where a method found a softmax or a sigmoid, else None."""
+    return next((m.settings["explains"] for m in result.methods.values() if m.settings.get("explains") == "logit"), None)
 
 
 def _arrays(given, source, result, labels):
@@ -199,18 +221,23 @@ def _page(given, source, result, labels):
 
     notes = {"command": shlex.join(["innspect", *given.words]), "model": given.model}
     title = f"What {os.path.basename(given.model)} looks at"
-    shown = {"images": source.pixels(slice(None))} if source.arrays else _placed(source)
+    shown = {} if source.arrays else _placed(source)
+    shown["sources"] = source.files
     write(os.path.join(given.out, "explanations.html"), page(result, source.names, labels, title, notes, **shown))
 
 
 def _placed(source):
     """The whole photographs for a page, and a function that puts a map of the i-th where it belongs in it."""
     from innspect.cli.pictures import enlarged
+    from innspect.reports.pictures import SMALL, ZERO
 
     photographs = [enlarged(source.photograph(i, _ON_PAGE)) for i in range(len(source))]
 
     def place(i, picture):
-        return source.frame(i).place(picture, photographs[i].shape[1::-1], 255)  # white: zero
+        frame, (width, height) = source.frame(i), photographs[i].shape[1::-1]
+        finer = picture.shape[1] / (width * (frame.right - frame.left))  # the map than the photograph: the page enlarges it
+        scale = 1 if max(picture.shape[:2]) < SMALL else min(1, finer)
+        return frame.place(picture, (round(width * scale), round(height * scale)), ZERO)
 
     return {"images": photographs, "place": place}
 
@@ -219,9 +246,15 @@ def _write_index(given, source, result, labels):
     content = {
         "model": given.model,
         "preprocess": given.preprocess or "none",
+        "output": given.output,
+        **({"labels": list(labels)} if labels is not None and len(labels) <= _MOST_LABELS else {}),
         **({} if source.arrays else {"resize": given.resize}),
         "inputs": [
-            {"name": name, "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None}
+            {
+                "name": name,
+                "file": source.files[i],
+                "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None,
+            }
             | ({} if source.arrays else _photograph(source, i))
             | ({} if result.neurons is None else _explained(result, i, labels))
             for i, name in enumerate(source.names)
@@ -233,22 +266,26 @@ def _write_index(given, source, result, labels):
 
 
 def _photograph(source, i):
-    """Its file, its width and height upright, and the edges of what the network saw of it, in pixels."""
+    """Its width and height upright, and the edges of what the network saw of it, in pixels."""
     size = source.size(i)
-    return {"file": source.paths[i], "size": list(size), "seen": source.frame(i).pixels(size)}
+    return {"size": list(size), "seen": source.frame(i).pixels(size)}
 
 
 def _explained(result, i, labels):
+    from innspect.visualize.captions import output_of
+
     numbers = result.neurons[:, i].tolist()
-    found = {"explained": numbers, "outputs": [float(result.outputs[i, n]) for n in numbers]}
+    found = {"explained": numbers, "outputs": [output_of(result.outputs[i], n) for n in numbers]}
     return found | ({} if labels is None else {"labels": [labels[n] for n in numbers]})
 
 
 def _print_predictions(inputs, result, labels):
+    from innspect.visualize.captions import output_of
+
     if result.neurons is None:
         return
     for i, name in enumerate(inputs[:20]):
-        shown = [f"{name_of(n, labels)} ({result.outputs[i, n]:.3g})" for n in result.neurons[:, i]]
+        shown = [f"{name_of(n, labels)} ({output_of(result.outputs[i], n):.3g})" for n in result.neurons[:, i]]
         print(printable(f"  {name}: {', '.join(shown)}"))
     if len(inputs) > 20:
         print(f"  ... and {len(inputs) - 20} more")

@@ -48,7 +48,9 @@ class Source:
         if self.arrays:
             parts = [_read_arrays(path, self._names, limit) for path in paths]
             self._held = _joined(parts, limit)
-            stems = [f"{_stem(path)}-{i}" for path, part in zip(paths, parts, strict=True) for i in range(_count(part))]
+            counts = [_count(part) for part in parts]
+            stems = [f"{_stem(path)}-{i}" for path, count in zip(paths, counts, strict=True) for i in range(count)]
+            self.paths = [path for path, count in zip(paths, counts, strict=True) for _ in range(count)][:limit]
         else:
             if len(self._specs) > 1:
                 raise ValueError(f"A model with several inputs, {self._names}, needs arrays. Received: images")
@@ -104,6 +106,11 @@ class Source:
             return None if isinstance(self._held, dict) else np.asarray(self._held[rows])
         self.settle()
         return _stacked(self._held[rows])
+
+    @property
+    def files(self):
+        """The file of each sample."""
+        return list(self.paths)
 
     def bounds(self):
         """(low, high) of what the model is given, as `Preprocessing.bounds`; None where that is not known."""

@@ -249,7 +249,7 @@ def chosen_methods(given, model):
 
     if given.method:
         return [(name, _with_patterns(name, arguments, given.patterns)) for name, arguments in given.method]
-    return [(name, {}) for name in default_methods(model)]
+    return [(name, {}) for name in default_methods(model, output=getattr(given, "output", 0))]
 
 
 def with_bounds(chosen, source):

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 
-from innspect.reports.pictures import is_picture, map_pictures
 from innspect.visualize import overlay
 from innspect.visualize.colours import channel_axis
 
@@ -14,7 +13,12 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 _UNSEEN = (165, 90)  # where the network did not look: added to the photograph, and left of it, of 255
 
 
-def layers(attribution, label, of):
+def drawable(attribution):
+    """Whether maps (samples, ...) can lie over a photograph."""
+    return np.ndim(attribution) in (3, 4)
+
+
+def layers(attribution, of):
     """What overlays of maps add to a grey photograph, and what they leave of it, each uint8 (samples, height, width, 3).
 
     In an overlay every position is the photograph's grey, times a share, plus a colour: what stands over black is the colour,
@@ -22,11 +26,8 @@ def layers(attribution, label, of):
 
     Args:
         attribution: (samples, height, width[, channels]).
-        label: What the method is called, for an error.
         of: Its settings, as for `overlay`.
     """
-    if not is_picture(attribution):
-        map_pictures(attribution, label, of)  # which says what to do
     axis = channel_axis(np.asarray(attribution))
     spatial = [n for i, n in enumerate(np.shape(attribution)) if np.ndim(attribution) == 3 or i != axis % 4]
     black, white = (overlay(attribution, np.full(spatial, value, "uint8"), of=of, channel_axis=axis) for value in (0, 255))

@@ -45,6 +45,8 @@ def report(
     title: str | None = None,
     batch_size: int = 32,
     output: int | str = 0,
+    features: Any = None,
+    tokens: Any = None,
 ) -> Report:
     """Explain inputs with several methods, and put everything in one HTML page.
 
@@ -67,6 +69,9 @@ def report(
             those of the analyzers, where they know some.
         title: Heading of the page.
         batch_size, output: As for `analyze`.
+        features: The names of the features of a table, or of the channels of a series, a list; for several inputs a dict of
+            lists by the input's name. None takes the columns of a table such as a DataFrame.
+        tokens: The words of texts, for an input of ids: a list of tokens for each sample; for several such inputs a dict.
 
     Returns:
         A `Report`: `report.html`, `report.save(path)`; shown in notebooks.
@@ -87,12 +92,21 @@ def report(
     from innspect.files import write
     from innspect.graph.opened.opened_model import model_of, opened_if_possible
     from innspect.labels import number_of, read
-    from innspect.reports.arguments import check_arguments, check_entries, check_neurons
+    from innspect.reports.arguments import (
+        check_arguments,
+        check_entries,
+        check_features,
+        check_neurons,
+        check_tokens,
+        columns_of,
+    )
     from innspect.reports.page import page
 
     check_arguments(path=path, top=top, names=names, title=title, batch_size=batch_size)
     opened = opened_if_possible(model)  # once, for all methods
+    columns = columns_of(x)
     model, x = model_of(opened), study.samples(opened, x)
+    named: dict[str, Any] = {"features": check_features(features, x) or columns, "tokens": check_tokens(tokens, x)}
     lead: list[str] = []
     if isinstance(methods, Choice) or (isinstance(methods, str) and methods == "choose"):
         made = methods if isinstance(methods, Choice) else choosing.choose(opened, x, batch_size=batch_size, output=output)
@@ -115,7 +129,7 @@ def report(
         chosen = study.same_for_all(numbers, count)
     explained = study.explain(analyzers, x, outputs, chosen, batch_size=batch_size, output=output, books=True)
     names = [f"input {i}" for i in range(count)] if names is None else list(names)
-    html = page(explained, names, known, title or f"What {model.name} looks at", images=images, lead=lead)
+    html = page(explained, names, known, title or f"What {model.name} looks at", images=images, lead=lead, **named)
     if path is not None:
         write(path, html)
     return Report(html, explained)

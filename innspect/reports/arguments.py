@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from innspect.checks import File, Integer, ListOf, Text
+import numpy as np
+
+from innspect.checks import File, Integer, ListOf, Text, Texts
 from innspect.inputs.batches import as_numbers
-from innspect.reports.pictures import input_pictures
-from innspect.types import Array
+from innspect.types import Array, Nest
+from innspect.visualize.forms import by_input, input_pictures
 
 _RANGES = {
     "path": File(),
@@ -46,3 +48,60 @@ def check_entries(count: int, names: Any, images: Any) -> Array | None:
 def check_neurons(neurons: Any, shape: tuple[int, ...]) -> None:
     """Raise where `neurons` is no list of numbers of outputs, whose shape is (samples, ...)."""
     ListOf(Integer(0, (shape[-1] if len(shape) > 1 else 1) - 1)).check("neurons", neurons)
+
+
+def columns_of(x: Any) -> dict[str, list[str]] | None:
+    """The names of a table's columns, as `check_features` returns them; None for what is no table."""
+    return {"": [str(name) for name in x.columns]} if hasattr(x, "columns") and hasattr(x, "__array__") else None
+
+
+def check_features(features: Any, x: Nest) -> dict[str, list[str]] | None:
+    """Names of features, or of channels, as a dict by the name of the input.
+
+    Args:
+        features: What the user gave; None for none.
+        x: The inputs, samples first.
+
+    Raises:
+        ValueError: There is no such input, or it has another number of features.
+    """
+    given = _by_input("features", features, x)
+    inputs = by_input(x)
+    for name, listed in given.items():
+        Texts(np.shape(inputs[name])[-1]).check("features", listed)
+    return {name: [str(each) for each in listed] for name, listed in given.items()} or None
+
+
+def check_tokens(tokens: Any, x: Nest) -> dict[str, list[list[str]]] | None:
+    """Texts as a dict by the name of the input, each a list of tokens for each sample.
+
+    Raises:
+        ValueError: There is no such input, another number of texts, or a text is longer than the input.
+    """
+    given = _by_input("tokens", tokens, x, several=True)
+    inputs = by_input(x)
+    for name, texts in given.items():
+        shape = np.shape(inputs[name])
+        listed = isinstance(texts, list | tuple) and all(isinstance(each, list | tuple) for each in texts)
+        if not listed or len(texts) != shape[0] or any(len(each) > shape[1] for each in texts):
+            received = f"{[len(each) for each in texts][:8]} tokens" if listed else f"{texts!r:.80}"
+            raise ValueError(
+                f"`tokens` must hold a list of at most {shape[1]} tokens for each of the {shape[0]} samples. "
+                f"Received: {received}"
+            )
+    return {name: [[str(token) for token in each] for each in texts] for name, texts in given.items()} or None
+
+
+def _by_input(argument: str, given: Any, x: Nest, several: bool = False) -> dict[str, Any]:
+    """What is given for some inputs: a dict, or a list where there is one input."""
+    if given is None:
+        return {}
+    inputs = by_input(x)
+    found = given if isinstance(given, dict) else {next(iter(inputs)): given}
+    wrong = [name for name in found if name not in inputs]
+    if wrong or (len(inputs) > 1 and not isinstance(given, dict)):
+        raise ValueError(
+            f"`{argument}` must be a {'list of lists' if several else 'list'}, or for several inputs a dict by their names "
+            f"{list(inputs)}. Received: {given!r:.80}"
+        )
+    return found

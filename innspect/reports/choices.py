@@ -9,8 +9,8 @@ from innspect.evaluation.drawing import inks_of
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Scores
 from innspect.reports.arguments import check_entries
-from innspect.reports.document import Page
-from innspect.reports.scores import curves_of, document, panel, samples_of, settings_of
+from innspect.reports.document import Page, document
+from innspect.reports.scores import curves_of, panel, samples_of, settings_of
 from innspect.tables import on_page
 from innspect.types import Path
 
@@ -72,6 +72,7 @@ def _page(choice: Choice, title: str, names: Any, images: Any) -> str:
             f'<h2>All methods tried</h2>\n<div class="wide">{table.html()}</div>' if table.rows else "",
             settings_of(choice.final, choice.settings),
         ],
+        styles=["scores.css"],
     )
 
 

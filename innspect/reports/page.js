@@ -2,13 +2,13 @@
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
 function showClass(section, number) {
-  for (const element of all("[data-class]", section)) element.hidden = element.dataset.class !== number;
+  for (const element of all("[data-class]", section)) element.toggleAttribute("hidden", element.dataset.class !== number);
   for (const button of all("button.class", section)) button.setAttribute("aria-pressed", String(button.value === number));
 }
 
 for (const box of all("input[name=method]"))
   box.addEventListener("change", () => {
-    for (const figure of all("figure[data-method]")) if (figure.dataset.method === box.value) figure.hidden = !box.checked;
+    for (const part of all("[data-method]")) if (part.dataset.method === box.value) part.hidden = !box.checked;
   });
 
 for (const radio of all("input[name=class]"))

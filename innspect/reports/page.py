@@ -1,72 +1,78 @@
-"""The HTML page of a report: one file, pictures inlined, nothing loaded from elsewhere."""
+"""The HTML page of a report."""
 
-import base64
 import json
-import re
-from functools import partial
-from importlib import resources
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from innspect.labels import name_of
-from innspect.reports.pictures import coloured, input_pictures, is_picture, reduced_size
-from innspect.study import uncertain
-from innspect.tables import Table, on_page, printable
+from innspect.labels import Labels, name_of
+from innspect.reports.document import document
+from innspect.reports.inputs import Shown, pictured, sections
+from innspect.reports.pictures import SMALL
+from innspect.reports.recipe import recipe
+from innspect.study import Study, uncertain
+from innspect.tables import Table, on_page
 from innspect.visualize import colours, palette_of, scale_of
+from innspect.visualize.captions import share_told
 from innspect.visualize.colours import see_through
-from innspect.visualize.html import png
 
-_FEATURES = 24  # shown of a map without spatial axes
-_SMALL = 64  # pixels a side: below it pixels are shown as squares
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _RANKS = ("largest output", "2nd", "3rd")
+_MOST_LABELS = 1000  # that the settings list
 
 
-def page(explained, names, labels=None, title="Explanations", notes=None, images=None, place=None, lead=()):
-    """The page of an `Explained`.
+def page(
+    explained: Study,
+    names: Sequence[str],
+    labels: Labels | None = None,
+    title: str = "Explanations",
+    notes: Mapping[str, str] | None = None,
+    images: Any = None,
+    place: Callable[[int, Any], Any] | None = None,
+    lead: Sequence[str] = (),
+    **shown: Any,
+) -> str:
+    """The page of a `Study`.
 
     Args:
-        explained: The `Explained`.
+        explained: The `Study`.
         names: A name for each input.
         labels: The `Labels` of the output, or None.
         title: The heading.
         notes: A dict of strings that are added to the settings; "command" and "model" (its file) are shown in the code.
         images: Inputs as they should be shown, (samples, height, width[, 1 or 3]); a list of RGB pictures, uint8 (height,
             width, 3), which may differ in size; or None.
+        place: A function of an input's number and of a map's levels, which are `ZERO` at 0, uint8 (height, width, 3), that puts
+            these where they belong in the input's picture.
         lead: What is said above, sentences.
-        place: A function of an input's number and of a map's picture that puts that where it belongs in the input's picture.
+        **shown: What else `Shown` takes: "features", "tokens", "sources".
 
     Returns:
         An HTML document as a string.
     """
-    shown = images if isinstance(images, list) else input_pictures(explained.x if images is None else images)
-    place = place or (lambda i, picture: picture)
-    sections = [_input(explained, i, name, labels, shown, place) for i, name in enumerate(names)]
+    look = Shown(names, labels, images, place, **shown)
+    pictures = pictured(explained, look)
     count = f"{len(names)} input{'s' * (len(names) > 1)}, {len(explained.methods)} method{'s' * (len(explained.methods) > 1)}"
     versions = next(iter(explained.methods.values())).settings
     subtitle = f"{count}; innspect {versions.get('innspect')} on Keras {versions.get('keras')} ({versions.get('backend')})"
-    return "\n".join(
-        [
-            f'<!DOCTYPE html>\n<html lang="en" style="--blend: {_blend(shown)}">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{on_page(title)}</title>\n<style>\n{_part('page.css')}{_strips()}</style>\n</head>\n<body>",
-            f"<h1>{on_page(title)}</h1>\n<p>{on_page(subtitle)}. ",
-            f"{_scales(explained)}. Colours: {_legend(explained)}</p>",
-            *(f"<p>{on_page(text)}</p>" for text in lead),
-            _controls(explained, shown, labels),
-            *sections,
-            _books(explained),
-            _uncertain(explained),
-            _settings(explained, notes or {}),
-            f"<script>\n{_part('page.js')}</script>\n</body>\n</html>\n",
-        ]
-    )
+    found = sections(explained, look)
+    tables = any('class="features"' in each for each in found)
+    parts = [
+        f"<h1>{on_page(title)}</h1>\n<p>{on_page(subtitle)}. ",
+        f"{_scales(explained, tables)}. Colours: {_legend(explained, pictures is not None)}</p>",
+        *(f"<p>{on_page(text)}</p>" for text in lead),
+        _controls(explained, pictures, labels),
+        *found,
+        _books(explained),
+        _uncertain(explained),
+        _settings(explained, notes or {}, labels, look),
+    ]
+    return document(title, parts, blend=_blend(pictures), more=_strips(), script=True)
 
 
-def _scales(explained):
-    """What the darkest colour of a map is."""
-    kinds: dict = {}
+def _scales(explained: Study, tables: bool) -> str:
+    """What the darkest colour of a map is, and the longest bar of a table."""
+    kinds: dict[Any, list[str]] = {}
     for label, method in explained.methods.items():
         kinds.setdefault(scale_of(method.settings), []).append(on_page(label))
     parts: list[str] = []
@@ -75,40 +81,41 @@ def _scales(explained):
         part = f"the largest {cut:g}% of its values" if cut else "its largest value"
         part += ", from its lowest on" * scale.above_lowest
         parts.append(part + f" ({', '.join(labels)})" * bool(parts))
-    return f"Every map has its own scale: darkest is {'; '.join(parts)}"
+    several = len(next(iter(explained.methods.values())).attributions) > 1
+    whose = "The maps of a method for one sample share a scale" if several else "Every map has its own scale"
+    bars = "; a whole bar is a method's largest value for the sample" * tables
+    return f"{whose}: darkest is {'; '.join(parts)}{bars}"
 
 
-def _legend(explained):
+def _legend(explained: Study, over: bool) -> str:
     palettes = {palette_of(method.settings) for method in explained.methods.values()}
-    signed = 'negative <span class="strip"></span> positive' if len(palettes) > 1 or "red_blue" in palettes else ""
-    unsigned = 'without a sign, little <span class="strip heat"></span> much' if palettes - {"red_blue"} else ""
-    return "; ".join(part for part in (signed, unsigned) if part) + "."
+    signed = f"negative {_strip('', over)} positive" if len(palettes) > 1 or "red_blue" in palettes else ""
+    unsigned = f"without a sign, little {_strip(' heat', over)} much" if palettes - {"red_blue"} else ""
+    return "; ".join(part for part in (signed, unsigned) if part) + (", over light and dark" if over else "") + "."
 
 
-def _strips():
-    """The legend's colours, those of the maps."""
+def _strip(kind: str, over: bool) -> str:
+    """The colours of maps; where these are over inputs, what becomes of them there, from white above to black below."""
+    return f'<span class="strip{" over" * over}"><i class="inks{kind}"></i></span>'
+
+
+def _strips() -> str:
+    """The legend's colours, those of the maps: inks that are seen through."""
     rules = []
-    for selector, palette, start in ((".strip", "red_blue", -1), (".strip.heat", "heat", 0)):
-        stops = ", ".join(f"rgb({r} {g} {b})" for r, g, b in colours(np.linspace(start, 1, 17), palette, "light"))
+    for selector, palette, start in ((".inks", "red_blue", -1), (".inks.heat", "heat", 0)):
+        layers = see_through(colours(np.linspace(start, 1, 17), palette, "light"))
+        stops = ", ".join(f"rgb({r} {g} {b} / {a / 255:.3f})" for r, g, b, a in layers)
         rules.append(f"{selector} {{ background: linear-gradient(90deg, {stops}); }}\n")
     return "".join(rules)
 
 
-def _part(name):
-    return resources.files("innspect.reports").joinpath(name).read_text(encoding="utf-8")
-
-
-def _uri(image):
-    return "data:image/png;base64," + base64.b64encode(png(reduced_size(image))).decode()
-
-
 # ------------------------------------------------------------------ controls
-def _blend(shown):
+def _blend(pictures: Any) -> float:
     """Where the slider starts, from the input at 0 to the map at 1: half-way a photograph is seen below the map."""
-    return 0.5 if shown is not None and max(max(image.shape[:2]) for image in shown) >= _SMALL else 1.0
+    return 0.5 if pictures is not None and max(max(image.shape[:2]) for image in pictures) >= SMALL else 1.0
 
 
-def _controls(explained, shown, labels):
+def _controls(explained: Study, pictures: Any, labels: Labels | None) -> str:
     chips = [_chip("checkbox", "method", m, m, True) for m in explained.methods]
     parts = [f"<fieldset><legend>Methods</legend>{''.join(chips)}</fieldset>"]
     neurons = explained.neurons
@@ -117,90 +124,24 @@ def _controls(explained, shown, labels):
         names = [name_of(n, labels) if chosen and neurons.shape[1] > 1 else _rank(k) for k, n in enumerate(neurons[:, 0])]
         chips = [_chip("radio", "class", k, n, k == 0) for k, n in enumerate(names)]
         parts.append(f"<fieldset><legend>Class</legend>{''.join(chips)}</fieldset>")
-    if shown is not None:
-        start = f'min="0" max="100" value="{100 * _blend(shown):.0f}"'
+    if pictures is not None:
+        start = f'min="0" max="100" value="{100 * _blend(pictures):.0f}"'
         slider = f'<input type="range" name="blend" {start} aria-label="From the input to the map">'
         parts.append(f"<fieldset><legend>Input</legend>{slider}<span>map</span></fieldset>")
     return f'<div class="controls">{"".join(parts)}</div>'
 
 
-def _chip(kind, name, value, text, checked):
+def _chip(kind: str, name: str, value: object, text: str, checked: bool) -> str:
     box = f'<input type="{kind}" name="{name}" value="{on_page(value)}"{" checked" if checked else ""}>'
     return f'<label class="chip">{box}<span>{on_page(text)}</span></label>'
 
 
-def _rank(k):
+def _rank(k: int) -> str:
     return _RANKS[k] if k < len(_RANKS) else f"{k + 1}th"
 
 
-# ------------------------------------------------------------------ inputs
-def _input(explained, i, name, labels, shown, place):
-    figures, style = [], ""
-    if shown is not None:
-        uri = _uri(shown[i])
-        style = f' style="--base:url({uri})"'
-        small = " class=small" if max(shown[i].shape[:2]) < _SMALL else ""
-        picture = f'<div class="stack"><img alt="{on_page(name)}" src="{uri}"></div>'
-        figures.append(f"<figure{small}>{picture}<figcaption>input</figcaption></figure>")
-    for label, method in explained.methods.items():
-        figures += [_figure(label, method, inner, maps[:, i], i, place) for inner, maps in method.attributions.items()]
-    plain = " plain" if shown is None else ""
-    return (
-        f'<section class="input{plain}"{style}>\n<h2>{on_page(name)}</h2>\n{_prediction(explained, i, labels)}\n'
-        f'<div class="maps">{"".join(figures)}</div>\n</section>'
-    )
-
-
-def _prediction(explained, i, labels):
-    if explained.neurons is None:
-        values = np.ravel(explained.outputs[i])
-        text = ", ".join(f"{v:.4g}" for v in values[:6]) + (", ..." if len(values) > 6 else "")
-        return f"<p>output {text}</p>"
-    buttons = []
-    outputs = explained.outputs[i]
-    likely = bool(((outputs >= 0) & (outputs <= 1)).all())
-    for k, neuron in enumerate(explained.neurons[:, i]):
-        value = f"{outputs[neuron]:.1%}" if likely else f"{outputs[neuron]:.4g}"
-        bar = f'<i style="width:{100 * outputs[neuron]:.1f}%"></i>' if likely else ""
-        pressed = "true" if k == 0 else "false"
-        buttons.append(
-            f'<button type="button" class="class" value="{k}" aria-pressed="{pressed}">'
-            f"{on_page(name_of(neuron, labels))} {value}{bar}</button>"
-        )
-    return f'<div class="prediction">{"".join(buttons)}</div>'
-
-
-def _figure(label, method, inner, maps, i, place):
-    """One method's maps of one input, (neurons, ...), of which one at a time is seen."""
-    blocks = [_map(label, method.settings, maps[k], k, partial(place, i)) for k in range(len(maps))]
-    captions = [
-        f'<small data-class="{k}"{" hidden" * (k > 0)}>explains {method.targets[k, i]:.4g}</small>' for k in range(len(maps))
-    ]
-    small = " class=small" if is_picture(maps) and max(maps.shape[1:3]) < _SMALL else ""
-    title = re.sub(r"([._])", r"\1<wbr>", on_page(label + (f", {inner}" if inner else "")))  # where a line may break
-    frame = f'<div class="stack">{"".join(blocks)}</div>' if is_picture(maps) else "".join(blocks)
-    return f'<figure data-method="{on_page(label)}"{small}>{frame}<figcaption>{title}{"".join(captions)}</figcaption></figure>'
-
-
-def _map(label, settings, attribution, k, placed):
-    hidden = " hidden" * (k > 0)
-    if is_picture(attribution[None]):
-        image = see_through(placed(coloured(attribution[None], settings)[0]))
-        return f'<img class="map" data-class="{k}"{hidden} alt="map of {on_page(label)}" src="{_uri(image)}">'
-    values = np.ravel(attribution).astype("float64")
-    scale = np.nanmax(np.abs(values), initial=0) or 1.0
-    chosen = sorted(np.argsort(-np.abs(values), kind="stable")[:_FEATURES])
-    rows = []
-    for feature in chosen:
-        side, width = "up" if values[feature] >= 0 else "down", 50 * abs(values[feature]) / scale
-        bar = f'<div class="bar"><i class="{side}" style="width:{width:.1f}%"></i></div>'
-        rows.append(f"<b>{feature}</b>{bar}<span>{values[feature]:.3g}</span>")
-    left = f"<small>the {_FEATURES} largest of {values.size}</small>" if values.size > _FEATURES else ""
-    return f'<div class="bars" data-class="{k}"{hidden}>{"".join(rows)}</div>{left if k == 0 else ""}'
-
-
 # ------------------------------------------------------------------ numbers
-def _books(explained):
+def _books(explained: Study) -> str:
     """How well the sum of each map agrees with what it explains, and where relevance went, layer by layer."""
     rows, details = [], []
     for label, method in explained.methods.items():
@@ -209,7 +150,7 @@ def _books(explained):
             continue
         targets, missing = method.targets[0], method.delta[0]
         share = np.abs(missing) / np.maximum(np.abs(targets), np.finfo("float32").tiny)
-        rows.append([label, f"{targets.mean():.4g}", f"{np.abs(missing).mean():.3g}", f"{share.mean():.1%}"])
+        rows.append([label, f"{targets.mean():.4g}", f"{np.abs(missing).mean():.3g}", share_told(float(share.mean()))])
         if method.conservation is not None:
             table = method.conservation._repr_html_()
             details.append(
@@ -222,7 +163,7 @@ def _books(explained):
     return f'<h2>Do the maps add up?</h2>\n<div class="wide">{body}</div>\n{"".join(details)}'
 
 
-def _uncertain(explained):
+def _uncertain(explained: Study) -> str:
     """Whose maps more draws, or steps, would change by more than a little."""
     said = uncertain(explained)
     if not said:
@@ -232,20 +173,12 @@ def _uncertain(explained):
     return f"<h2>How sure are the maps?</h2>\n<ul>{lines}</ul>\n<p>{note}</p>"
 
 
-def _settings(explained, notes):
-    content = {**notes, "methods": {label: m.settings for label, m in explained.methods.items()}}
+def _settings(explained: Study, notes: Mapping[str, str], labels: Labels | None, shown: Shown) -> str:
+    content: dict[str, Any] = {**notes, "methods": {label: m.settings for label, m in explained.methods.items()}}
+    content |= {"labels": list(labels)} if labels is not None and len(labels) <= _MOST_LABELS else {}
+    content |= {"sources": list(shown.sources)} if shown.sources else {}
     text = json.dumps(content, indent=1, default=repr)
-    code = [f"# {printable(notes['command'])}", ""] if "command" in notes else []
-    code += ["import innspect, keras", "", f"model = keras.saving.load_model({notes.get('model', '...')!r})"]
-    selection = ""
-    if explained.neurons is not None:
-        code.append(f"neurons = {explained.neurons.tolist()}  # what is explained of each input, a list for each class")
-        selection = ", neurons=neurons"
-    for method in explained.methods.values():
-        given = "".join(f", {k}={v!r}" for k, v in method.settings["arguments"].items())
-        code.append(f'innspect.create_analyzer("{method.settings["method"]}", model{given}).analyze(x{selection})')
-    snippet = "\n".join(code)
     return (
-        f"<h2>To compute this again</h2>\n<pre>{on_page(snippet)}</pre>\n"
+        f'<h2>To compute this again</h2>\n<pre class="recipe">{on_page(recipe(explained, notes))}</pre>\n'
         f"<details><summary>All settings</summary><pre>{on_page(text)}</pre></details>"
     )

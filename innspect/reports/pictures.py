@@ -1,64 +1,75 @@
 """Maps and inputs as pictures for files and pages."""
 
+import base64
+import importlib.util
+import io
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from innspect.visualize import heatmap
-from innspect.visualize.colours import channel_axis
+from innspect.types import Array
+from innspect.visualize import colours, palette_of
+from innspect.visualize.colours import see_through
+from innspect.visualize.forms import Form, input_pictures, picture_shades
+from innspect.visualize.pieces import data_uri
 
+__all__ = ["enlarged", "input_pictures", "layer_uri", "level_of", "photograph_uri", "reduced_size", "shades_of"]
+
+SMALL = 64  # pixels a side: below it pixels are shown as squares
+ZERO = 128  # the level of a map's zero
 _SMALLEST = 256  # pixels: smaller maps are enlarged by a whole factor
+_QUALITY = 90  # of a JPEG, at which nobody sees a difference
 
 
-def is_picture(attribution):
-    """Whether maps (samples, ...) have two spatial axes."""
-    return np.ndim(attribution) in (3, 4)
+def level_of(shades: Array) -> Array:
+    """Shades in [-1, 1] as levels from 1 to 255, uint8, about `ZERO`; 0 where they are not finite."""
+    known = np.isfinite(shades)
+    return np.where(known, np.round(127 * np.where(known, shades, 0)) + ZERO, 0).astype("uint8")
 
 
-def coloured(attribution, of=None):
-    """Maps as RGB, uint8 (samples, height, width, 3): positive red, negative blue, zero white; or dark red, without sign.
+def shades_of(levels: Array) -> Array:
+    """What `level_of` was given, to 1/127."""
+    return np.where(levels == 0, np.nan, (levels.astype("float64") - ZERO) / 127)
+
+
+def layer_uri(form: Form, i: int, of: Any, placed: Callable[[Array], Array] | None = None) -> str:
+    """A sample's map as a transparent layer of inks, as an address that holds it.
 
     Args:
-        attribution: The maps.
-        of: Whose they are, as for `innspect.visualize.heatmap`, which chooses scale and palette.
+        form: An image, or a volume, which is shown in slices.
+        i: Number of the sample.
+        of: Whose maps they are, as for `palette_of`.
+        placed: Puts the map's levels, uint8 (height, width, 3), where they belong in the input's picture.
     """
-    array = np.asarray(attribution)
-    return heatmap(array, channel_axis=channel_axis(array), of=of)
+    levels = level_of(picture_shades(form)[i])
+    if placed is not None:
+        levels = placed(np.repeat(levels[..., None], 3, axis=2))[..., 0]
+    levels = reduced_size(levels[..., None])[..., 0]
+    return data_uri(see_through(colours(shades_of(levels), palette_of(of))))
 
 
-def map_pictures(attribution, label, of=None):
-    """As `coloured`, small maps enlarged so that every pixel stays a square.
+def photograph_uri(image: Array) -> str:
+    """An input's picture, uint8 (height, width, 3), as an address that holds it: a large one as JPEG, if Pillow is there."""
+    image = reduced_size(image)
+    if max(image.shape[:2]) < SMALL or importlib.util.find_spec("PIL") is None:
+        return data_uri(image)
+    from PIL import Image
 
-    Raises:
-        ValueError: The maps have no two spatial axes.
-    """
-    if not is_picture(attribution):
-        raise ValueError(
-            f"The maps of {label!r} have the shape {np.shape(attribution)[1:]} and cannot be drawn as pictures; take "
-            "--format html or npz"
-        )
-    images = coloured(attribution, of)
-    factor = max(1, round(_SMALLEST / max(images.shape[1:3])))
-    return images.repeat(factor, 1).repeat(factor, 2)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
+    kept, lossless = buffer.getvalue(), data_uri(image)
+    uri = "data:image/jpeg;base64," + base64.b64encode(kept).decode()
+    return min(uri, lossless, key=len)
 
 
-def input_pictures(x):
-    """Inputs as RGB, uint8 (samples, height, width, 3), each stretched over all greys; None where they are no images."""
-    array: np.ndarray = np.asarray(x) if hasattr(x, "shape") else np.zeros(())
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4:
-        return None
-    array = np.moveaxis(array, channel_axis(array), -1)
-    if array.shape[-1] not in (1, 3):
-        return None
-    if array.dtype != np.uint8:
-        values = np.nan_to_num(array.astype("float64"))
-        low = values.min(axis=(1, 2, 3), keepdims=True)
-        span = values.max(axis=(1, 2, 3), keepdims=True) - low
-        array = np.round(255 * (values - low) / np.where(span > 0, span, 1)).astype("uint8")
-    return np.broadcast_to(array, (*array.shape[:-1], 3))
+def enlarged(image: Array) -> Array:
+    """A small picture by a whole factor, so that every pixel stays a square."""
+    factor = max(1, round(_SMALLEST / max(image.shape[:2])))
+    return image.repeat(factor, 0).repeat(factor, 1)
 
 
-def reduced_size(image, longest=448):
+def reduced_size(image: Array, longest: int = 448) -> Array:
     """A picture (height, width, channels), averaged over blocks until no side is much longer than `longest` pixels."""
     factor = -(-max(image.shape[:2]) // longest)
     if factor == 1:

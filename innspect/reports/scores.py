@@ -1,7 +1,6 @@
 """The HTML page of an evaluation: which method is best by which metric, curves, maps with their scores, and the table."""
 
 import json
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,13 @@ from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Scores
 from innspect.evaluation.tables import unit_of
 from innspect.reports.charts import curves, whiskers
-from innspect.reports.document import Page
-from innspect.reports.page import _POLICY, _map, _uri
-from innspect.reports.pictures import input_pictures
+from innspect.reports.document import Page, document
+from innspect.reports.pictures import input_pictures, layer_uri, photograph_uri
 from innspect.tables import on_page
-from innspect.types import Path
+from innspect.types import Array, Path
+from innspect.visualize import palette_of
+from innspect.visualize.forms import forms_of
+from innspect.visualize.html import piece_of
 
 _WORDS = {True: "Higher is better", False: "Lower is better", None: "Neither high nor low is better by itself"}
 
@@ -57,21 +58,7 @@ def _page(scores: Scores, title: str, names: Any, images: Any) -> str:
             f'<h2>The numbers</h2>\n<div class="wide">{scores.table().html()}</div>',
             settings_of(scores, scores.settings),
         ],
-    )
-
-
-def document(title: str, parts: list[str]) -> str:
-    """A page that loads nothing from elsewhere."""
-    style = "\n".join(resources.files("innspect.reports").joinpath(f).read_text("utf-8") for f in ("page.css", "scores.css"))
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en" style="--blend: 0.5">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{on_page(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
-            *parts,
-            "</body>\n</html>\n",
-        ]
+        styles=["scores.css"],
     )
 
 
@@ -130,13 +117,12 @@ def samples_of(scores: Scores, names: Any, images: Any, heading: str) -> str:
         name = str(names[i]) if names is not None else f"sample {i}"
         figures, style = [], ""
         if shown is not None:
-            uri = _uri(shown[i])
-            style = f' style="--base:url({uri})"'
-            picture = f'<div class="stack"><img alt="{on_page(name)}" src="{uri}"></div>'
-            figures.append(f"<figure>{picture}<figcaption>input</figcaption></figure>")
+            style = f' style="--base:url({photograph_uri(shown[i])})"'
+            height, width = shown[i].shape[:2]
+            attributes = f'role="img" aria-label="{on_page(name)}" style="aspect-ratio:{width}/{height}"'
+            figures.append(f'<figure><div class="stack bare" {attributes}></div><figcaption>input</figcaption></figure>')
         for method, maps in kept["maps"].items():
-            frame = _map(method, kept["settings"].get(method, {}), maps[i], 0, lambda picture: picture)
-            frame = f'<div class="stack">{frame}</div>' if frame.startswith("<img") else frame
+            frame = _map_of(method, maps, kept["settings"].get(method, {}), kept["x"], i)
             told = "".join(f"<small>{on_page(text)}</small>" for text in _scores_of(scores, method, i))
             figures.append(f"<figure>{frame}<figcaption>{on_page(method)}{told}</figcaption></figure>")
         sections.append(
@@ -144,6 +130,14 @@ def samples_of(scores: Scores, names: Any, images: Any, heading: str) -> str:
             f'<div class="maps">{"".join(figures)}</div>\n</section>'
         )
     return f"<h2>{on_page(heading)}</h2>\n" + "\n".join(sections)
+
+
+def _map_of(method: str, maps: Array, settings: dict[str, Any], x: Array, i: int) -> str:
+    """A sample's map as a layer of inks over the input, or as what its input is."""
+    (form,) = forms_of(maps, kinds=settings.get("kinds"), x=x, of=settings)
+    if not form.flat:
+        return piece_of(form, i, palette_of(settings))
+    return f'<div class="stack"><img class="map" alt="map of {on_page(method)}" src="{layer_uri(form, i, settings)}"></div>'
 
 
 def _scores_of(scores: Scores, method: str, sample: int) -> list[str]:

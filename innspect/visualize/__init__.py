@@ -8,9 +8,11 @@ decided in `palettes`.
 from innspect.visualize.charts import series, table
 from innspect.visualize.colours import colours, heatmap, reduce, scaled
 from innspect.visualize.figures import grid
+from innspect.visualize.forms import slices
 from innspect.visualize.html import explanation_html
 from innspect.visualize.images import overlay, pictures, signal, to_pil
 from innspect.visualize.palettes import PALETTES, palette_of, scale_of
+from innspect.visualize.showing import show
 from innspect.visualize.tokens import text
 
 __all__ = [
@@ -26,7 +28,9 @@ __all__ = [
     "scale_of",
     "scaled",
     "series",
+    "show",
     "signal",
+    "slices",
     "table",
     "text",
     "to_pil",

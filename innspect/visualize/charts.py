@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from innspect.checks import Integer, OneOf, Texts
 from innspect.types import Array
-from innspect.visualize.colours import colours, numeric, reduce, scaled, told
-from innspect.visualize.palettes import GROUNDS, INKS, palette_of
+from innspect.visualize.captions import captions_of
+from innspect.visualize.colours import colours, inputs_of, numeric, reduce, scaled, told
+from innspect.visualize.palettes import GROUNDS, INKS, is_explanation, palette_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,25 +21,28 @@ if TYPE_CHECKING:
 _MOST_ROWS = 64
 _STYLES = ("-", "--", ":", "-.")
 _ROW, _WIDE, _BAR = 1.1, 7.0, 0.24  # inches
+_LETTERS = 86  # of a line of tokens
 
 
 def new_figure(width: float, height: float, ground: str = "light") -> "Figure":
-    """An empty matplotlib figure in inches, which no global state knows of.
+    """An empty matplotlib figure in inches, which no global state knows of and notebooks show.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
+
+        from innspect.visualize.shown_figure import ShownFigure
     except ImportError as error:
         raise ImportError("Figures need matplotlib: `pip install matplotlib`, or innspect with its extra `plot`.") from error
     OneOf(*GROUNDS).check("ground", ground)
-    return Figure(figsize=(width, height), facecolor=_colour_of(ground))
+    return ShownFigure(figsize=(width, height), facecolor=_colour_of(ground))
 
 
 def series(
-    values: ArrayLike,
-    attribution: "ArrayLike | Explanation",
+    values: "ArrayLike | Explanation",
+    attribution: "ArrayLike | Explanation | None" = None,
     *,
     of: Any = None,
     names: Sequence[str] | None = None,
@@ -54,7 +58,7 @@ def series(
     The channels of a sample share one scale, so that they can be compared.
 
     Args:
-        values: (samples, steps) or (samples, steps, channels).
+        values: (samples, steps) or (samples, steps, channels). Or an `Explanation`, which has its inputs; then alone.
         attribution: The same shape; or (samples, steps) for values with channels, which are then drawn together. Or an
             `Explanation`.
         of: Whose they are where `attribution` is an array, as for `heatmap`.
@@ -70,6 +74,8 @@ def series(
         ValueError: The shapes do not fit, or there are more than 64 rows.
         ImportError: matplotlib is not installed.
     """
+    if attribution is None:
+        values, attribution = inputs_of("attribution", values), values
     array, of = told("attribution", attribution, of)
     palette = palette_of(of) if palette is None else palette
     values, array = _steps(values, array, reduce)
@@ -97,7 +103,7 @@ def series(
     return figure
 
 
-def _steps(values: ArrayLike, attribution: ArrayLike, how: str) -> Iterator[Array]:
+def _steps(values: Any, attribution: Any, how: str) -> Iterator[Array]:
     """Values (samples, steps, channels), attributions (samples, steps, rows)."""
     values, attribution = numeric("values", values), numeric("attribution", attribution)
     if values.ndim == 2 and attribution.ndim == 3:
@@ -144,9 +150,9 @@ def table(
     Args:
         attribution: (samples, features), or an `Explanation`.
         of: Whose they are where `attribution` is an array: `palette_of` chooses the palette.
-        names: The names of the features.
-        values: The inputs, written beside the names: (samples, features).
-        captions: One line of text for each sample.
+        names: The names of the features. None takes those of the table that was explained, such as a DataFrame.
+        values: The inputs, written beside the names: (samples, features). None takes those of an `Explanation`.
+        captions: One line of text for each sample. None takes class and value of an `Explanation`.
         most: How many features are shown; the sum of the others is one more bar.
         palette, ground: As for `heatmap`.
 
@@ -157,6 +163,12 @@ def table(
         ValueError: The shapes do not fit.
         ImportError: matplotlib is not installed.
     """
+    if is_explanation(attribution):
+        names = attribution.settings.get("features") if names is None else names
+        captions = captions_of(attribution) if captions is None and np.ndim(attribution.targets) == 1 else captions
+        x = attribution.x
+        held = isinstance(x, np.ndarray) and x.shape == np.shape(attribution.attributions)
+        values = x if values is None and held else values
     attribution, of = told("attribution", attribution, of)
     palette = palette_of(of) if palette is None else palette
     attribution = numeric("attribution", attribution)
@@ -218,3 +230,34 @@ def _quiet(ax: "Axes", ground: str) -> None:
     for spine in ax.spines.values():
         spine.set_edgecolor("#999999")
         spine.set_linewidth(0.5)
+
+
+def words(
+    tokens: Sequence[str], shades: Array, *, caption: str = "", palette: str = "red_blue", ground: str = "light"
+) -> "Figure":
+    """Draw a text, each token on its colour.
+
+    Args:
+        tokens: The tokens.
+        shades: For each a value in [-1, 1].
+        caption: A line above.
+        palette, ground: As for `colours`.
+    """
+    places, x, y = [], 0, 0
+    for token in tokens:
+        if x and x + len(token) > _LETTERS:
+            x, y = 0, y + 1
+        places.append((x, y))
+        x += len(token) + 2
+    figure = new_figure(_WIDE, 0.3 * (y + 1) + 0.45, ground)
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96 - 0.3 / figure.get_figheight()))
+    axes.set_axis_off()
+    axes.set_xlim(-0.5, _LETTERS + 2)
+    axes.set_ylim(y + 0.7, -0.7)
+    for token, (left, line), shade in zip(tokens, places, colours(shades, palette, ground), strict=True):
+        ink = "white" if shade @ (0.3, 0.6, 0.1) < 128 else "black"
+        box = {"facecolor": shade / 255, "edgecolor": "#cccccc", "linewidth": 0.4, "boxstyle": "square,pad=0.25"}
+        style: dict[str, Any] = {"family": "monospace", "fontsize": 9, "color": ink, "va": "center", "parse_math": False}
+        axes.text(left, line, token, bbox=box, **style)
+    figure.text(0.02, 1 - 0.2 / figure.get_figheight(), caption, fontsize=9, color=INKS[ground], va="center", parse_math=False)
+    return figure

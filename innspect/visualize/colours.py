@@ -3,7 +3,7 @@
 attribution -> one value a position -> scaled to [-1, 1] about zero, sample by sample -> RGB
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from innspect.analyzers.base.explanation import Explanation
 
 CHANNELS = (1, 2, 3, 4)  # how many a picture may have
+_NO_MAP = 8  # pixels of height from which a map of 1 or 3 pixels' width is none
 REDUCTIONS: dict[str, Callable[[Array, int], Array]] = {
     "sum": lambda a, axis: a.sum(axis),
     "max_abs": lambda a, axis: np.take_along_axis(a, np.abs(a).argmax(axis, keepdims=True), axis).squeeze(axis),
@@ -47,11 +48,11 @@ def channel_axis(array: Array) -> int:
     return 1 if array.ndim == 4 and array.shape[-1] not in CHANNELS and array.shape[1] in CHANNELS else -1
 
 
-def reduce(attribution: ArrayLike, how: str = "sum", axis: int = -1) -> Array:
+def reduce(attribution: "ArrayLike | Explanation", how: str = "sum", axis: int = -1) -> Array:
     """One value for all entries along an axis, such as the channels of a picture or the vector of a token.
 
     Args:
-        attribution: An array of any shape.
+        attribution: An array of any shape, or an `Explanation`.
         how: "sum", "max_abs" (the value that is largest in magnitude, with its sign) or "norm" (Euclidean).
         axis: The axis that goes.
 
@@ -61,6 +62,7 @@ def reduce(attribution: ArrayLike, how: str = "sum", axis: int = -1) -> Array:
     Raises:
         ValueError: An unknown reduction, or no such axis.
     """
+    attribution, _ = told("attribution", attribution, None)
     array = numeric("attribution", attribution)
     if not array.ndim:
         raise ValueError(f"`attribution` must be an array. Received: the number {array}")
@@ -75,6 +77,18 @@ def check_channels(axis: int, array: Array) -> None:
     Integer(1 - array.ndim, array.ndim - 1).check("channel_axis", axis)
     if axis == 0:
         raise ValueError("`channel_axis` must not be 0, which is that of the samples. Received: 0")
+
+
+def check_samples(name: str, array: Array) -> None:
+    """Raise where what should be (samples, height, width) is (height, width, channels) of one sample, or a series.
+
+    A map one or three pixels wide shows nothing, so nobody means that.
+    """
+    if array.ndim == 3 and array.shape[-1] in (1, 3) and array.shape[1] >= _NO_MAP:
+        raise ValueError(
+            f"`{name}` must have the samples first, (samples, height, width): give one sample as `array[None]`, and a series "
+            f"to `innspect.visualize.series`. Received: shape {array.shape}"
+        )
 
 
 def reduced(attribution: ArrayLike, how: str = "sum", channel_axis: int = -1) -> Array:
@@ -99,6 +113,7 @@ def reduced(attribution: ArrayLike, how: str = "sum", channel_axis: int = -1) ->
         )
     if array.ndim == 3:
         OneOf(*REDUCTIONS).check("reduce", how)
+        check_samples("attribution", array)
         return array
     check_channels(channel_axis, array)
     return reduce(array, how, channel_axis)
@@ -123,6 +138,20 @@ def told(name: str, given: Any, of: Any) -> tuple[Any, Any]:
     return given.attributions, given if of is None else of
 
 
+def inputs_of(name: str, given: Any) -> Any:
+    """The inputs of an `Explanation`, as they were given.
+
+    Raises:
+        ValueError: It is none, or does not have them, or has several.
+    """
+    x = given.x if is_explanation(given) else None
+    if x is None or isinstance(x, list | tuple | dict):
+        said = "an explanation that has its inputs, and one of them"
+        received = f"inputs {type(x).__name__}" if is_explanation(given) else f"{type(given).__name__}"
+        raise ValueError(f"`{name}` must be given, or `attribution` be {said}. Received: {received}")
+    return x
+
+
 def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.0, of: Any = None) -> Array:
     """Each sample divided by a percentile of its finite magnitudes: in [-1, 1], zero stays zero.
 
@@ -141,21 +170,38 @@ def scaled(values: ArrayLike, percentile: float | None = None, gamma: float = 1.
     Raises:
         ValueError: `percentile` is not in (0, 100], or `gamma` is not positive.
     """
+    values, of = told("values", values, of)
+    return scaled_together([values], percentile, gamma, of)[0]
+
+
+def scaled_together(
+    arrays: Sequence[ArrayLike], percentile: float | None = None, gamma: float = 1.0, of: Any = None
+) -> list[Array]:
+    """As `scaled`, for the maps of several inputs: what is equally large in two of them is so in their pictures.
+
+    Args:
+        arrays: Each (samples, ...), of the same samples.
+        percentile, gamma, of: As for `scaled`. The limit of a sample is the largest of those of its maps.
+    """
     Number(100).check_given("percentile", percentile)
     Positive().check("gamma", gamma)
-    values, of = told("values", values, of)
     scale = scale_of(of)
-    values = numeric("values", values)
-    if not values.ndim:
-        raise ValueError(f"`values` must have the shape (samples, ...). Received: the number {values}")
-    values[~np.isfinite(values)] = np.nan
-    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
-    if scale.above_lowest:
-        flat = flat - np.where(np.isnan(flat), np.inf, flat).min(axis=1, keepdims=True, initial=np.inf)
     share = scale.percentile if percentile is None else percentile
-    limits = np.array([_limit(np.abs(row[~np.isnan(row)]), share) for row in flat]).reshape(-1, 1)
-    flat = np.clip(flat / np.where(limits > 0, limits, 1.0), -1, 1)
-    return (flat if gamma == 1 else np.sign(flat) * np.abs(flat) ** gamma).reshape(values.shape)
+    flats, shapes = [], []
+    for given in arrays:
+        values = numeric("values", given)
+        if not values.ndim:
+            raise ValueError(f"`values` must have the shape (samples, ...). Received: the number {values}")
+        values[~np.isfinite(values)] = np.nan
+        flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
+        if scale.above_lowest:
+            flat = flat - np.where(np.isnan(flat), np.inf, flat).min(axis=1, keepdims=True, initial=np.inf)
+        flats.append(flat)
+        shapes.append(values.shape)
+    limits = np.max([[_limit(np.abs(row[~np.isnan(row)]), share) for row in flat] for flat in flats], axis=0).reshape(-1, 1)
+    cut = [np.clip(flat / np.where(limits > 0, limits, 1.0), -1, 1) for flat in flats]
+    bent = cut if gamma == 1 else [np.sign(flat) * np.abs(flat) ** gamma for flat in cut]
+    return [flat.reshape(shape) for flat, shape in zip(bent, shapes, strict=True)]
 
 
 def _limit(magnitudes: Array, percentile: float) -> float:

@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike
 
 from innspect.checks import ListOf, Number, OneOf, Text
 from innspect.types import Array
+from innspect.visualize.captions import captions_of
 from innspect.visualize.charts import new_figure, texts
 from innspect.visualize.colours import colours, heatmap, numeric, told
 from innspect.visualize.images import pictures
 from innspect.visualize.lettering import FONT, SMALL, names_over, text_width, wrapped
-from innspect.visualize.palettes import INKS, palette_of, stops_of
+from innspect.visualize.palettes import INKS, is_explanation, palette_of, stops_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ class _Layout:
 
 
 def grid(
-    maps: "Mapping[str, ArrayLike | Explanation]",
+    maps: "Mapping[str, ArrayLike | Explanation] | Explanation",
     *,
     images: ArrayLike | None = None,
     of: Mapping[str, Any] | None = None,
@@ -79,8 +80,9 @@ def grid(
         maps: Dict from column label to attributions, each (samples, height, width[, channels]); see `heatmap` for the
             colours. Columns may differ in height and width, not in the number of samples. Arrays (samples, height,
             width, 3) of bytes are pictures already and drawn as they are: those of `signal` and `overlay`. An `Explanation`
-            knows its method, and so does a column whose label is the name of one.
-        images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour.
+            knows its method, and so does a column whose label is the name of one. An `Explanation` alone is one column.
+        images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour. None takes those of an
+            `Explanation` among the maps, if they are pictures.
         of: Dict from column label to whose map it is, as for `heatmap`, where the label or the map does not tell.
         captions: A text for each sample, of one line or several, drawn beside the image: the prediction, say.
         captions_label: The label above the captions.
@@ -106,15 +108,21 @@ def grid(
         "gamma": gamma,
         "ground": ground,
     }
+    named: Any = maps
+    if is_explanation(maps):
+        captions = captions_of(maps) if captions is None and np.ndim(maps.targets) == 1 else captions
+        named = {str(maps.settings.get("method", "map")): maps}
     families, whose = ({} if given is None else given for given in (families, of))
-    for given, name, kind in ((maps, "maps", "arrays"), (families, "families", "lists of labels"), (whose, "of", "methods")):
+    for given, name, kind in ((named, "maps", "arrays"), (families, "families", "lists of labels"), (whose, "of", "methods")):
         if not isinstance(given, Mapping):
             raise ValueError(f"`{name}` must be a dict from labels to {kind}. Received: {given!r:.80}")
-    chosen = palette if isinstance(palette, Mapping) else dict.fromkeys(maps, palette)
-    drawn = {n: _coloured(n, a, whose.get(n), chosen.get(n), colouring) for n, a in maps.items()}
+    if images is None:
+        images = next((x for x in map(_images_of, named.values()) if x is not None), None)
+    chosen = palette if isinstance(palette, Mapping) else dict.fromkeys(named, palette)
+    drawn = {n: _coloured(n, a, whose.get(n), chosen.get(n), colouring) for n, a in named.items()}
     columns = [_Column(str(name), a) for name, (a, _) in drawn.items()]
     shown = [] if images is None else [_Column("images", pictures(images, channel_axis=channel_axis))]
-    _check(columns, shown, families, maps)
+    _check(columns, shown, families, named)
     Number(100).check("cell", cell)
     Text().check("captions_label", captions_label)
     captions = texts("captions", captions, len(columns[0].images))
@@ -123,6 +131,14 @@ def grid(
     legends = list(dict.fromkeys(p for _, p in drawn.values() if p is not None))
     _draw(figure, layout, captions, captions_label, cell, legends, ground)
     return figure
+
+
+def _images_of(given: Any) -> Array | None:
+    """The inputs of an `Explanation`, if they are pictures."""
+    if not is_explanation(given) or not isinstance(given.x, np.ndarray) or given.settings.get("kinds", "image") != "image":
+        return None
+    x = given.x
+    return x if x.dtype.kind in "fiub" and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3))) else None
 
 
 def _coloured(label: Any, given: Any, of: Any, palette: str | None, colouring: dict[str, Any]) -> tuple[Array, str | None]:

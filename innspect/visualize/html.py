@@ -1,27 +1,30 @@
 """Explanations in notebooks. Needs NumPy only: the pictures are PNG files written here and put into the page."""
 
-import base64
-import struct
-import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from innspect.labels import Labels
 from innspect.tables import on_page
-from innspect.types import Array, Nest
-from innspect.visualize.colours import channel_axis, colours, heatmap, scaled
+from innspect.types import Array
+from innspect.visualize.captions import captions_of
+from innspect.visualize.colours import colours
+from innspect.visualize.forms import Form, by_input, forms_of_explanation, input_pictures, picture_shades, slices_told
+from innspect.visualize.palettes import palette_of
+from innspect.visualize.pieces import data_uri, named_rows, series_piece, table_piece
+from innspect.visualize.tokens import ids_shown, text
 from innspect.visualize.uncertainty import error_text
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.explanation import Explanation
 
-_MAX_SAMPLES, _MAX_FEATURES, _MAX_NEURONS = 16, 24, 4
-_CELL = "border:1px solid #ddd;padding:2px 6px;text-align:right;color:{ink};background:rgb({r},{g},{b})"
+_MAX_SAMPLES, _MAX_NEURONS = 16, 4
+_SIDE = 160  # pixels of a picture on the screen
+_WIDE = "min(720px,100%)"  # of series and tokens
+_FIGURE = "display:inline-block;vertical-align:top;margin:4px 10px 6px 0;text-align:left"
 
 
 def explanation_html(explanation: "Explanation") -> str:
-    """An `Explanation` as HTML: pictures of image-shaped attributions, coloured tables of the others.
+    """An `Explanation` as HTML: each input with its map; curves of series, slices of volumes, bars of tables, coloured tokens.
 
     Args:
         explanation: The `Explanation`; its first samples and neurons are shown.
@@ -35,104 +38,102 @@ def explanation_html(explanation: "Explanation") -> str:
     heading = f"<b>{on_page(explanation.settings.get('method', 'explanation'))}</b>"
     model = explanation.settings.get("model")
     heading += f" of {on_page(model)}" if model else ""
-    blocks, shares = [f"<div>{heading}</div>"], getattr(explanation, "relative_error", None)
-    for name, array in _named(explanation.attributions):
-        neurons = list(array[:_MAX_NEURONS]) if several else [array]
-        for number, attribution in enumerate(neurons):
-            targets = explanation.targets[number] if several else explanation.targets
-            label = ", ".join(part for part in (name, f"neuron {number + 1} of {len(array)}" if several else "") if part)
-            error = shares[number] if several and shares is not None else shares
-            captions = _captions(explanation, targets, len(attribution), error)
-            blocks.append(_block(label, attribution, captions, explanation))
+    neurons = range(len(explanation.targets))[:_MAX_NEURONS] if several else [None]
+    forms = [forms_of_explanation(explanation, neuron) for neuron in neurons]
+    captions = [_captions(explanation, neuron) for neuron in neurons]
+    blocks = [f"<div>{heading}</div>"]
+    for number, form in enumerate(forms[0]):
+        title = f"<div style='margin-top:6px'>{on_page(form.name)}</div>" if form.name else ""
+        blocks.append(title + _block([each[number] for each in forms], captions, explanation))
+    if several:
+        blocks.append(_more(len(explanation.targets), _MAX_NEURONS, "neurons"))
     return f'<div style="font-family:sans-serif;font-size:13px">{"".join(blocks)}</div>'
 
 
-def _named(attributions: Nest) -> list[tuple[str, Array]]:
-    """(name, array) for every input; a single one needs no name."""
-    if isinstance(attributions, dict):
-        return [(str(k), np.asarray(v)) for k, v in attributions.items()]
-    if isinstance(attributions, list | tuple):
-        return [(f"input {i}", np.asarray(v)) for i, v in enumerate(attributions)]
-    return [("", np.asarray(attributions))]
+def _captions(explanation: "Explanation", neuron: int | None) -> list[str]:
+    """What is known of each sample in a few words, an error that is not small, and that a map is empty."""
+    shares = getattr(explanation, "relative_error", None)
+    shares = shares[neuron] if neuron is not None and shares is not None else shares
+    kind = "sampling" if "draws" in explanation.details else "numerical"
+    told = captions_of(explanation, neuron)
+    maps = [np.asarray(a if neuron is None else a[neuron]) for a in by_input(explanation.attributions).values()]
+    for i in range(len(told)):
+        error = "" if shares is None else error_text(shares[i], kind)
+        empty = "the map is zero everywhere" if all(len(a) > i and a.size and not a[i].any() for a in maps) else ""
+        told[i] = ", ".join(part for part in (told[i], error, empty) if part)
+    return told
 
 
-def _captions(explanation: "Explanation", targets: Array, samples: int, shares: Array | None) -> list[str]:
-    """What is known of each sample in a few words: the predicted class, the explained value, and an error that is not small."""
-    outputs = np.asarray(explanation.outputs)
-    classes = outputs.argmax(-1) if outputs.ndim == 2 and outputs.shape[1] > 1 and len(outputs) == samples else None
-    names = explanation.settings.get("labels")
-    labels = None if names is None or len(names) != outputs.shape[-1] else Labels(names)
-    called = (lambda c: f"class {c}") if labels is None else labels.short
-    predictions = [""] * samples if classes is None else [f"{called(c)}, " for c in classes]
-    errors = [""] * samples if shares is None else [error_text(share, _kind(explanation)) for share in shares]
-    said = zip(predictions, np.ravel(targets), errors, strict=True)
-    return [f"{p}target {t:.4g}" + (f", {error}" if error else "") for p, t, error in said]
+def _block(forms: list[Form], captions: list[list[str]], explanation: "Explanation") -> str:
+    """One input: each sample with its maps of every neuron."""
+    first = forms[0]
+    count = len(first.values)
+    if not first.values.size:
+        return f"nothing to show, shape {first.values.shape}"
+    shown = input_pictures(first.x, first.kind) if first.flat and first.x is not None else None
+    palette, features = palette_of(explanation), explanation.settings.get("features")
+    parts = []
+    for i in range(min(count, _MAX_SAMPLES)):
+        figures = []
+        if shown is not None:
+            figures.append(_picture(shown[i], "input", "input", slices_told(first)))
+        for form, told in zip(forms, captions, strict=True):
+            if form.flat:
+                image = colours(picture_shades(form)[i], palette)
+                figures.append(_picture(image, "attribution", told[i], "" if shown is not None else slices_told(form)))
+            else:
+                figures.append(_figure(piece_of(form, i, palette, features), told[i], _WIDE))
+        parts.append(f'<div style="{_FIGURE if first.flat else ""}">{"".join(figures)}</div>')
+    return "".join(parts) + _more(count, _MAX_SAMPLES, "samples")
 
 
-def _kind(explanation: "Explanation") -> str:
-    return "sampling" if "draws" in explanation.details else "numerical"
+def piece_of(form: Form, i: int, palette: str, names: list[str] | None = None) -> str:
+    """A sample's map as HTML, where it is no picture."""
+    values = None if form.x is None or form.x.shape[1:2] != form.values.shape[1:2] else form.x[i]
+    if form.kind == "series":
+        known = None if values is None else np.asarray(values, "float64").reshape(len(values), -1)
+        fits = known is None or form.shades.shape[2] in (1, known.shape[1])
+        return series_piece(known if fits else None, form.shades[i], _fitting(names, known), palette)
+    if form.kind == "tokens" and values is not None and np.ndim(values) == 1:
+        tokens, note = ids_and_padding(values)
+        return f"{text(tokens, form.values[i, : len(tokens)], palette=palette)}{f'<small>{note}</small>' if note else ''}"
+    row = form.values[i].ravel()
+    limit = np.abs(row[np.isfinite(row)]).max(initial=0.0) or 1.0
+    flat = None if values is None else np.ravel(values)
+    labels = named_rows(len(row), names if names is not None and len(names) == len(row) else None, flat)
+    return table_piece(row, labels, float(limit))
 
 
-def _block(label: str, attribution: Array, captions: list[str], of: Any) -> str:
-    if attribution.size == 0:
-        content = f"nothing to show, shape {attribution.shape}"
-    elif attribution.ndim in (3, 4):
-        content = _pictures(attribution, captions, of)
-    else:
-        content = _table(attribution.reshape(len(attribution), -1), captions)
-    title = f"<div style='margin-top:6px'>{on_page(label)}</div>" if label else ""
-    return title + content
+def ids_and_padding(ids: Array) -> tuple[list[str], str]:
+    """The ids of a text as tokens, without the zeros of its padding, and what is said of these."""
+    tokens, left = ids_shown(ids)
+    return tokens, f"and {left} of padding" if left else ""
 
 
-def _pictures(attribution: Array, captions: list[str], of: Any) -> str:
-    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=channel_axis(attribution), of=of)
-    figures = "".join(
-        '<figure style="display:inline-block;margin:4px;text-align:center">'
-        f'<img alt="attribution" src="data:image/png;base64,{base64.b64encode(png(image)).decode()}" '
-        f'style="width:{_width(image)}px;image-rendering:pixelated;border:1px solid #ccc">'
-        f"<figcaption>{on_page(caption)}</figcaption></figure>"
-        for image, caption in zip(images, captions, strict=False)
+def _fitting(names: list[str] | None, values: Array | None) -> list[str] | None:
+    return names if names is not None and values is not None and len(names) == values.shape[1] else None
+
+
+def _picture(image: Array, alt: str, caption: str, more: str = "") -> str:
+    frame = (
+        f'<img alt="{alt}" src="{data_uri(image)}" '
+        f'style="width:{_width(image)}px;max-width:100%;image-rendering:pixelated;border:1px solid #ccc">'
     )
-    return f"<div>{figures}</div>" + _more(len(attribution), _MAX_SAMPLES, "samples")
+    return _figure(frame, ", ".join(part for part in (caption, more) if part), f"{max(_width(image), _SIDE)}px")
+
+
+def _figure(content: str, caption: str, width: str) -> str:
+    return (
+        f'<figure style="{_FIGURE};width:{width}">{content}'
+        f'<figcaption style="overflow-wrap:anywhere">{on_page(caption)}</figcaption></figure>'
+    )
 
 
 def _width(image: Array) -> int:
     """Pixels on the screen: small maps enlarged by a whole factor, so that every pixel stays a square."""
     height, width = image.shape[:2]
-    return width * max(1, round(128 / max(height, width)))
-
-
-def _table(attribution: Array, captions: list[str]) -> str:
-    shown = attribution[:_MAX_SAMPLES, :_MAX_FEATURES]
-    shades = colours(scaled(attribution, 100)[:_MAX_SAMPLES, :_MAX_FEATURES])
-    head = "".join(f"<th>{i}</th>" for i in range(shown.shape[1]))
-    rows = "".join(
-        f"<tr><td>{on_page(caption)}</td>" + "".join(map(_cell, values, row)) + "</tr>"
-        for caption, values, row in zip(captions, shown, shades, strict=False)
-    )
-    table = f'<table style="border-collapse:collapse"><tr><th></th>{head}</tr>{rows}</table>'
-    left_out = _more(len(attribution), _MAX_SAMPLES, "samples") + _more(attribution.shape[1], _MAX_FEATURES, "features")
-    return table + left_out
-
-
-def _cell(value: Any, shade: Array) -> str:
-    r, g, b = (int(c) for c in shade)
-    ink = "#fff" if 0.3 * r + 0.6 * g + 0.1 * b < 128 else "#000"
-    return f'<td style="{_CELL.format(ink=ink, r=r, g=g, b=b)}">{value:.3g}</td>'
+    return width * max(1, round(_SIDE / max(height, width)))
 
 
 def _more(count: int, shown: int, what: str) -> str:
     return f"<div>... and {count - shown} more {what}</div>" if count > shown else ""
-
-
-def png(image: Array) -> bytes:
-    """The bytes of a PNG file with an RGB or RGBA image, uint8 (height, width, 3 or 4)."""
-    height, width, channels = image.shape
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    rows = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(image, "uint8"))  # 0: the row is not filtered
-    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 6, 0, 0, 0)  # 8 bits, RGB or RGBA
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

@@ -7,8 +7,18 @@ from numpy.typing import ArrayLike
 
 from innspect.checks import Boolean, ListOf, Number, is_number
 from innspect.types import Array
-from innspect.visualize.colours import check_channels, colours, numeric, reduced, scaled, see_through, told
-from innspect.visualize.palettes import palette_of
+from innspect.visualize.colours import (
+    check_channels,
+    check_samples,
+    colours,
+    inputs_of,
+    numeric,
+    reduced,
+    scaled,
+    see_through,
+    told,
+)
+from innspect.visualize.palettes import is_explanation, palette_of
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.explanation import Explanation
@@ -19,11 +29,14 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 _NOT_FINITE = (255, 0, 255)  # no signal has it by chance: grey is zero
 
 
-def pictures(images: ArrayLike, *, channel_axis: int = -1, value_range: tuple[float, float] | None = None) -> Array:
+def pictures(
+    images: "ArrayLike | Explanation", *, channel_axis: int = -1, value_range: tuple[float, float] | None = None
+) -> Array:
     """Inputs as RGB.
 
     Args:
-        images: (samples, height, width), or with 1 or 3 channels. Bytes (uint8) are taken as they are.
+        images: (samples, height, width), or with 1 or 3 channels. Bytes (uint8) are taken as they are. Or an `Explanation`,
+            whose inputs are drawn.
         channel_axis: Where the channels are, if there are four axes.
         value_range: (low, high), what is drawn black and white. None: each sample's own lowest and highest value.
 
@@ -33,6 +46,7 @@ def pictures(images: ArrayLike, *, channel_axis: int = -1, value_range: tuple[fl
     Raises:
         ValueError: Another shape, or no pair of numbers.
     """
+    images = inputs_of("images", images) if is_explanation(images) else images
     shown = _four_axes(images, channel_axis, "images")
     ListOf(Number(signed=True)).check_given("value_range", value_range)
     if value_range is not None and len(value_range) != 2:
@@ -50,9 +64,10 @@ def pictures(images: ArrayLike, *, channel_axis: int = -1, value_range: tuple[fl
     return np.broadcast_to(shown, (*shown.shape[:-1], 3))
 
 
-def _four_axes(given: ArrayLike, channel_axis: int, name: str) -> Array:
+def _four_axes(given: Any, channel_axis: int, name: str) -> Array:
     """(samples, height, width, 1 or 3)."""
     images = np.asarray(given) if getattr(given, "dtype", None) == np.uint8 else numeric(name, given)
+    check_samples(name, images)
     if images.ndim == 4:
         check_channels(channel_axis, images)
     moved = images[..., None] if images.ndim == 3 else np.moveaxis(images, channel_axis, -1) if images.ndim == 4 else images
@@ -66,7 +81,7 @@ def _four_axes(given: ArrayLike, channel_axis: int, name: str) -> Array:
 
 def overlay(
     attribution: "ArrayLike | Explanation",
-    images: ArrayLike,
+    images: ArrayLike | None = None,
     *,
     of: Any = None,
     strength: float = 0.9,
@@ -85,7 +100,7 @@ def overlay(
 
     Args:
         attribution: (samples, height, width) or (samples, height, width, channels), or an `Explanation`.
-        images: The inputs, with the same height and width, and 1 or 3 channels.
+        images: The inputs, with the same height and width, and 1 or 3 channels. None takes those of an `Explanation`.
         of: Whose map it is where `attribution` is an array, as for `heatmap`.
         strength: How much of the colours is laid on, in [0, 1].
         keep_colours: The image is turned grey and a third paler, so that every colour is the attribution's; True leaves it
@@ -103,6 +118,7 @@ def overlay(
     if not is_number(strength) or not 0 <= strength <= 1:
         raise ValueError(f"`strength` must be between 0 and 1. Received: {strength!r}")
     Boolean().check("keep_colours", keep_colours)
+    images = inputs_of("images", attribution) if images is None else images
     below = pictures(images, channel_axis=channel_axis, value_range=value_range).astype("float64")
     array, of = told("attribution", attribution, of)
     palette = palette_of(of) if palette is None else palette
@@ -120,7 +136,7 @@ def overlay(
     return np.round((1 - weight) * below + weight * inks[..., :3]).astype("uint8")
 
 
-def signal(signals: ArrayLike, *, channel_axis: int = -1, percentile: float | None = None) -> Array:
+def signal(signals: "ArrayLike | Explanation", *, channel_axis: int = -1, percentile: float | None = None) -> Array:
     """Signals in the input's own colours, as Kindermans et al. 2017 show PatternNet's: x / (2 max |x|) + 1 / 2.
 
     Each sample is scaled by itself and about grey, which is zero; a few positions far above the others are cut in place of the
@@ -128,7 +144,7 @@ def signal(signals: ArrayLike, *, channel_axis: int = -1, percentile: float | No
     backpropagation as well. Signals of a model that takes BGR are in BGR: give `signals[..., ::-1]`.
 
     Args:
-        signals: (samples, height, width), or with 1 or 3 channels; 3 are taken as red, green and blue.
+        signals: (samples, height, width), or with 1 or 3 channels; 3 are taken as red, green and blue. Or an `Explanation`.
         channel_axis: Where the channels are, if there are four axes.
         percentile: Scale by this percentile of the magnitudes, and cut what is beyond. None: the 99.5th; 100: the largest.
 
@@ -138,6 +154,7 @@ def signal(signals: ArrayLike, *, channel_axis: int = -1, percentile: float | No
     Raises:
         ValueError: Another shape.
     """
+    signals, _ = told("signals", signals, None)
     values = scaled(_four_axes(signals, channel_axis, "signals"), percentile)
     rgb = np.round(127.5 + 127.5 * np.nan_to_num(values))
     lost = np.isnan(values).any(-1, keepdims=True)

@@ -6,9 +6,12 @@ ground: white on light pages, nearly black on dark ones.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from innspect.checks import OneOf
+
+if TYPE_CHECKING:
+    from innspect.analyzers.base.explanation import Explanation
 
 Colour = tuple[int, int, int]
 Side = tuple[Colour, Colour, Colour]
@@ -110,7 +113,7 @@ def _told(of: Any, fact: str) -> Any:
     return told_of(of, fact)
 
 
-def is_explanation(given: Any) -> bool:
+def is_explanation(given: Any) -> "TypeGuard[Explanation]":
     """Whether something is an `Explanation`, which knows its method; asked without importing Keras."""
     return isinstance(getattr(given, "settings", None), dict) and hasattr(given, "attributions")
 

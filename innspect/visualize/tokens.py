@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from innspect.checks import OneOf, Text
 from innspect.tables import on_page, printable
 from innspect.types import Array
-from innspect.visualize.colours import colours, numeric, reduce, scaled, told
+from innspect.visualize.colours import colours, inputs_of, numeric, reduce, scaled, told
 from innspect.visualize.palettes import palette_of
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def text(
-    tokens: Sequence[Any],
-    attribution: "ArrayLike | Explanation",
+    tokens: "Sequence[Any] | Explanation",
+    attribution: "ArrayLike | Explanation | None" = None,
     *,
     of: Any = None,
     form: str = "html",
@@ -40,8 +40,10 @@ def text(
     Args:
         tokens: A list of tokens with attributions (tokens,); or a list of such lists with (samples, tokens). A list may
             be shorter than the attributions, which then end in padding: that is not shown and leaves the scale alone.
+            Or an `Explanation` of ids, then alone: its ids are shown without the zeros of their padding.
             What is no string is shown as `str` shows it; control characters and marks of direction as Python escapes them.
-        attribution: As above; or with the embedding as a last axis, which is taken together by `reduce`. Or an `Explanation`.
+        attribution: As above, or (1, tokens) for one text; or (samples, tokens, embedding), whose last axis is taken together
+            by `reduce`. Or an `Explanation`.
         of: Whose they are where `attribution` is an array, as for `heatmap`.
         form: "html", one element that needs nothing from elsewhere, or "ansi", for a terminal of 24-bit colours.
         separator: What stands between tokens; "" where tokens hold their spaces.
@@ -58,6 +60,8 @@ def text(
     """
     OneOf(*_WRITERS).check("form", form)
     Text().check("separator", separator)
+    if attribution is None:
+        tokens, attribution = [ids_shown(row)[0] for row in np.asarray(inputs_of("attribution", tokens))], tokens
     attribution, of = told("attribution", attribution, of)
     palette = palette_of(of) if palette is None else palette
     values = numeric("attribution", attribution)
@@ -65,9 +69,13 @@ def text(
         raise ValueError(f"`tokens` must be a list of tokens, or a list of such lists. Received: {tokens!r:.80}")
     several = bool(len(tokens)) and all(isinstance(line, list | tuple | np.ndarray) for line in tokens)
     if not several:
-        if values.ndim not in (1, 2):
-            raise ValueError(f"`attribution` must have the shape (tokens,) for one text. Received: shape {values.shape}")
-        tokens, values = [tokens], values[None]
+        if values.ndim != 1 and values.shape[:1] != (1,):
+            raise ValueError(
+                "`attribution` must have the shape (tokens,), or (1, tokens), for one text, a list of tokens. Of "
+                "several texts give a list of lists, such as `[line.split() for line in lines]`; of one with an embedding "
+                f"`attribution[None]`. Received: shape {values.shape} for {len(tokens)} tokens"
+            )
+        tokens, values = [tokens], values[None] if values.ndim == 1 else values
     values = _reduced(values, reduce)
     if len(values) != len(tokens) or any(len(line) > values.shape[1] for line in tokens):
         raise ValueError(
@@ -77,6 +85,13 @@ def text(
     scale, look = {"percentile": percentile, "gamma": gamma, "of": of}, {"palette": palette, "ground": ground}
     texts = [_one(line, row[: len(line)], form, separator, scale, look) for line, row in zip(tokens, values, strict=True)]
     return texts if several else texts[0]
+
+
+def ids_shown(ids: Array) -> tuple[list[str], int]:
+    """The ids of a text as tokens, without the zeros of its padding, and how many those are."""
+    used = np.flatnonzero(np.asarray(ids) != 0)
+    last = int(used[-1]) + 1 if len(used) else 1
+    return [str(token) for token in np.asarray(ids)[:last]], len(ids) - last
 
 
 def _reduced(values: Array, how: str) -> Array:

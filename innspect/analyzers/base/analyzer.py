@@ -14,8 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from innspect._version import __version__
-from innspect.analyzers.base.assembly import assembled, empty, plain, restored, some
+from innspect.analyzers.base.assembly import assembled, empty, restored, some
+from innspect.analyzers.base.described import labelled, settings_of, told
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
 from innspect.analyzers.base.migration import Migrated
@@ -147,17 +147,20 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
         contrast: Contrast = None,
+        labels: Any = None,
     ) -> Explanation:
-        """As `analyze`, but returns an `Explanation`: outputs, targets, signals at layers, conservation error.
+        """As `analyze`, but returns an `Explanation`: inputs, outputs, targets, signals at layers, conservation error.
 
         Args:
             at: Paths of layers (such as "conv3" or "backbone/conv3") whose signals are wanted.
+            labels: The names of the output's neurons, for pictures, in any form that `innspect.labels.read` takes; None takes
+                the analyzer's own.
         """
         asked = neuron_selection, batch_size, output, verbose, neurons, paths(at), contrast
         if not is_stream(x):
-            return self._run(x, *asked)
+            return labelled(self._run(x, *asked), labels)
         with of_a_stream():
-            return Explanation.join(some(self._run(batch, *asked) for batch in batches_of(x)))
+            return labelled(Explanation.join(some(self._run(batch, *asked) for batch in batches_of(x))), labels)
 
     # ------------------------------------------------------------------ what a method decides
     def check_output(self, output: int | str) -> None:
@@ -166,6 +169,15 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
 
     def check(self, inputs: Inputs) -> None:
         """Warn, or raise, where the method cannot be right for these `Inputs`."""
+
+    def chosen(self, output: int | str) -> dict[str, Any]:
+        """What the method chose where the user left it open, such as {"layer": path}, for an output's settings."""
+        return {}
+
+    def explained_kind(self, number: int) -> str:
+        """What is explained of an output, by number: "logit", what a final softmax or sigmoid is given, or "output"."""
+        own = self.opened is None or self._explained(number) is self.opened.graph.outputs[number]
+        return "output" if own else "logit"
 
     def begin(self, request: Request) -> Any:
         """What serves all batches of a `Request`, such as references; `batch.request.context` has it."""
@@ -219,7 +231,9 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
             batch_size=inputs.checked_size(batch_size),
         )
         parts = self._parts(request, verbose) if inputs.samples else []
-        return self._assemble(request, parts, self._settings(neuron, output, contrast) if request.explained else {})
+        if not request.explained:
+            return self._assemble(request, parts, {})
+        return told(self._assemble(request, parts, self._settings(neuron, output, contrast)), self, request, x)
 
     def _parts(self, request: Request, verbose: int) -> list[Result]:
         """What was found for each batch, NumPy arrays, and how many of its samples count."""
@@ -279,19 +293,4 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         return inputs.restore(arrays, lead)
 
     def _settings(self, neuron: Neuron, output: int | str, contrast: Contrast = None) -> dict[str, Any]:
-        return (
-            ({} if contrast is None else {"contrast": plain(contrast)})
-            | {
-                "method": self.name,
-                "arguments": {k: plain(v) for k, v in self.arguments().items() if k != "labels"},
-                "signed": self.signed,
-                "scale": self.scale,
-                "model": getattr(self.model, "name", None) or getattr(self.model, "__name__", type(self.model).__name__),
-                "neuron_selection": plain(self.numbered(neuron)),
-                "output": output,
-                "innspect": __version__,
-                "keras": keras.__version__,
-                "backend": keras.backend.backend(),
-            }
-            | ({} if self.labels is None else {"labels": list(self.labels)})
-        )
+        return settings_of(self, neuron, output, contrast)

@@ -15,12 +15,24 @@ from innspect.nests import joined, packed, unpacked
 from innspect.types import Array, Nest, Path
 
 _FORMAT = "innspect-explanation"
-_PARTS = ("attributions", "outputs", "targets", "signals", "delta", "details")  # all but the settings
+_VERSION = 2  # 1: without inputs and neurons
+_PARTS = ("attributions", "outputs", "targets", "signals", "delta", "details", "x", "neurons")  # all but the settings
+_OF_SAMPLES = ("outputs", "x")  # which have no axis of neurons
 
 
 def norm(arrays: Iterable[Array], lead: int) -> Array:
     """The Euclidean norm over all arrays together, but for their first axes, `lead` of them."""
     return np.sqrt(sum(np.square(a.reshape(*a.shape[:lead], -1), dtype="float64").sum(axis=-1) for a in arrays))
+
+
+def _without_objects(x: Nest | None) -> Nest | None:
+    """Inputs as files can hold them: strings that NumPy keeps as objects as such; None where there are others."""
+    if x is None:
+        return None
+    flat = keras.tree.flatten(x)
+    if any(a.dtype == object and not all(isinstance(v, str) for v in a.flat) for a in flat):
+        return None
+    return keras.tree.map_structure(lambda a: a.astype("U") if a.dtype == object else a, x)
 
 
 @dataclass
@@ -38,6 +50,9 @@ class Explanation:
         settings: What is needed to compute the same again: method, arguments, selection, versions.
         details: What else the method found, by name; see its class. "error": how far the map may be from what more draws, or
             steps, would give, in its structure and shape.
+        x: The inputs as they were given, in the structure of the attributions; None where they are not known.
+        neurons: The number of each explained neuron along the output's last axis, integers in the shape of `targets`; -1 where
+            it is no single one, such as weights. None where they are not known.
     """
 
     attributions: Nest
@@ -47,6 +62,8 @@ class Explanation:
     delta: Array | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Nest] = field(default_factory=dict)
+    x: Nest | None = None
+    neurons: Array | None = None
 
     @property
     def relative_error(self) -> Array | None:
@@ -63,8 +80,8 @@ class Explanation:
     def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""
         arrays: dict[str, Any] = {}
-        described = packed({k: getattr(self, k) for k in _PARTS}, arrays)
-        header = {"format": _FORMAT, "version": 1, "tree": described, "settings": self.settings}
+        described = packed({k: getattr(self, k) for k in _PARTS} | {"x": _without_objects(self.x)}, arrays)
+        header = {"format": _FORMAT, "version": _VERSION, "tree": described, "settings": self.settings}
         arrays["header"] = np.frombuffer(json.dumps(header, default=repr).encode(), "uint8")
         with replacing(path) as partial:
             with open(partial, "wb") as file:
@@ -84,10 +101,10 @@ class Explanation:
             if "header" not in arrays:
                 raise UnreadableFileError(f"{str(path)!r} is no saved explanation. Received: arrays {list(arrays)[:4]}")
             header = json.loads(arrays["header"].tobytes())
-            if header.get("format") != _FORMAT or header["version"] > 1:
+            if header.get("format") != _FORMAT or header["version"] > _VERSION:
                 raise UnreadableFileError(
-                    f"{str(path)!r} is no saved explanation that this version can read: expected {_FORMAT} of version 1. "
-                    f"Received: {header.get('format')} {header.get('version')}"
+                    f"{str(path)!r} is no saved explanation that this version can read: expected {_FORMAT} of version "
+                    f"{_VERSION} or older. Received: {header.get('format')} {header.get('version')}"
                 )
             return cls(**unpacked(header["tree"], arrays), settings=header["settings"])
 
@@ -108,7 +125,7 @@ class Explanation:
 
         def whole(name: str) -> Any:
             found = [getattr(part, name) for part in parts]
-            return None if found[0] is None else joined(found, 0 if name == "outputs" else axis)
+            return None if any(each is None for each in found) else joined(found, 0 if name in _OF_SAMPLES else axis)
 
         return cls(**{name: whole(name) for name in _PARTS}, settings=parts[0].settings)
 
@@ -119,19 +136,25 @@ class Explanation:
         def placed(name: str) -> Any:
             def put(mine: Array, theirs: Array) -> Array:
                 whole = np.array(mine)
-                whole[samples if name == "outputs" or not axis else (slice(None), samples)] = theirs
+                whole[samples if name in _OF_SAMPLES or not axis else (slice(None), samples)] = theirs
                 return whole
 
-            mine = getattr(self, name)
-            return None if mine is None else keras.tree.map_structure(put, mine, getattr(other, name))
+            mine, theirs = getattr(self, name), getattr(other, name)
+            return mine if mine is None or theirs is None else keras.tree.map_structure(put, mine, theirs)
 
         return replace(self, **{name: placed(name) for name in _PARTS})
 
     def __repr__(self) -> str:
-        shape = getattr(self.attributions, "shape", None)
+        shape = keras.tree.map_structure(lambda a: a.shape, self.attributions)
         method = self.settings.get("method", "?")
         targets = np.array2string(self.targets, precision=4, threshold=6)
         return f"Explanation({method!r}, attributions={shape}, targets={targets})"
+
+    def show(self) -> None:
+        """Draw it at once: below the cell in a notebook, elsewhere as a page in the browser."""
+        from innspect.visualize.showing import show
+
+        show(self)
 
     def _repr_html_(self) -> str:
         from innspect.visualize import explanation_html

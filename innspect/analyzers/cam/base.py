@@ -76,13 +76,15 @@ class LayerMap(GradientRules):
         super().check_output(output)
         self.place(output)
 
-    # ------------------------------------------------------------------ where
     def place(self, output=0):
         """The `Place` of the map for an output: the layer's path, its tensor and where its channels are."""
         number = self._output_number(output)
         if number not in self._places:
             self._places[number] = self._find(number)
         return self._places[number]
+
+    def chosen(self, output):
+        return {"layer": self.place(output).path}
 
     def _find(self, number):
         graph, explained = self.opened.graph, self._explained(number)
@@ -119,7 +121,6 @@ class LayerMap(GradientRules):
         """The tensors whose values and signals the map is made of."""
         return [self.place(number).tensor]
 
-    # ------------------------------------------------------------------ from the layer to the map
     def _aligned(self, values, number):
         """The layer's values as (rows, *positions, channels), where rows are samples or their frames."""
         return with_positions(values, self.place(number))

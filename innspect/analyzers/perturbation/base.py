@@ -14,6 +14,7 @@ from innspect import backend
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.checks import Elsewhere, OneOf
 from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.heads import without_head
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.inputs import targets
 from innspect.inputs.masking import Axes, fill
@@ -108,6 +109,11 @@ class Perturbation(Analyzer):
     # ------------------------------------------------------------------ the flow
     def _inputs(self, x):
         return self.predictor.inputs(x)
+
+    def explained_kind(self, number):
+        graph = None if self.opened is None else self.opened.graph
+        stripped = graph is not None and without_head(graph, graph.outputs[number]) is not graph.outputs[number]
+        return "logit" if self.head == "logit" and stripped else "output"
 
     def _output_number(self, output):
         return self.predictor.number(output)

@@ -104,19 +104,19 @@ def page(found):
 
 HEAD = """# Which method, for what?
 
-Every method that a network allows, with its own arguments, on a network of each sort of data. Measured, not recommended: what
-won here is where to begin, and [`innspect.choose`](evaluation/choose.md) says what wins on your network and samples, in
-minutes."""
+Every method that a network allows, with its own arguments, on a network of each sort of data. Measured, not
+recommended: what won here is where to begin, and [`innspect.choose`](evaluation/choose.md) says what wins on
+your network and samples, in minutes."""
 
-RULES = """Read it with care. A metric asks what the network does when parts of the input are hidden, or whether the map lies
-where something was planted; none of them asks whether a picture is good. Small networks trained in seconds on data made here are no
-large ones. Numbers are means with half of their 95 % interval over samples; **bold** are those better than random maps
-(paired t test, Holm over methods, p < 0.05). `srg` is the area between hiding the least and the most relevant first, in
-logits, `insertion` the mean probability while the most relevant is put back, `collage` the share of positive relevance on the
-right one of four images, `relevance_mass` and `relevance_rank` the share on what was planted ([how](evaluation/index.md)).
-`random_logit` is how alike the maps of two classes are (1: blind to the class), `mprt.efficient` how much random weights
-disturb the map; neither decides. Cost is processor time in gradients. A method whose map is that of another one is tried
-once."""
+RULES = """Read it with care. A metric asks what the network does when parts of the input are hidden, or whether the map
+lies where something was planted; none of them asks whether a picture is good. Small networks trained in seconds
+on data made here are no large ones. Numbers are means with half of their 95 % interval over samples; **bold**
+are those better than random maps (paired t test, Holm over methods, p < 0.05). `srg` is the area between hiding
+the least and the most relevant first, in logits, `insertion` the mean probability while the most relevant is
+put back, `collage` the share of positive relevance on the right one of four images, `relevance_mass` and
+`relevance_rank` the share on what was planted ([how](evaluation/index.md)). `random_logit` is how alike the
+maps of two classes are (1: blind to the class), `mprt.efficient` how much random weights disturb the map;
+neither decides. Cost is processor time in gradients. A method whose map is that of another one is tried once."""
 
 FOOT = """## Again, and on your own
 
@@ -125,9 +125,9 @@ python benchmarks/choosing.py --photographs FOLDER
 ```
 
 writes this page anew, with your photographs; without a folder it takes those that ship with packages.
-`innspect.default_methods` begins with what wins here: the best of each family by its mean rank, of those that are better than
-random maps by some metric, cost at most 20 gradients (100 for tables, series and short texts), need nothing but their name and have maps
-of every class. A test compares the two."""
+`innspect.default_methods` begins with what wins here: the best of each family by its mean rank, of those that
+are better than random maps by some metric, cost at most 20 gradients (100 for tables, series and short texts),
+need nothing but their name and have maps of every class. A test compares the two."""
 
 
 def _summary(found):

@@ -7,6 +7,7 @@ import os
 import reprlib
 import sys
 
+from innspect import files
 from innspect.cli.quiet import silent_stderr
 from innspect.files import readable, target_of
 from innspect.tables import printable
@@ -173,13 +174,7 @@ def check_folder(path):
     if ending.lower() in (".csv", ".html", ".npz", ".png") and not os.path.isdir(path):
         said = "--out must name a folder, in which files get names of their own"
         raise ValueError(f"{said}: give --out {stem}. Received: {path!r}")
-    above = os.path.abspath(path)
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
-    if not os.path.isdir(above):
-        raise NotADirectoryError(f"{path!r} cannot be a folder: {above!r} is a file")
-    if not os.access(above, os.W_OK):
-        raise PermissionError(f"{path!r} cannot be written to: no permission for {above!r}")
+    files.check_folder(path)
 
 
 def check_file(path):

@@ -16,8 +16,8 @@ from innspect.evaluation.registry import metric
 from innspect.evaluation.results import Result
 from innspect.evaluation.trial import Trial
 from innspect.evaluation.versions import answers_to, pieces
-from innspect.graph.opened.layer_names import path_of
 from innspect.graph.ir import Tensor
+from innspect.graph.opened.layer_names import path_of
 from innspect.types import Array
 
 RANGES: dict[str, Any] = {

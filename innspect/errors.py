@@ -46,8 +46,7 @@ def suggest(word: object, known: Iterable[str]) -> str:
     near = _near(str(word), listed)
     if near:
         return "Did you mean " + ", ".join(repr(n) for n in near) + "?"
-    if len(listed) > _MANY:
-        listed = _grouped(listed)
+    listed = _grouped(listed) if len(listed) > _MANY else list(map(repr, listed))
     return "There are " + ", ".join(listed[:_MANY]) + (", ..." if len(listed) > _MANY else "") + "."
 
 
@@ -56,20 +55,20 @@ _MANY = 40  # names that are listed
 
 def _near(word: str, known: list[str]) -> list[str]:
     """Up to four names like a word, the nearest first."""
-    bare = {name: _bare(name) for name in known}
-    short = _bare(word)
+    short_of = {name: bare(name) for name in known}
+    short = bare(word)
     if not short:
         return []
-    same = [name for name, text in bare.items() if text == short]
+    same = [name for name, text in short_of.items() if text == short]
     initials = [name for name in known if len(short) > 1 and "".join(re.findall(r"(?<![^\W_])[^\W_]", name.lower())) == short]
-    starting = [name for name, text in bare.items() if len(short) > 2 and text.startswith(short)]
-    scored = sorted(known, key=lambda name: -_likeness(short, bare[name]))
-    alike = [name for name in scored[:4] if _likeness(short, bare[name]) >= 0.6]
-    within = [name for name, text in bare.items() if len(short) > 3 and short in text]
+    starting = [name for name, text in short_of.items() if len(short) > 2 and text.startswith(short)]
+    scored = sorted(known, key=lambda name: -_likeness(short, short_of[name]))
+    alike = [name for name in scored[:4] if _likeness(short, short_of[name]) >= 0.6]
+    within = [name for name, text in short_of.items() if len(short) > 3 and short in text]
     return list(dict.fromkeys([*same, *initials, *starting, *alike, *within]))[:4]
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """Only letters and digits, small; "++" in words."""
     return re.sub(r"[\W_]+", "", text.replace("+", "plus")).lower()
 

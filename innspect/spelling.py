@@ -1,15 +1,21 @@
-"""How methods, metrics and tasks are written: one form for functions, callbacks and the command line.
+"""How methods, metrics, tasks and times are written: one form for functions, callbacks and the command line.
 
 A name, "lrp.gamma"; a name with arguments, "lrp.gamma:gamma=0.5"; or a pair, ("lrp.gamma", {"gamma": 0.5}). Several of them in
 a list, or in a dict by label, where {"lrp.gamma": {"gamma": 0.5}} has the name as its label. No framework is needed to read it.
 """
 
 import ast
+import re
 import reprlib
 from collections.abc import Callable
 from typing import Any
 
+from innspect.checks import is_number
+
 Pair = tuple[str, dict[str, Any]]
+
+_UNITS = {"s": 1, "sec": 1, "second": 1, "min": 60, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
+_WRITTEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*")
 
 
 def pair(given: Any, what: str) -> Pair:
@@ -126,3 +132,21 @@ def label_of(name: str, arguments: dict[str, Any]) -> str:
 
 def _is_pair(given: Any) -> bool:
     return isinstance(given, list | tuple) and [type(each) for each in given] == [str, dict]
+
+
+def seconds(given: Any) -> float:
+    """A time in seconds, from a number of seconds or a text such as "90s", "10min" or "1.5 h".
+
+    Raises:
+        ValueError: It is none, or not above 0.
+    """
+    value = float(given) if is_number(given) else None
+    if isinstance(given, str):
+        written = _WRITTEN.fullmatch(given.lower())
+        unit = written and (_UNITS.get(written[2]) or _UNITS.get(written[2].rstrip("s")))
+        value = float(written[1]) * unit if written and unit else None
+    if value is None or not 0 < value < float("inf"):
+        raise ValueError(
+            f'`time` must be a time above 0, such as "90s", "10min", "1.5h", or a number of seconds. Received: {given!r}'
+        )
+    return value

@@ -160,7 +160,7 @@ def test_what_does_not_fit_the_model_is_raised_before_training(tmp_path):
         trained("arrays", [ExplanationImages(X[:2], "pattern.net", log_dir=tmp_path)])
     with pytest.raises(KeyError, match="Unknown analyzer"):
         ExplanationImages(X[:2], "gradiant", log_dir=tmp_path)
-    with pytest.raises(ValueError, match="`fit_data`|`data`"):
+    with pytest.raises(ValueError, match="`data` has the wrong shape"):
         trained("arrays", [ExplanationImages(X[:2], ["gradient", "pattern.net"], log_dir=tmp_path, fit_data=X[:, :4])])
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").touch()

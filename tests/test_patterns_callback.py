@@ -52,7 +52,7 @@ def test_a_name_that_cannot_be_is_told_when_it_is_given(name):
 
 
 def test_an_argument_that_fit_does_not_take_is_told_when_it_is_given():
-    with pytest.raises(TypeError, match="'gat'. Did you mean 'gate'"):
+    with pytest.raises(TypeError, match=r"'gat'\. Did you mean 'gate'"):
         PatternCheckpoint("p.h5", array(4, 6), gat="activation")
 
 

@@ -62,27 +62,27 @@ class PatternCheckpoint(keras.callbacks.Callback):
         self._logs = dict(logs or {})
         self._epoch = epoch + 1
         if self._epoch % self.every == 0:
-            self._save()
+            self._save(self._epoch)
 
     def on_train_end(self, logs=None):
-        if self._epoch not in (None, self._saved):
-            self._save()
+        if self._epoch is not None and self._epoch != self._saved:
+            self._save(self._epoch)
 
-    def _save(self):
+    def _save(self, epoch: int) -> None:
         from innspect import patterns
 
         fitted = patterns.fit(self.model, self.data, **self._arguments)
-        with going_on(f"The patterns of epoch {self._epoch}"):
-            place, missing = self._name.at(self._epoch, self._logs)
+        with going_on(f"The patterns of epoch {epoch}"):
+            place, missing = self._name.at(epoch, self._logs)
             if missing and not self._told:
                 self._told = True
                 warnings.warn(
-                    f"`path` names {', '.join(missing)}, for which 'none' stands: epoch {self._epoch} has no such log. "
+                    f"`path` names {', '.join(missing)}, for which 'none' stands: epoch {epoch} has no such log. "
                     f"Received: logs {', '.join(self._logs) or 'none'}",
                     stacklevel=2,
                 )
             fitted.save(place)
-        self._saved = self._epoch
+        self._saved = epoch
 
 
 def few_of(data: Any) -> Any:

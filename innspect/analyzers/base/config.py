@@ -89,7 +89,7 @@ class Configured:
             given = [f"{k}={_short(v)}" for k, v in self.arguments().items()]
         except AttributeError:  # a constructor that does not keep its arguments, or one that has not ended
             given = []
-        of = None if getattr(self, "opened", None) is None else self.model.name
+        of = None if getattr(self, "opened", None) is None else getattr(self.model, "name", None)
         return f"<{', '.join([self.name, *given])}" + (f", of the model {of!r}>" if of else ">")
 
     def __copy__(self) -> Self:
@@ -109,6 +109,6 @@ class Configured:
 
 def _short(value: Any) -> str:
     """An argument as it is told: arrays by their shape."""
-    if hasattr(value, "shape") and getattr(value, "ndim", 0):
+    if hasattr(value, "shape") and getattr(value, "ndim", False):
         return f"array{tuple(value.shape)}"
     return reprlib.repr(value)

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from innspect.analyzers.base.documented import document
 from innspect.analyzers.base.parameters import parameters, same_value
 from innspect.errors import PlainKeyError, suggest
 from innspect.spelling import in_words
@@ -28,10 +29,11 @@ _REPLACED = {
 
 
 def register_analyzer(name: str, **fixed: Any) -> Callable[[C], C]:
-    """Class decorator: make an `Analyzer` known as `name`, with some of its arguments fixed."""
+    """Class decorator: make an `Analyzer` known as `name`, with some of its arguments fixed, and its `help` complete."""
 
     def register(cls: C) -> C:
         _ANALYZERS[name] = (cls, fixed)
+        document(cls)
         return cls
 
     return register

@@ -7,10 +7,11 @@ from innspect import study
 from innspect._version import __version__
 from innspect.checks import Integer
 from innspect.evaluation.asking import labelled
-from innspect.evaluation.choosing.budget import Clock, seconds
+from innspect.evaluation.choosing.budget import Clock
 from innspect.evaluation.choosing.choice import Choice
 from innspect.evaluation.choosing.search import Search
 from innspect.graph.opened.opened_model import opened_if_possible
+from innspect.spelling import seconds
 from innspect.types import Nest, Neuron
 
 

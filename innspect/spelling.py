@@ -47,7 +47,12 @@ def in_words(text: str, what: str = "name") -> Pair:
         return name, {}
     try:
         call = ast.parse(f"f({rest})", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+        if (
+            not isinstance(call, ast.Call)
+            or not isinstance(call.func, ast.Name)
+            or call.args
+            or any(k.arg is None for k in call.keywords)
+        ):
             raise ValueError
         return name, {str(k.arg): _value(k.value) for k in call.keywords}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # all are raised by what is no Python

@@ -91,7 +91,7 @@ def test_the_figure_shows_the_model_as_it_is_now(tmp_path):
     shown = {}
 
     class Watched(ExplanationImages):
-        def _figure(self, analyzers):
+        def _figure(self, analyzers=None):
             shown[self._epoch] = super()._figure(analyzers)
             return shown[self._epoch]
 

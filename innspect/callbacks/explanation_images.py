@@ -117,13 +117,14 @@ class ExplanationImages(keras.callbacks.Callback):
         from innspect import study
 
         study.fit(self._analyzers, self._refitted, self.fit_data, verbose=0)
-        png = _png(self._figure(self._analyzers))
+        png = _png(self._figure())
         with going_on(f"The pictures of epoch {self._epoch}"):
             write(os.path.join(self.log_dir, f"epoch_{self._epoch:04d}.png"), png)
             self._writer.add("explanations", png, self._epoch)
         self._drawn = self._epoch
 
-    def _figure(self, analyzers):
+    def _figure(self, analyzers=None):
+        analyzers = self._analyzers if analyzers is None else analyzers
         from innspect.visualize import grid, signal
 
         channel_axis = self._look.get("channel_axis", -1)

@@ -54,6 +54,8 @@ def add(commands, common):
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: %(default)s)")
     parser.add_argument("--out", metavar="FILE", help="where to write; without it to the terminal, but for html (choice.html)")
+    told = "keep what is done in this file, and go on from it: for a choice that was interrupted, or whose time was over"
+    parser.add_argument("--resume", metavar="FILE.npz", help=told)
     parser.add_argument("--save", metavar="FILE.npz", help="keep everything in this file")
     options.add_force(parser)
     parser.set_defaults(run=_run, check=_check)
@@ -91,6 +93,7 @@ def _run(given):
     source.settle()
     targets = None if neuron is None else study.same_for_all([neuron], len(source))[0]
     asked = {"truth": truth, "methods": methods, "metrics": metrics, "targets": targets, "background": None, "fit_data": None}
+    asked["resume"] = given.resume
     asked |= {"seed": given.seed, "batch_size": given.batch_size, "output": given.output, "channel_axis": "auto", "examples": 3}
     told = (lambda note: print(note, file=sys.stderr, flush=True)) if sys.stderr.isatty() else None
     choice = chosen(opened, source[:], given.time, asked, told)

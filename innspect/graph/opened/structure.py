@@ -130,7 +130,7 @@ def output_names(model: keras.Layer, returned: Any) -> list[str]:
 def check_model(model: Any) -> None:
     """Raise where `model` is no built Keras model."""
     if not isinstance(model, keras.Layer):
-        raise TypeError(f"`model` must be a Keras 3 model (an instance of `keras.Model`). Received: {_no_model(model)}")
+        raise TypeError(f"`model` must be a Keras 3 model (an instance of `keras.Model`). Received: {no_model(model)}")
     if not model.built:
         raise ValueError(
             f"`model` {model.name!r} is not built, so it has no weights to explain. Call it once on data, or "
@@ -138,7 +138,7 @@ def check_model(model: Any) -> None:
         )
 
 
-def _no_model(given: Any) -> str:
+def no_model(given: Any) -> str:
     """What was given in a model's place, and what is to be done about it."""
     kind = f"{type(given).__module__}.{type(given).__name__}".removeprefix("builtins.")
     if hasattr(given, "shape") and hasattr(given, "dtype"):

@@ -30,8 +30,9 @@ class KeptChoice(Kept):
         return {key: Result(**result) for key, result in parts["results"].items()}
 
     def add(self, key: str, result: Result, scores: Scores) -> None:
-        self.results[key] = result
-        self._write()
+        if self.wanted:
+            self.results[key] = result
+            self._write()
 
     def plan(self, trial: Trial) -> Plan | None:
         """The plan by which these samples were looked at before: results of another one are no use."""

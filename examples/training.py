@@ -2,10 +2,10 @@
 
     python examples/training.py
 
-Trains a small network on scikit-learn's handwritten digits in noise, beside which a spot tells the class: a shortcut. After
-the first epoch the maps are on the strokes, at the end on the spot; the accuracy only shows that all is well. Writes training/epoch_0001.png and so on, which TensorBoard shows,
-too, training/02.patterns.h5 and so on, and training.png, the first and the last picture. Needs scikit-learn, matplotlib and Pillow.
-Choose the backend with KERAS_BACKEND.
+Trains a small network on scikit-learn's handwritten digits in noise, beside which a spot tells the class: a shortcut. After the
+first epoch the maps are on the strokes, at the end on the spot; the accuracy only shows that all is well. Writes
+training/epoch_0001.png and so on, which TensorBoard shows, too, training/02.patterns.h5 and so on, and training.png, the first and
+the last picture. Needs scikit-learn, matplotlib and Pillow. Choose the backend with KERAS_BACKEND.
 """
 
 import keras

@@ -4,8 +4,8 @@
 
 Trains a small network on scikit-learn's handwritten digits in noise, beside which a spot tells the class: a shortcut. After the
 first epoch the maps are on the strokes, at the end on the spot; the accuracy only shows that all is well. Writes
-training/epoch_0001.png and so on, which TensorBoard shows, too, training/02.patterns.h5 and so on, and training.png, the first and
-the last picture. Needs scikit-learn, matplotlib and Pillow. Choose the backend with KERAS_BACKEND.
+training/epoch_0001.png and so on, which TensorBoard shows, too, training/02.patterns.h5 and so on, and training.png, the first
+and the last picture. Needs scikit-learn, matplotlib and Pillow. Choose the backend with KERAS_BACKEND.
 """
 
 import keras
@@ -15,8 +15,6 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import innspect
-
-EPOCHS = 6
 
 # 1. Digits, and a bright spot in the first row whose column is the class, as a scanner's mark may be.
 digits, labels = load_digits(n_class=8, return_X_y=True)
@@ -43,7 +41,7 @@ watch = innspect.callbacks.ExplanationImages(
     shown, ["gradient", "lrp.epsilon_plus:epsilon=0.01", "deep_lift"], log_dir="training", labels=names
 )
 keep = innspect.callbacks.PatternCheckpoint("training/{epoch:02d}.patterns.h5", x, every=2)
-history = model.fit(x, labels, validation_split=0.2, epochs=EPOCHS, verbose=0, callbacks=[watch, keep])
+history = model.fit(x, labels, validation_split=0.2, epochs=6, verbose=0, callbacks=[watch, keep])
 print("accuracy on other digits:", " ".join(f"{value:.2f}" for value in history.history["val_accuracy"]))
 
 # 3. Without the spot it knows less than it seemed: the maps said so.
@@ -51,7 +49,7 @@ without = x.copy()
 without[:, 0] = 0
 print(f"without the spot: {model.evaluate(without, labels, verbose=0)[1]:.2f}")
 
-first, last = (Image.open(f"training/epoch_{epoch:04d}.png").convert("RGB") for epoch in (1, EPOCHS))
+first, last = (Image.open(f"training/epoch_{epoch:04d}.png").convert("RGB") for epoch in (1, len(history.epoch)))
 both = Image.new("RGB", (first.width + last.width, max(first.height, last.height)), "white")
 both.paste(first)
 both.paste(last, (first.width, 0))

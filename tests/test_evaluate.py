@@ -129,7 +129,7 @@ def test_a_bootstrap_is_asked_for(model, x, scores):
     ("given", "error", "message"),
     [
         ({"methods": ["gradient", "gradient"]}, ValueError, "differ"),
-        ({"methods": []}, ValueError, "at least one method"),
+        ({"methods": []}, ValueError, "at least one"),
         ({"methods": ["gradeint"]}, KeyError, "gradient"),
         ({"methods": [("gradient", {"no_such": 1})]}, TypeError, "no_such"),
         ({"methods": {"random": "gradient"}}, ValueError, "random"),

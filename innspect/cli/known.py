@@ -6,11 +6,17 @@
 import functools
 import json
 import os
+import sys
 
 from innspect.errors import PlainKeyError, suggest
 
 _FILE = os.path.join(os.path.dirname(__file__), "known.json")
 _UNKNOWN = {"methods": "Unknown analyzer", "metrics": "Unknown metric", "tasks": "Unknown task"}
+_REGISTRIES = {
+    "methods": ("innspect.analyzers.base.registry", "list_analyzers"),
+    "metrics": ("innspect.evaluation.registry", "list_metrics"),
+    "tasks": ("innspect.evaluation.planted.tasks", "list_tasks"),
+}
 
 
 @functools.cache
@@ -35,12 +41,20 @@ def check(kind, pairs):
     """
     names = known()[kind]
     for name, arguments in pairs:
+        if name not in names and name in _registered(kind):
+            continue
         if name not in names:
             raise PlainKeyError(f"{_UNKNOWN[kind]}: {name!r}. {suggest(name, names)}")
         taken = names[name]
         for argument in arguments if taken is not None else ():
             if argument not in taken:
                 raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, taken)}")
+
+
+def _registered(kind):
+    """The names that a program has registered which calls the command line; none where it has not begun to."""
+    module, listing = _REGISTRIES[kind]
+    return getattr(sys.modules[module], listing)() if module in sys.modules else ()
 
 
 def gathered():

@@ -13,7 +13,7 @@ def add(parser):
 
 
 def check(given, model):
-    """Raise where the model has no such output, and fill in the first; say which one is explained where none was chosen.
+    """Raise where the model has no such output; where none was chosen take the first, and say so if there are several.
 
     Raises:
         ValueError, KeyError: The message lists the outputs.

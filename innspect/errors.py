@@ -38,9 +38,48 @@ def some_of(numbers: Iterable[int], count: int) -> str:
 
 
 def suggest(word: object, known: Iterable[str]) -> str:
-    """A sentence with near matches."""
-    near = difflib.get_close_matches(str(word), list(known), n=4, cutoff=0.5)
+    """A sentence with near matches: names that are the same but for capitals, dots and dashes, or begin so, are the nearest.
+
+    Where nothing is near, the names there are; of many, those with a common beginning ("lrp.") as one.
+    """
+    listed = list(known)
+    near = _near(str(word), listed)
     if near:
         return "Did you mean " + ", ".join(repr(n) for n in near) + "?"
-    listed = list(known)
-    return "There are " + ", ".join(repr(n) for n in listed[:20]) + (", ..." if len(listed) > 20 else "") + "."
+    listed = _grouped(listed) if len(listed) > _MANY else list(map(repr, listed))
+    return "There are " + ", ".join(listed[:_MANY]) + (", ..." if len(listed) > _MANY else "") + "."
+
+
+_MANY = 40  # names that are listed
+
+
+def _near(word: str, known: list[str]) -> list[str]:
+    """Up to four names like a word, the nearest first."""
+    short_of = {name: bare(name) for name in known}
+    short = bare(word)
+    if not short:
+        return []
+    same = [name for name, text in short_of.items() if text == short]
+    initials = [name for name in known if len(short) > 1 and "".join(re.findall(r"(?<![^\W_])[^\W_]", name.lower())) == short]
+    starting = [name for name, text in short_of.items() if len(short) > 2 and text.startswith(short)]
+    scored = sorted(known, key=lambda name: -_likeness(short, short_of[name]))
+    alike = [name for name in scored[:4] if _likeness(short, short_of[name]) >= 0.6]
+    within = [name for name, text in short_of.items() if len(short) > 3 and short in text]
+    return list(dict.fromkeys([*same, *initials, *starting, *alike, *within]))[:4]
+
+
+def bare(text: str) -> str:
+    """Only letters and digits, small; "++" in words."""
+    return re.sub(r"[\W_]+", "", text.replace("+", "plus")).lower()
+
+
+def _likeness(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a, b).ratio()
+
+
+def _grouped(names: list[str]) -> list[str]:
+    """Names in quotes; many of a kind ("lrp.epsilon", "lrp.gamma") as one: 'lrp.*' (28)."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(name.partition(".")[0], []).append(name)
+    return [told for kind, of in kinds.items() for told in (map(repr, of) if len(of) < 5 else [f"'{kind}.*' ({len(of)})"])]

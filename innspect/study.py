@@ -22,6 +22,7 @@ from innspect.inputs.predictor import black_box
 from innspect.labels import Labels
 from innspect.nests import joined
 from innspect.progress import Progress, Quiet
+from innspect.spelling import methods_by_label, pair
 from innspect.tables import printable
 from innspect.types import Array, Nest
 from innspect.visualize.uncertainty import error_text
@@ -68,34 +69,19 @@ class Study:
 
 
 def named(methods: Any) -> dict[str, Any]:
-    """Dict from label to what is asked for: a name, a pair of a name and its arguments, or an analyzer.
+    """Dict from label to what is asked for: a pair of a name and its arguments, or an analyzer.
 
     Args:
-        methods: A list of names, pairs and analyzers; or a dict from label to one of these.
+        methods: Names, names with arguments ("lrp.gamma:gamma=0.5"), pairs and analyzers, one of them or a list; or a dict
+            from label to one of these; see `innspect.spelling`.
 
     Raises:
         ValueError: There is no method, or one label occurs twice.
     """
-    result: dict[str, Any]
-    if isinstance(methods, dict):
-        result = methods
-    else:
-        given = [methods] if isinstance(methods, str) else methods
-        if not isinstance(given, list | tuple):
-            raise ValueError(f"`methods` must be a list of names and pairs, or a dict of these by label. Received: {methods!r}")
-        pairs = [m if isinstance(m, Analyzer) else (m, {}) if isinstance(m, str) else _pair(m) for m in given]
-        labels = [m.name if isinstance(m, Analyzer) else _labelled(*m) if m[1] else m[0] for m in pairs]
-        if len(set(labels)) < len(labels):
-            raise ValueError(f"`methods` must differ from each other, or be a dict by label. Received: {labels}")
-        result = dict(zip(labels, pairs, strict=True))
-    if not result:
-        raise ValueError("`methods` must hold at least one method. Received: none")
-    return result
+    return methods_by_label(methods)
 
 
-def make_analyzers(
-    model: keras.Layer | OpenedModel, methods: Iterable[str | tuple[str, dict[str, Any]]] | dict[str, Any]
-) -> dict[str, Analyzer]:
+def make_analyzers(model: keras.Layer | OpenedModel, methods: Any) -> dict[str, Analyzer]:
     """Dict from label to analyzer.
 
     Args:
@@ -108,25 +94,12 @@ def make_analyzers(
     return {label: make(model, chosen) for label, chosen in named(methods).items()}
 
 
-def _labelled(name: str, arguments: dict[str, Any]) -> str:
-    shown = {k: v for k, v in arguments.items() if isinstance(v, str | int | float | bool | tuple | None) and k != "patterns"}
-    return name + ("(" + ", ".join(f"{k}={v}" for k, v in shown.items()) + ")" if shown else "")
-
-
 def make(model: keras.Layer | OpenedModel, chosen: Any) -> Analyzer:
     """The analyzer of a name, of a pair of a name and its arguments, or itself."""
     if isinstance(chosen, Analyzer) or hasattr(chosen, "explain"):
         return chosen
-    name, arguments = (chosen, {}) if isinstance(chosen, str) else _pair(chosen)
+    name, arguments = pair(chosen, "methods")
     return create_analyzer(name, model, **arguments)
-
-
-def _pair(given: Any) -> tuple[str, dict[str, Any]]:
-    """A pair of a name and its arguments."""
-    pair = isinstance(given, list | tuple) and len(given) == 2
-    if not pair or not isinstance(given[0], str) or not isinstance(given[1], dict):
-        raise ValueError(f"`methods` must hold names, or pairs (name, dict of arguments). Received: {given!r}")
-    return given[0], given[1]
 
 
 def fit(analyzers: dict[str, Analyzer], labels: list[str], data: Any, **arguments: Any) -> None:

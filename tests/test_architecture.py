@@ -15,7 +15,7 @@ PACKAGE = Path(innspect.__file__).parent
 FLOORS = [
     {"types"},
     {"_version", "errors", "checks", "nests", "files", "tables", "progress"},
-    {"labels"},
+    {"labels", "spelling"},
     {"backend"},
     {"graph"},
     {"layers"},

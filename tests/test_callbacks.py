@@ -15,7 +15,7 @@ from innspect.visualize.tensorboard import ImageWriter
 
 X, Y = array(40, 8, 8, 1), np.arange(40) % 3
 SMOOTH = ("smoothgrad", {"num_samples": 2})
-METHODS = ["saliency", ("lrp.epsilon", {"epsilon": 0.1}), "pattern.net", SMOOTH, "grad_cam", "saliency"]
+METHODS = ["saliency", ("lrp.epsilon", {"epsilon": 0.1}), "pattern.net", SMOOTH, "grad_cam", ("saliency", {"head": "output"})]
 
 
 class Batches(keras.utils.PyDataset):
@@ -91,15 +91,21 @@ def test_the_figure_shows_the_model_as_it_is_now(tmp_path):
     shown = {}
 
     class Watched(ExplanationImages):
-        def _figure(self):
-            shown[self._epoch] = super()._figure()
+        def _figure(self, analyzers=None):
+            shown[self._epoch] = super()._figure(analyzers)
             return shown[self._epoch]
 
     model, _ = trained("arrays", [Watched(X[:2], [*METHODS[:2], *METHODS[4:]], 3, tmp_path, ground="dark")])
     figure = shown[3]
-    words = [t.get_text() for t in figure.axes[0].texts]
+    words = [t.get_text().replace("\n", "") for t in figure.axes[0].texts]  # without breaks of lines
     p = keras.ops.convert_to_numpy(model(X[:2]))
-    for word in ["saliency", "lrp.epsilon", "saliency 4", "epoch 3", *[f"{r.argmax()}  {r.max():.2f}" for r in p]]:
+    for word in [
+        "saliency",
+        "lrp.epsilon(epsilon=0.1)",
+        "saliency(head=output)",
+        "epoch 3",
+        *[f"{r.argmax()}  {r.max():.2f}" for r in p],
+    ]:
         assert word in words
     cells = [np.asarray(i.get_array()) for i in figure.axes[0].get_images()]
     import innspect
@@ -135,8 +141,10 @@ def test_the_first_samples_are_taken_at_once(data):
     [
         ({"every": 0}, "`every` must be a positive integer. Received: 0"),
         ({"samples": 0}, "`samples` must be a positive integer. Received: 0"),
-        ({"methods": []}, "`methods` must be a list of names"),
-        ({"methods": [("gradient", 3)]}, r"`methods` must hold names or pairs.*Received: \('gradient', 3\)"),
+        ({"methods": []}, "`methods` must hold at least one"),
+        ({"methods": [("gradient", 3)]}, r"`methods` must hold names, or pairs.*Received: \('gradient', 3\)"),
+        ({"methods": ["gradient", "gradient"]}, "`methods` must differ"),
+        ({"methods": [print]}, "`methods` must hold names, pairs"),
         ({"data": [X, X]}, "one input. Received: 2 arrays"),
         ({"data": X[:0]}, "`data` must hold at least one sample"),
         ({"data": np.zeros((2, 3, 3, 3, 3))}, "`data` must hold images, series or vectors"),
@@ -151,8 +159,29 @@ def test_what_does_not_fit_the_model_is_raised_before_training(tmp_path):
     with pytest.raises(ValueError, match=r"`fit_data` must be given.*\['pattern.net'\]"):
         trained("arrays", [ExplanationImages(X[:2], "pattern.net", log_dir=tmp_path)])
     with pytest.raises(KeyError, match="Unknown analyzer"):
-        trained("arrays", [ExplanationImages(X[:2], "gradiant", log_dir=tmp_path)])
+        ExplanationImages(X[:2], "gradiant", log_dir=tmp_path)
+    with pytest.raises(ValueError, match="`data` has the wrong shape"):
+        trained("arrays", [ExplanationImages(X[:2], ["gradient", "pattern.net"], log_dir=tmp_path, fit_data=X[:, :4])])
     assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        trained("arrays", [ExplanationImages(X[:2], "gradient", log_dir=tmp_path / "file")])
+
+
+@pytest.mark.parametrize("bad", range(3))
+def test_whichever_method_fails_fails_before_training(bad, tmp_path):
+    methods = [("grad_cam", {"layer": "conv"})] * 3
+    methods[bad] = ("grad_cam", {"layer": "out"})  # which has no positions: known only when it explains
+    labelled = {f"{i}": method for i, method in enumerate(methods)}
+    seen = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append(batch)
+
+    with pytest.raises(ValueError, match="'out'"):
+        trained("arrays", [ExplanationImages(X[:2], labelled, log_dir=tmp_path), Seen()])
+    assert not seen
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="read with TensorFlow's own reader")

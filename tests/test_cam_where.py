@@ -170,7 +170,8 @@ def test_vectors_have_a_map_of_the_layers_size():
     [
         ("grad_cam", {"layer": "lat"}, KeyError, "Did you mean 'late'"),
         ("grad_cam", {"layer": "out"}, ValueError, "spatial axes"),
-        ("grad_cam", {"layer": 3}, TypeError, "path of a layer"),
+        ("grad_cam", {"layer": 3.5}, TypeError, "path of a layer"),
+        ("grad_cam", {"layer": 30}, ValueError, "number of a layer in `model.layers`"),
         ("grad_cam", {"layer": "late[2]"}, ValueError, "calls of 'late'"),
         ("grad_cam", {"resize": "nearest"}, ValueError, "align_corners"),
         ("cam", {}, innspect.NotAnalyzeableModelError, r"'dense.*/tanh' .* is not affine"),

@@ -14,6 +14,7 @@ from innspect import cli, evaluation
 from innspect.evaluation.choosing import budget
 from innspect.evaluation.choosing.choice import Choice
 from innspect.evaluation.choosing.search import Search, ordered
+from innspect.evaluation.evaluate import Evaluation
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Scores
 from innspect.evaluation.trial import Trial
@@ -187,7 +188,7 @@ def test_a_method_that_fails_is_told(model):
 def test_all_that_the_model_allows_is_offered(model):
     x, _ = quarters(8)
     given = {"targets": None, "truth": None, "methods": None, "metrics": None, "fit_data": None, "background": None}
-    given |= {"seed": 0, "batch_size": 32, "output": 0, "channel_axis": "auto", "examples": 1}
+    given |= {"seed": 0, "batch_size": 32, "output": 0, "channel_axis": "auto", "examples": 1, "resume": None}
     search = Search(innspect.open_model(model), x, budget.Clock(60), given)
     assert {"gradient", "lrp.epsilon", "grad_cam", "occlusion", "rise"} <= set(search.offers)
     assert not {"random", "input", "pattern.net", "lrp", "grad_cam.counterfactual"} & set(search.offers)
@@ -344,3 +345,83 @@ def test_the_command_writes_all_formats(folder, capsys, tmp_path):
 def test_the_command_refuses_nonsense(folder, capsys):
     assert run(folder, "--time", "soon") == 1
     assert "time" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------- in parts
+class Counted:
+    """How many results are computed, and an interruption before one of them."""
+
+    def __init__(self, monkeypatch, until=None):
+        self.count, one = 0, Evaluation._one
+
+        def counted(evaluation, *arguments):
+            if self.count == until:
+                raise KeyboardInterrupt
+            self.count += 1
+            return one(evaluation, *arguments)
+
+        monkeypatch.setattr(Evaluation, "_one", counted)
+
+
+def values(choice):
+    return {(half, *row) for half in ("pick", "confirm") for row in getattr(choice, half).rows() if row[-1] == row[-1]}
+
+
+def test_a_choice_that_was_interrupted_goes_on(model, tmp_path):
+    x, methods, file = quarters(16)[0], METHODS[:3], tmp_path / "parts.npz"
+    asked = {"methods": methods, "metrics": ["srg:steps=4", "insertion:steps=4"]}
+    with pytest.MonkeyPatch.context() as patch:
+        whole = Counted(patch)
+        expected = innspect.choose(model, x, "1h", **asked)
+    with pytest.MonkeyPatch.context() as patch:
+        Counted(patch, until=5)
+        with pytest.raises(KeyboardInterrupt):
+            innspect.choose(model, x, "1h", **asked, resume=file)
+    with pytest.MonkeyPatch.context() as patch:
+        rest = Counted(patch)
+        found = innspect.choose(model, x, "1h", **asked, resume=file)
+    assert rest.count == whole.count - 5
+    assert values(found) == values(expected)
+    assert found.method == expected.method
+    with pytest.MonkeyPatch.context() as patch:
+        none = Counted(patch)
+        assert values(innspect.choose(model, x, "1h", **asked, resume=file)) == values(expected)
+    assert none.count == 0
+
+
+def test_what_was_kept_of_other_samples_or_metrics_is_not_used(model, tmp_path):
+    file, asked = tmp_path / "parts.npz", {"methods": METHODS[:1], "metrics": ["srg:steps=4"]}
+    innspect.choose(model, quarters(16)[0], "1h", **asked, resume=file)
+    for x, more in ((quarters(17)[0], {}), (quarters(16)[0], {"metrics": ["srg:steps=5"]}), (quarters(16)[0], {"seed": 1})):
+        with pytest.MonkeyPatch.context() as patch:
+            counted = Counted(patch)
+            innspect.choose(model, x, "1h", **asked | more, resume=file)
+        assert counted.count > 0
+
+
+def test_another_file_is_no_choice_in_parts(model, tmp_path):
+    Scores().save(tmp_path / "scores.npz")
+    with pytest.raises(innspect.UnreadableFileError, match="holds no parts of a choice"):
+        innspect.choose(model, quarters(16)[0], "1h", methods=METHODS[:1], resume=tmp_path / "scores.npz")
+
+
+def test_the_command_chooses_for_an_output_and_goes_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputs = keras.Input((8, 8, 1))
+    y = L.Flatten()(inputs)
+    outputs = {"a": L.Dense(3, name="a")(y), "b": L.Dense(5, name="b")(y)}
+    shake(keras.Model(inputs, outputs)).save("two.keras")
+    np.save("x.npy", quarters(16)[0])
+    words = ["choose", "two.keras", "x.npy", "--method", "gradient", "--metric", "srg:steps=4", "--resume", "parts.npz"]
+    for output in ("b", "1", "a"):
+        assert cli.main([*words, "--output", output, "--format", "json", "--out", f"{output}.json"]) == 0
+    found = {output: json.loads((tmp_path / f"{output}.json").read_text())["scores"] for output in ("a", "b", "1")}
+    assert found["b"] == found["1"] != found["a"]
+    assert cli.main([*words, "--output", "c"]) == 1
+    assert "'c'" in capsys.readouterr().err
+    scores = ["evaluate", "two.keras", "x.npy", "--method", "gradient", "--metric", "srg:steps=4", "--format", "json"]
+    told = {}
+    for output in ("a", "b"):
+        assert cli.main([*scores, "--output", output, "--out", f"{output}.scores"]) == 0
+        told[output] = json.loads((tmp_path / f"{output}.scores").read_text())["values"]
+    assert told["a"] != told["b"]

@@ -129,7 +129,7 @@ def test_a_bootstrap_is_asked_for(model, x, scores):
     ("given", "error", "message"),
     [
         ({"methods": ["gradient", "gradient"]}, ValueError, "differ"),
-        ({"methods": []}, ValueError, "at least one method"),
+        ({"methods": []}, ValueError, "at least one"),
         ({"methods": ["gradeint"]}, KeyError, "gradient"),
         ({"methods": [("gradient", {"no_such": 1})]}, TypeError, "no_such"),
         ({"methods": {"random": "gradient"}}, ValueError, "random"),
@@ -365,3 +365,24 @@ def test_the_command_lists_metrics(capsys):
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert all(name in said for name in innspect.list_metrics())
+
+
+def test_tests_of_all_pairs_are_computed_once_for_the_results_there_are(monkeypatch):
+    from innspect.evaluation import scores as module
+    from innspect.evaluation.results import Result
+    from innspect.evaluation.scores import Scores
+
+    tests, paired = [], module.paired
+    monkeypatch.setattr(module, "paired", lambda d: tests.append(1) or paired(d))
+    rng = np.random.default_rng(0)
+    found = Scores({"m": {name: Result(rng.normal(i, 1, 20), metric="m") for i, name in enumerate("abc")}})
+    first = found.adjusted("m")
+    assert len(tests) == 3
+    found.summary(), found.ranking("m"), found.best("m"), str(found)
+    assert len(tests) == 3
+    first.clear()  # a copy
+    assert len(found.adjusted("m")) == 3
+    found.results["m"]["d"] = Result(rng.normal(9, 1, 20), metric="m")
+    assert len(found.adjusted("m")) == 6
+    found.results["m"]["d"] = Result(rng.normal(0, 1, 20), metric="m")
+    assert found.adjusted("m") == Scores({"m": dict(found.results["m"])}).adjusted("m")

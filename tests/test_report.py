@@ -148,7 +148,7 @@ def test_several_inputs_have_a_map_each():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"methods": []}, "at least one method"),
+        ({"methods": []}, "at least one"),
         ({"methods": ["gradient", "gradient"]}, "differ"),
         ({"top": 0}, "positive integer"),
         ({"names": ["a"]}, "each of the 2"),

@@ -151,14 +151,14 @@ class Random(_Simple):
 
     Args:
         stddev: Standard deviation.
-        seed: Integer; the same seed gives the same noise.
+        seed: Integer; the same seed gives the same noise, at each call. None draws anew.
     """
 
     ranges = {"stddev": Number(), "seed": Integer(or_none=True)}
     small = {"seed": 1}
     seed: Any  # an argument: no signal is sent, and so the hook of this name not asked
 
-    def __init__(self, model, *, stddev=1.0, seed=None, **arguments):
+    def __init__(self, model, *, stddev=1.0, seed=0, **arguments):
         super().__init__(model, **arguments)
         self.stddev, self.seed = stddev, seed
 

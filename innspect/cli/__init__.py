@@ -1,7 +1,7 @@
 """The command line. Importing it starts no framework: `innspect --help` answers at once.
 
 A command is a module with `add(commands, common)`, which adds its parser and sets `run`, a function of the parsed
-arguments; frameworks are imported inside `run`.
+arguments; frameworks are imported inside `run`. What is wrong and needs none is told before, by its `check`.
 """
 
 import argparse
@@ -53,6 +53,7 @@ def main(arguments=None):
         given.parser.print_help()
         return 2
     try:
+        given.check(given)
         start_keras(given.debug)
         return given.run(given) or 0
     except KeyboardInterrupt:
@@ -79,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
 def make_parser():
     parser = _Parser("innspect", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"innspect {__version__}")
-    parser.set_defaults(run=None, debug=False, parser=parser)
+    parser.set_defaults(run=None, check=lambda given: None, debug=False, parser=parser)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")

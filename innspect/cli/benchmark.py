@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from innspect.cli import options
+from innspect.cli import early, models, options
 from innspect.cli.starting import start_keras
 from innspect.files import write
 from innspect.progress import Progress
@@ -42,7 +42,7 @@ def add(commands, common):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--list", action=_List, nargs=0, help="name all tasks, and end")
-    options.add_model(parser, nargs="?")
+    models.add_model(parser, nargs="?")
     options.add_inputs(parser, "data", "DATA", "for the task stamps: images, folders, globs, or arrays; see below", nargs="*")
     told = "a name that --list shows, with arguments: xor.white:size=16; may be given several times (default: all)"
     parser.add_argument("--task", action="append", type=options.method, metavar="NAME[:ARG=VALUE,...]", help=told)
@@ -57,7 +57,7 @@ def add(commands, common):
         "--out", metavar="FILE", help="where to write; without it to the terminal, but for html (benchmark.html)"
     )
     options.add_force(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, check=_check)
 
 
 class _List(argparse.Action):
@@ -73,21 +73,25 @@ class _List(argparse.Action):
         parser.exit()
 
 
+def _check(given):
+    early.check_out(given, _out(given))
+    if given.model is not None and not given.data:
+        raise ValueError("DATA must be given with MODEL, for the task 'stamps'. Received: none")
+    early.check(given, given.data)
+
+
+def _out(given):
+    return given.out or ("benchmark.html" if given.format == "html" else None)
+
+
 def _run(given):
     from innspect.evaluation.planted.run import Benchmarking
 
-    out = given.out or ("benchmark.html" if given.format == "html" else None)
-    if out is not None:
-        options.refuse_existing([out], given.force)
-        options.check_file(out)
-    if given.model is not None and not given.data:
-        raise ValueError("DATA must be given with MODEL, for the task 'stamps'. Received: none")
+    out = _out(given)
     methods = given.method and {options.label_of(name, arguments): (name, arguments) for name, arguments in given.method}
-    if methods is not None and len(methods) < len(given.method):
-        raise ValueError(f"--method must name each method once. Received: {', '.join(methods)}")
     model = source = x = None
     if given.model is not None:
-        model = options.load_model(given)
+        model = models.load_model(given)
         source = options.read_inputs(given, given.data, model)
         source.settle()
         x = source[:]

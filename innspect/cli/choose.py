@@ -4,9 +4,10 @@ import argparse
 import json
 import sys
 
-from innspect.cli import options
+from innspect.cli import early, models, options, outputs
 from innspect.files import write
 from innspect.labels import number_of, read
+from innspect.spelling import seconds
 
 _DESCRIPTION = (
     "Choose the method to take for a model: methods are tried within a time, the cheapest first; half of the samples pick, "
@@ -38,13 +39,14 @@ def add(commands, common):
         epilog="\n".join([options.INPUTS, options.PREPROCESSING, _EPILOG]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_model(parser)
+    models.add_model(parser)
     options.add_inputs(parser, "data", "DATA", "images, folders, globs, or arrays; see below")
     parser.add_argument("--time", default="10min", metavar="TIME", help="90s, 10min, 1.5h (default: %(default)s)")
     options.add_methods(parser, "all that the model allows by their names alone")
     told = "a name that `innspect evaluate --list` shows, with arguments: srg:steps=16; may be given several times"
     parser.add_argument("--metric", action="append", type=options.method, metavar="NAME[:ARG=VALUE,...]", help=told)
     options.add_neuron(parser, "for every input (default: the largest of each)")
+    outputs.add(parser)
     options.add_labels(parser)
     told = "where something was planted that the model must use: booleans or signed numbers (samples, *positions), "
     told += "in FILE or FILE:NAME"
@@ -52,36 +54,47 @@ def add(commands, common):
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: %(default)s)")
     parser.add_argument("--out", metavar="FILE", help="where to write; without it to the terminal, but for html (choice.html)")
+    told = "keep what is done in this file, and go on from it: for a choice that was interrupted, or whose time was over"
+    parser.add_argument("--resume", metavar="FILE.npz", help=told)
     parser.add_argument("--save", metavar="FILE.npz", help="keep everything in this file")
     options.add_force(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, check=_check)
+
+
+def _check(given):
+    seconds(given.time)
+    for path in (_out(given), given.save):
+        early.check_out(given, path)
+    if given.resume is not None:
+        options.check_file(given.resume)
+    early.check(given, given.data)
+
+
+def _out(given):
+    return given.out or ("choice.html" if given.format == "html" else None)
 
 
 def _run(given):
     from innspect import study
-    from innspect.cli.inputs import one_array
-    from innspect.evaluation.choosing.budget import seconds
+    from innspect.cli.arrays import one_array
     from innspect.evaluation.choosing.choose import chosen
     from innspect.graph.opened.opened_model import opened_if_possible
 
-    seconds(given.time)
-    out = given.out or ("choice.html" if given.format == "html" else None)
-    written = [path for path in (out, given.save) if path is not None]
-    options.refuse_existing(written, given.force)
-    for path in written:
-        options.check_file(path)
+    out = _out(given)
     labels = read(given.labels)
     neuron = None if given.neuron is None else number_of(given.neuron, labels)
     truth = None if given.truth is None else one_array(given.truth, given.limit)
-    model = options.load_model(given)
+    model = models.load_model(given)
     opened = opened_if_possible(model)  # once, for all that follows
+    outputs.check(given, opened)
     source = options.read_inputs(given, given.data, model)
     methods = _methods(given, opened, source)
     metrics = {options.label_of(*each): each for each in given.metric} if given.metric else None
     source.settle()
     targets = None if neuron is None else study.same_for_all([neuron], len(source))[0]
     asked = {"truth": truth, "methods": methods, "metrics": metrics, "targets": targets, "background": None, "fit_data": None}
-    asked |= {"seed": given.seed, "batch_size": given.batch_size, "output": 0, "channel_axis": "auto", "examples": 3}
+    asked["resume"] = given.resume
+    asked |= {"seed": given.seed, "batch_size": given.batch_size, "output": given.output, "channel_axis": "auto", "examples": 3}
     told = (lambda note: print(note, file=sys.stderr, flush=True)) if sys.stderr.isatty() else None
     choice = chosen(opened, source[:], given.time, asked, told)
     if given.save is not None:
@@ -99,18 +112,16 @@ def _methods(given, opened, source):
     if given.method:
         chosen = options.chosen_methods(given, opened)
         names = [options.label_of(name, arguments) for name, arguments in chosen]
-        if len(set(names)) < len(names):
-            raise ValueError(f"--method must name each method once. Received: {', '.join(names)}")
         return dict(zip(names, options.with_bounds(chosen, source), strict=True))
     known = {name: describe(name) for name in list_analyzers()}
     bounds = options.with_bounds([(name, {}) for name in known if known[name]["needs"] == "low, high"], source)
-    return None if not any(arguments for _, arguments in bounds) else _all_and(bounds, opened)
+    return None if not any(arguments for _, arguments in bounds) else _all_and(bounds, opened, given.output)
 
 
-def _all_and(more, opened):
+def _all_and(more, opened, output):
     from innspect.evaluation.choosing.offers import offers
 
-    found, _ = offers(opened, None, None, 0)
+    found, _ = offers(opened, None, None, output)
     return {name: (name, {}) for name in found} | {name: (name, arguments) for name, arguments in more}
 
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from innspect.cli import options, outputs
+from innspect.cli import early, models, options, outputs
 from innspect.files import write
 from innspect.labels import number_of, read
 from innspect.progress import Progress, estimates
@@ -32,7 +32,7 @@ def add(commands, common):
         epilog="\n".join([options.INPUTS, options.PREPROCESSING, _COLUMNS]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_model(parser)
+    models.add_model(parser)
     options.add_inputs(parser, "data", "DATA", "images, folders, globs, or arrays; see below")
     options.add_methods(parser)
     options.add_neuron(parser, "for every input (default: the largest of each)")
@@ -41,19 +41,27 @@ def add(commands, common):
     options.add_labels(parser)
     parser.add_argument("--out", metavar="DIR", help="also write the numbers and the maps")
     options.add_force(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, check=_check)
+
+
+def _files(given):
+    return [os.path.join(given.out, name) for name in ("comparison.csv", "comparison.png")] if given.out else []
+
+
+def _check(given):
+    options.refuse_existing(_files(given), given.force)
+    options.check_folder(given.out or ".")
+    early.check(given, given.data)
 
 
 def _run(given):
     from innspect import study
     from innspect.graph.opened.opened_model import opened_if_possible
 
-    files = [os.path.join(given.out, name) for name in ("comparison.csv", "comparison.png")] if given.out else []
-    options.refuse_existing(files, given.force)
-    options.check_folder(given.out or ".")
+    files = _files(given)
     labels = read(given.labels)
     neuron = None if given.neuron is None else number_of(given.neuron, labels)
-    model = options.load_model(given)
+    model = models.load_model(given)
     opened = opened_if_possible(model)  # once, for all that follows
     outputs.check(given, opened)
     source = options.read_inputs(given, given.data, model)

@@ -18,14 +18,19 @@ def add(commands, common):
     parser.add_argument("--digits", action="store_true", help=told)
     parser.add_argument("--out", metavar="DIR", help=f"where to write (default: {OWN})")
     add_force(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, check=_check)
+
+
+def _demo(given):
+    from innspect.demo import digits, photographs
+
+    return digits if given.digits else photographs
+
+
+def _check(given):
+    if given.out:  # its own folder may be written again
+        refuse_existing([os.path.join(given.out, name) for name in _demo(given).FILES], given.force)
 
 
 def _run(given):
-    from innspect.demo import digits, photographs
-
-    demo = digits if given.digits else photographs
-    folder = given.out or OWN
-    if given.out:  # its own folder may be written again
-        refuse_existing([os.path.join(folder, name) for name in demo.FILES], given.force)
-    demo.run(folder)
+    _demo(given).run(given.out or OWN)

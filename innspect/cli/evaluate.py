@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from innspect.cli import options
+from innspect.cli import early, models, options, outputs
 from innspect.cli.starting import start_keras
 from innspect.files import write
 from innspect.labels import number_of, read
@@ -42,12 +42,13 @@ def add(commands, common):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--list", action=_List, nargs=0, help="name all metrics, and end")
-    options.add_model(parser)
+    models.add_model(parser)
     options.add_inputs(parser, "data", "DATA", "images, folders, globs, or arrays; see below")
     options.add_methods(parser)
     told = "a name that --list shows, with arguments: srg:steps=16; may be given several times"
     parser.add_argument("--metric", action="append", type=options.method, metavar="NAME[:ARG=VALUE,...]", help=told)
     options.add_neuron(parser, "for every input (default: the largest of each)")
+    outputs.add(parser)
     options.add_labels(parser)
     parser.add_argument(
         "--masks", metavar="FILE", help="where the thing is: booleans (samples, *positions) in FILE or FILE:NAME"
@@ -60,7 +61,7 @@ def add(commands, common):
     parser.add_argument("--out", metavar="FILE", help="where to write; without it to the terminal, but for html (scores.html)")
     parser.add_argument("--resume", metavar="FILE.npz", help="keep what is done in this file, and go on from it")
     options.add_force(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, check=_check)
 
 
 class _List(argparse.Action):
@@ -84,35 +85,41 @@ def metrics_table():
     return Table(["family", "metric", "better", "what it asks"], rows, left=4)
 
 
+def _check(given):
+    early.check_out(given, _out(given))
+    if given.resume is not None:
+        options.check_file(given.resume)
+    early.check(given, given.data)
+
+
+def _out(given):
+    return given.out or ("scores.html" if given.format == "html" else None)
+
+
 def _run(given):
     from innspect import study
-    from innspect.cli.inputs import one_array
+    from innspect.cli.arrays import one_array
     from innspect.evaluation.evaluate import Evaluation
     from innspect.graph.opened.opened_model import opened_if_possible
 
-    out = given.out or ("scores.html" if given.format == "html" else None)
-    if out is not None:
-        options.refuse_existing([out], given.force)
-        options.check_file(out)
-    if given.resume is not None:
-        options.check_file(given.resume)
+    out = _out(given)
     labels = read(given.labels)
     neuron = None if given.neuron is None else number_of(given.neuron, labels)
     known: dict = {}
     for name, path in (("masks", given.masks), ("labels", given.truth)):
         known |= {} if path is None else {name: one_array(path, given.limit)}
-    model = options.load_model(given)
+    model = models.load_model(given)
     opened = opened_if_possible(model)  # once, for all that follows
+    outputs.check(given, opened)
     source = options.read_inputs(given, given.data, model)
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
-    if len(set(names)) < len(names):
-        raise ValueError(f"--method must name each method once. Received: {', '.join(names)}")
     methods = dict(zip(names, options.with_bounds(chosen, source), strict=True))
     asked = given.metric and {options.label_of(name, arguments): (name, arguments) for name, arguments in given.metric}
     source.settle()
     targets = None if neuron is None else study.same_for_all([neuron], len(source))[0]
     how = {"known": known, "resume": given.resume, "seed": given.seed, "batch_size": given.batch_size}
+    how["output"] = given.output
     evaluation = Evaluation(opened, source[:], methods, asked or None, targets=targets, **how)
     quiet = out is None and given.format != "text"
     try:

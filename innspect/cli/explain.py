@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 
-from innspect.cli import options, outputs
+from innspect.cli import early, models, options, outputs
+from innspect.cli.inputs import are_arrays, expand, names_of_images
 from innspect.files import write
 from innspect.labels import name_of, number_of, read
 from innspect.progress import Progress, estimates
@@ -42,7 +43,7 @@ def add(commands, common):
         epilog="\n".join([options.INPUTS, options.PREPROCESSING, _WRITES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_model(parser)
+    models.add_model(parser)
     options.add_inputs(parser, "inputs", "INPUT", "images, folders, globs, or arrays; see below")
     options.add_methods(parser)
     chosen = parser.add_mutually_exclusive_group()
@@ -56,7 +57,17 @@ def add(commands, common):
     )
     parser.add_argument("--out", default="explanations", metavar="DIR", help="where to write (default: %(default)s)")
     options.add_force(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, check=_check)
+
+
+def _check(given):
+    options.check_folder(given.out)
+    early.check(given, given.inputs)
+    paths = expand(given.inputs)
+    arrays = are_arrays(paths)
+    names = [] if arrays else names_of_images(paths, given.limit)
+    methods = [options.label_of(*each) for each in given.method or []]
+    options.refuse_existing(_planned(given, names, arrays, methods), given.force)
 
 
 def _run(given):
@@ -64,19 +75,16 @@ def _run(given):
     from innspect.graph.opened.opened_model import opened_if_possible
 
     given.top = given.top or 1
-    options.check_folder(given.out)
     labels = read(given.labels)
     given.neuron = [number_of(n, labels) for n in given.neuron or ()]
-    model = options.load_model(given)
+    model = models.load_model(given)
     opened = opened_if_possible(model)  # once, for all that follows
     outputs.check(given, opened)
     source = options.read_inputs(given, given.inputs, model)
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
-    if len(set(names)) < len(names):
-        raise ValueError(f"--method must name each method once. Received: {', '.join(names)}")
-    formats = list(dict.fromkeys(given.format or ["png"]))
-    options.refuse_existing(_planned(given, source, names, formats), given.force)
+    formats = _formats(given)
+    options.refuse_existing(_planned(given, source.names, source.arrays, names), given.force)
     given_bounds = options.with_bounds(chosen, source)
     analyzers = study.make_analyzers(opened, dict(zip(names, given_bounds, strict=True)))
 
@@ -126,14 +134,19 @@ def _suffixes(given):
     """What is added to the name of a map, for every neuron that is explained."""
     if given.neuron:
         return [f".neuron{n}" for n in given.neuron]
-    return [f".top{k + 1}" for k in range(given.top)] if given.top > 1 else [""]
+    return [f".top{k + 1}" for k in range(given.top)] if (given.top or 1) > 1 else [""]
 
 
-def _planned(given, source, methods, formats):
-    files = ["explanations.json"]
+def _formats(given):
+    return list(dict.fromkeys(given.format or ["png"]))
+
+
+def _planned(given, names, arrays, methods):
+    """The files that will be written, of the inputs and methods that are known."""
+    files, formats = ["explanations.json"], _formats(given)
     if "png" in formats:
-        files += [f"{name}.{method}{suffix}.png" for name in source.names for method in methods for suffix in _suffixes(given)]
-        files += [] if source.arrays else [f"{name}.all.png" for name in source.names]
+        files += [f"{name}.{method}{suffix}.png" for name in names for method in methods for suffix in _suffixes(given)]
+        files += [] if arrays else [f"{name}.all.png" for name in names]
     if "npz" in formats:
         files += [f"{method}.npz" for method in methods]
     if "html" in formats:

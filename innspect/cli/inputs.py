@@ -2,16 +2,14 @@
 
 import glob
 import os
-import zipfile
 
 import numpy as np
 
+from innspect.cli.arrays import are_pixels, check_scale, count, is_array, joined, read_arrays, split
 from innspect.cli.images import ENDINGS, layout_of, photograph, pixels_and_frame, shown_size
 from innspect.cli.preprocessing import check_spread, preprocessing
-from innspect.files import archives, readable
+from innspect.files import readable
 from innspect.tables import printable
-
-_ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
 
 
 class Source:
@@ -37,20 +35,20 @@ class Source:
 
         opened = open_model(model)
         self._specs, self._names = opened.specs, opened.names
+        self._ids = {n for n, tensor in zip(opened.names, opened.graph.inputs, strict=False) if opened.takes_ids(tensor)}
         self._shape = tuple(self._specs[0].shape)
         self._prepare = preprocessing(preprocess, self._shape)
         self._resize, self._told, self.skipped = resize, told, []
         paths = expand(given)
-        kinds = {_is_array(path) for path in paths}
-        if len(kinds) > 1:
-            raise ValueError(f"Inputs must be images or arrays, not both. Received: {', '.join(paths[:4])}")
-        self.arrays = kinds.pop()
+        self.arrays = are_arrays(paths)
         if self.arrays:
-            parts = [_read_arrays(path, self._names, limit) for path in paths]
-            self._held = _joined(parts, limit)
-            counts = [_count(part) for part in parts]
-            stems = [f"{_stem(path)}-{i}" for path, count in zip(paths, counts, strict=True) for i in range(count)]
-            self.paths = [path for path, count in zip(paths, counts, strict=True) for _ in range(count)][:limit]
+            parts = [read_arrays(path, self._names, limit) for path in paths]
+            self._held = joined(parts, limit)
+            for array in self._held_arrays().values():
+                check_scale(array, self._prepare, preprocess)
+            counts = [count(part) for part in parts]
+            stems = [f"{_stem(path)}-{i}" for path, n in zip(paths, counts, strict=True) for i in range(n)]
+            self.paths = [path for path, n in zip(paths, counts, strict=True) for _ in range(n)][:limit]
         else:
             if len(self._specs) > 1:
                 raise ValueError(f"A model with several inputs, {self._names}, needs arrays. Received: images")
@@ -111,6 +109,14 @@ class Source:
     def files(self):
         """The file of each sample."""
         return list(self.paths)
+
+    def are_pixels(self):
+        """Whether the samples are pixels from 0 to 255: photographs, or arrays that hold what looks so."""
+        held = self._held_arrays() if self.arrays else {}
+        return not self.arrays or any(are_pixels(a) for name, a in held.items() if name not in self._ids)
+
+    def _held_arrays(self):
+        return self._held if isinstance(self._held, dict) else {self._names[0]: self._held}
 
     def bounds(self):
         """(low, high) of what the model is given, as `Preprocessing.bounds`; None where that is not known."""
@@ -187,8 +193,8 @@ def expand(given):
             if not images:
                 raise FileNotFoundError(f"There are no images below {path!r}")
             found += images
-        elif os.path.exists(path) or os.path.exists(_split(path)[0]):
-            readable(_split(path)[0])
+        elif os.path.exists(path) or os.path.exists(split(path)[0]):
+            readable(split(path)[0])
             found.append(path)
         else:
             matches = sorted(m for m in glob.glob(path, recursive=True) if os.path.isfile(m))
@@ -198,89 +204,27 @@ def expand(given):
     return found
 
 
-# ------------------------------------------------------------------ arrays
-def _split(path):
-    """A file and the name of an array inside it, or None."""
-    if os.path.exists(path) or ":" not in path:
-        return path, None
-    file, _, name = path.rpartition(":")
-    return file, name
-
-
-def _is_array(path):
-    return _split(path)[0].lower().endswith(_ARRAYS)
-
-
-def _read_arrays(path, inputs, limit):
-    """One array, or a dict of them by the name of the input; of each not many more than the first `limit` samples."""
-    file, name = _split(path)
-    try:
-        if file.lower().endswith(".npy"):
-            return np.load(file, mmap_mode="r")
-        if file.lower().endswith(".npz"):
-            with zipfile.ZipFile(file) as content:
-                shapes = {k: archives.shape_of(content, k) for k in archives.member_names(content)}
-                return _choose(file, name, shapes, lambda k: archives.read_member(content, k, limit), inputs)
-        return _read_hdf5(file, name, inputs, limit)
-    except Exception as error:  # which a damaged file may raise of any kind
-        raise ValueError(f"{file!r} could not be read: {error or type(error).__name__}") from error
-
-
-def one_array(path, limit=None):
-    """An array of a file, or the only one of it: FILE, or FILE:NAME.
+def are_arrays(paths):
+    """Whether files hold arrays, not images.
 
     Raises:
-        ValueError: The file could not be read, or holds several.
+        ValueError: They are mixed.
     """
-    if not _is_array(path):
-        raise ValueError(f"An array must be in a file .npy, .npz or .h5. Received: {path!r}")
-    return np.asarray(_read_arrays(path, [""], limit))[:limit]
-
-
-def _read_hdf5(file, name, inputs, limit):
-    import h5py
-
-    with h5py.File(file, "r") as content:
-        shapes = {}
-        content.visititems(lambda k, item: shapes.update({k: item.shape}) if isinstance(item, h5py.Dataset) else None)
-        return _choose(file, name, shapes, lambda k: content[k][slice(limit) if shapes[k] else ()], inputs)
-
-
-def _choose(file, name, shapes, read, inputs):
-    """The arrays of the model's inputs among those of a file."""
-    if name is not None:
-        if name not in shapes:
-            raise ValueError(f"it holds no array {name!r}, but {', '.join(shapes) or 'nothing'}")
-        return read(name)
-    if len(inputs) > 1:
-        missing = [n for n in inputs if n not in shapes]
-        if missing:
-            raise ValueError(f"it must hold the arrays {', '.join(inputs)}, but holds {', '.join(shapes) or 'nothing'}")
-        return {n: read(n) for n in inputs}
-    usual = [k for k in shapes if k in ("x", "x_test", "images", "data", *inputs)]
-    candidates = list(shapes) if len(shapes) == 1 else usual
-    if len(candidates) != 1:
-        listed = ", ".join(f"{k} {shape}" for k, shape in shapes.items())
-        raise ValueError(f"choose one of its arrays with {file}:NAME; it holds {listed or 'nothing'}")
-    return read(candidates[0])
-
-
-def _count(part):
-    return len(next(iter(part.values())) if isinstance(part, dict) else part)
-
-
-def _joined(parts, limit):
-    if isinstance(parts[0], dict):
-        return {name: _joined([p[name] for p in parts], limit) for name in parts[0]}
-    if any(p.ndim == 0 or p.shape[1:] != parts[0].shape[1:] for p in parts):
-        raise ValueError(f"Arrays must have the samples first and the same shape. Received: {[p.shape for p in parts]}")
-    return parts[0][:limit] if len(parts) == 1 else np.concatenate(parts)[:limit]
+    kinds = {is_array(path) for path in paths}
+    if len(kinds) > 1:
+        raise ValueError(f"Inputs must be images or arrays, not both. Received: {', '.join(paths[:4])}")
+    return kinds.pop()
 
 
 # ------------------------------------------------------------------ names
+def names_of_images(paths, limit=None):
+    """A name for each image, good for a file."""
+    return _distinct([_stem(path) for path in paths][:limit])
+
+
 def _stem(path):
     """The name of a file, without its ending, in characters that are good for files and can be shown."""
-    return printable(os.path.splitext(os.path.basename(_split(path)[0]))[0]).replace("\\", "_")
+    return printable(os.path.splitext(os.path.basename(split(path)[0]))[0]).replace("\\", "_")
 
 
 def _distinct(stems):

@@ -1,14 +1,13 @@
 """What several commands share: options, the values they take, and files that are not overwritten."""
 
 import argparse
-import ast
-import contextlib
 import os
 import reprlib
 import sys
 
-from innspect.cli.quiet import silent_stderr
-from innspect.files import readable, target_of
+from innspect import files
+from innspect.files import target_of
+from innspect.spelling import in_words
 from innspect.tables import printable
 
 RESIZE = ("crop", "pad", "stretch")  # see `frame_of`
@@ -36,13 +35,6 @@ inputs:
 
 def add_force(parser):
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
-
-
-def add_model(parser, nargs=None):
-    parser.add_argument("model", nargs=nargs, metavar="MODEL", help="a saved Keras model (.keras, or .h5)")
-    parser.add_argument(
-        "--code", action="append", default=[], metavar="FILE.py", help="run this first: it registers the model's own classes"
-    )
 
 
 def add_inputs(parser, name, metavar, text, nargs="+"):
@@ -132,21 +124,12 @@ positive.__name__ = "positive integer"  # argparse shows it
 
 def method(text):
     """The name and the arguments of "lrp.gamma:gamma=0.5,input_layer_rule=(0,1)"."""
-    name, _, rest = text.partition(":")
     try:
-        call = ast.parse(f"f({rest})", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
-            raise ValueError
-        return name, {k.arg: _value(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # all are raised by what is no Python
+        return in_words(text)
+    except ValueError:
         raise argparse.ArgumentTypeError(
             f"{reprlib.repr(text)} must be a name, or a name with arguments such as 'lrp.epsilon:epsilon=0.1,bias=False'"
         ) from None
-
-
-def _value(node):
-    """A Python literal; a bare word is a string."""
-    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
 
 
 # ------------------------------------------------------------------ files
@@ -173,13 +156,7 @@ def check_folder(path):
     if ending.lower() in (".csv", ".html", ".npz", ".png") and not os.path.isdir(path):
         said = "--out must name a folder, in which files get names of their own"
         raise ValueError(f"{said}: give --out {stem}. Received: {path!r}")
-    above = os.path.abspath(path)
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
-    if not os.path.isdir(above):
-        raise NotADirectoryError(f"{path!r} cannot be a folder: {above!r} is a file")
-    if not os.access(above, os.W_OK):
-        raise PermissionError(f"{path!r} cannot be written to: no permission for {above!r}")
+    files.check_folder(path)
 
 
 def check_file(path):
@@ -191,23 +168,7 @@ def check_file(path):
     check_folder(folder)
 
 
-# ------------------------------------------------------------------ models
-def load_model(given):
-    """The model of the command line."""
-    import runpy
-
-    import keras
-
-    for path in given.code:
-        runpy.run_path(readable(path))
-    readable(given.model)
-    with contextlib.nullcontext() if given.debug else silent_stderr():  # Keras may start TensorFlow here, on any backend
-        model = keras.saving.load_model(given.model, compile=False)
-    if not isinstance(model, keras.Layer):
-        raise TypeError(f"{given.model!r} holds no Keras model. Received: {type(model).__name__}")
-    return model
-
-
+# ------------------------------------------------------------------ inputs and methods
 def read_inputs(given, paths, model):
     """The inputs of the command line, as a `Source`; what is skipped is named on stderr."""
     from innspect.cli.inputs import Source
@@ -226,7 +187,7 @@ def exit_code(source):
 
 def say_what_pixels_were(given, source, model):
     """A last line where nobody has said how pixels are scaled: with the wrong ones a model still predicts something."""
-    if given.preprocess is None and not source.arrays and not _scales_pixels(model):
+    if given.preprocess is None and source.are_pixels() and not _scales_pixels(model):
         print(
             "\nThe model was given pixels from 0 to 255. If it was trained on others, these maps explain nonsense: give "
             "--preprocess unit (0 to 1), symmetric (-1 to 1), numbers such as mean=127,std=128, or a name such as vgg16. With "
@@ -248,7 +209,7 @@ def chosen_methods(given, model):
     from innspect.analyzers.defaults import default_methods
 
     if given.method:
-        return [(name, _with_patterns(name, arguments, given.patterns)) for name, arguments in given.method]
+        return [(name, with_patterns(name, arguments, given.patterns)) for name, arguments in given.method]
     return [(name, {}) for name in default_methods(model, output=getattr(given, "output", 0))]
 
 
@@ -265,7 +226,7 @@ def with_bounds(chosen, source):
     return [(name, arguments | given) if needs(name, arguments) else (name, arguments) for name, arguments in chosen]
 
 
-def _with_patterns(name, arguments, patterns):
+def with_patterns(name, arguments, patterns):
     if not name.startswith("pattern.") or "patterns" in arguments:
         return arguments
     if patterns is None:

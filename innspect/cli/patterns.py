@@ -2,7 +2,9 @@
 
 import argparse
 
-from innspect.cli import options
+from innspect.cli import early, models, options
+from innspect.cli.inputs import expand
+from innspect.files import readable
 from innspect.tables import printable
 
 _FIT = "Learn the patterns of every layer of a model from data, for pattern.net and pattern.attribution."
@@ -33,7 +35,7 @@ def _add_fit(actions, common):
         epilog="\n".join([options.INPUTS, options.PREPROCESSING, _FIT_MORE]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_model(parser)
+    models.add_model(parser)
     options.add_inputs(parser, "data", "DATA", "what the model was trained on: images, folders, globs, or arrays; see below")
     types = ("auto", "linear", "relu", "relu.positive", "relu.negative")
     parser.add_argument(
@@ -45,7 +47,7 @@ def _add_fit(actions, common):
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only every N-th batch, from the I-th; needs --checkpoint")
     parser.add_argument("--out", metavar="FILE.h5", help="where the patterns go; needless where a shard is to be merged")
     options.add_force(parser)
-    parser.set_defaults(run=_fit)
+    parser.set_defaults(run=_fit, check=_check_fit)
 
 
 def _shard(text):
@@ -60,9 +62,7 @@ def _shard(text):
 _shard.__name__ = "shard I/N with 0 <= I < N"  # argparse shows it
 
 
-def _fit(given):
-    from innspect import patterns
-
+def _check_fit(given):
     if not given.out and not given.checkpoint:
         raise ValueError("Give --out FILE for the patterns, or --checkpoint FILE for the statistics. Received: neither")
     if given.shard and not given.checkpoint:
@@ -72,7 +72,13 @@ def _fit(given):
     options.refuse_existing([given.out] if given.out else [], given.force)
     for file in filter(None, (given.out, given.checkpoint)):
         options.check_file(file)
-    model = options.load_model(given)
+    early.check(given, given.data, methods=False)
+
+
+def _fit(given):
+    from innspect import patterns
+
+    model = models.load_model(given)
     source = options.read_inputs(given, given.data, model)
     # Arrays go in whole, so that their batch size is kept in the checkpoint; images are read batch by batch.
     data = source[:] if source.arrays else _Batches(source, given.batch_size)
@@ -113,16 +119,18 @@ def _add_merge(actions, common):
     parser.add_argument("files", nargs="+", metavar="FILE.h5", help="what `innspect patterns fit --checkpoint` wrote")
     parser.add_argument("--out", required=True, metavar="FILE.h5", help="where the joined statistics and patterns go")
     options.add_force(parser)
-    parser.set_defaults(run=_merge)
+    parser.set_defaults(run=_merge, check=_check_merge)
+
+
+def _check_merge(given):
+    early.check_out(given, given.out)
+    given.files = expand(given.files)
 
 
 def _merge(given):
     from innspect import patterns
-    from innspect.cli.inputs import expand
 
-    options.refuse_existing([given.out], given.force)
-    options.check_file(given.out)
-    files = expand(given.files)
+    files = given.files
     merged = patterns.merge(files)
     merged.save(given.out)
     merged.patterns().summary()
@@ -134,13 +142,19 @@ def _add_show(actions, common):
     parser = actions.add_parser("show", parents=[common], help="what a file of patterns holds", description=text)
     parser.add_argument("file", metavar="FILE.h5", help="what `innspect patterns fit` or `merge` wrote")
     parser.add_argument("--model", metavar="MODEL", help="fail if the patterns are of another model than this")
-    parser.set_defaults(run=_show, code=[])
+    parser.set_defaults(run=_show, check=_check_show, code=[], trust=False)
+
+
+def _check_show(given):
+    readable(given.file)
+    if given.model:
+        models.check_model(given)
 
 
 def _show(given):
     from innspect import patterns
 
-    model = options.load_model(given) if given.model else None
+    model = models.load_model(given) if given.model else None
     patterns.load(given.file, model).summary()
     if model is not None:
         print(f"fitted on {printable(given.model)}")

@@ -10,6 +10,9 @@ import sys
 import numpy as np
 
 from innspect.cli.images import layout_of
+from innspect.cli.known import known
+from innspect.errors import suggest
+from innspect.files import readable
 
 _RANGES = {"none": lambda x: x, "unit": lambda x: x / 255.0, "symmetric": lambda x: x / 127.5 - 1.0}
 _NUMBERS = {"mean": 0.0, "std": 1.0}
@@ -23,10 +26,13 @@ class Preprocessing:
     Args:
         function: The function.
         channelwise: Whether each of its numbers depends on one number of a pixel, rising or falling.
+        of_pixels: Whether it is for pixels from 0 to 255 and nothing else.
+        divisor: What it divides by at least.
     """
 
-    def __init__(self, function, channelwise=True):
+    def __init__(self, function, channelwise=True, of_pixels=False, divisor=1.0):
         self._function, self._channelwise = function, channelwise
+        self.of_pixels, self.divisor = of_pixels, divisor
 
     def __call__(self, x):
         return self._function(x)
@@ -73,26 +79,42 @@ def preprocessing(text, shape=(None, None, None, 3)):
     """
     if ":" in text:
         return Preprocessing(_of_the_user(text), channelwise=False)
-    if "=" in text or "," in text or text in (*_RANGES, "bgr"):
-        return Preprocessing(_of_numbers(text, shape))
+    if _is_numbers(text):
+        ranges, _, numbers = _words(text)
+        function, divisor = _of_numbers(text, shape), min(numbers.get("std", [1.0]))
+        return Preprocessing(function, of_pixels=ranges != "none", divisor=divisor)
+    check_words(text)
     import keras
 
-    from innspect.errors import suggest
-
-    modules = [n for n in dir(keras.applications) if hasattr(getattr(keras.applications, n), "preprocess_input")]
-    if text not in modules:
-        known = suggest(text, [*_RANGES, *modules])
-        raise ValueError(
-            f"There is no preprocessing {text!r}. {known} Numbers are given {_FORM}, a function as module:function"
-        )
     prepare = getattr(keras.applications, text).preprocess_input
     layout = "channels_first" if len(shape) == 4 and _channel_axis(shape) == 1 else "channels_last"
-    return Preprocessing(lambda x: prepare(np.array(x, "float32"), data_format=layout))
+    return Preprocessing(lambda x: prepare(np.array(x, "float32"), data_format=layout), of_pixels=True)
+
+
+def check_words(text):
+    """Raise for what no model and no framework is needed to know.
+
+    Raises:
+        ValueError: There is no preprocessing of that name, or its numbers are none.
+        OSError: There is no such file.
+    """
+    if ":" in text:
+        if text.rpartition(":")[0].endswith(".py"):
+            readable(text.rpartition(":")[0])
+    elif _is_numbers(text):
+        _words(text)
+    elif text not in known()["preprocessing"]:
+        near = suggest(text, [*_RANGES, *known()["preprocessing"]])
+        raise ValueError(f"There is no preprocessing {text!r}. {near} Numbers are given {_FORM}, a function as module:function")
 
 
 # ------------------------------------------------------------------ numbers
-def _of_numbers(text, shape):
-    """The function that "unit,bgr,mean=1/2/3,std=4" describes, in that order whatever the order of the words."""
+def _is_numbers(text):
+    return "=" in text or "," in text or text in (*_RANGES, "bgr")
+
+
+def _words(text):
+    """The range, whether colours are swapped, and the numbers by name, that "unit,bgr,mean=1/2/3,std=4" says."""
     words: list[str] = []
     numbers: dict[str, list[float]] = {}
     for part in text.split(","):
@@ -106,9 +128,15 @@ def _of_numbers(text, shape):
     ranges = [word for word in words if word != "bgr"] or ["none"]
     if len(ranges) > 1:
         raise _wrong(f"one of {', '.join(_RANGES)}", text)
+    return ranges[0], "bgr" in words, numbers
+
+
+def _of_numbers(text, shape):
+    """The function that "unit,bgr,mean=1/2/3,std=4" describes, in that order whatever the order of the words."""
+    ranges, swapped, numbers = _words(text)
     given = [numbers.get(key, [default]) for key, default in _NUMBERS.items()]
     mean, std = (_along_channels(key, values, shape, text) for key, values in zip(_NUMBERS, given, strict=True))
-    in_range, axis, swapped = _RANGES[ranges[0]], _channel_axis(shape), "bgr" in words
+    in_range, axis = _RANGES[ranges], _channel_axis(shape)
     if swapped and shape[axis] != 3:
         raise _wrong("without bgr for a model that takes no colours", text)
     plain = not swapped and not numbers

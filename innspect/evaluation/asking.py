@@ -4,30 +4,28 @@ from typing import Any
 
 from innspect.evaluation.registry import TRUTH, Metric, find, metrics
 from innspect.evaluation.trial import Trial
+from innspect.spelling import pair, several
 
 DEFAULT = ("srg", "insertion", "mprt.efficient", "collage")
 Asked = dict[str, tuple[Metric, dict[str, Any]]]  # label -> metric and arguments
 
 
 def labelled(given: Any) -> dict[str, Any]:
-    """Metrics by label: a name, or a pair of a name and its arguments.
+    """Metrics by label: pairs of a name and its arguments.
 
     Args:
-        given: A list of these, one of them, or a dict by label.
+        given: Names, names with arguments and pairs, one of them or a list; or a dict by label; see `innspect.spelling`.
 
     Raises:
         ValueError: It is none of these, or one occurs twice.
     """
-    if isinstance(given, dict):
-        return given
-    listed = [given] if isinstance(given, str) else given
-    if not isinstance(listed, list | tuple) or not listed:
-        raise ValueError(f"`metrics` must be a list of names and pairs, or a dict of these by label. Received: {given!r}")
-    pairs = [_pair(m) for m in listed]
-    labels = [name for name, _ in pairs]
+    found = several(given, "metrics")
+    if isinstance(found, dict):
+        return found
+    labels = [name for name, _ in found]
     if len(set(labels)) < len(labels):
         raise ValueError(f"`metrics` must differ, or be a dict that gives each its label. Received: {labels}")
-    return dict(zip(labels, pairs, strict=True))
+    return dict(zip(labels, found, strict=True))
 
 
 def asked_of(trial: Trial, given: Any, known: dict[str, Any]) -> tuple[Asked, dict[str, str]]:
@@ -46,7 +44,7 @@ def asked_of(trial: Trial, given: Any, known: dict[str, Any]) -> tuple[Asked, di
     names = [n for n in DEFAULT if n in metrics() and n not in left_out] if given is None else given
     asked: Asked = {}
     for label, chosen in labelled(names).items():
-        name, arguments = _pair(chosen)
+        name, arguments = pair(chosen, "metrics")
         metric = find(name)
         asked[label] = metric, {k: v for k, v in known.items() if k in metric.defaults} | arguments
         metric.check(asked[label][1])
@@ -59,12 +57,3 @@ def asked_of(trial: Trial, given: Any, known: dict[str, Any]) -> tuple[Asked, di
 
 def _unfit(name: str, trial: Trial) -> str | None:
     return metrics()[name].unfit(trial) if name in metrics() else None
-
-
-def _pair(given: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(given, str):
-        return given, {}
-    pair = isinstance(given, list | tuple) and len(given) == 2
-    if not pair or not isinstance(given[0], str) or not isinstance(given[1], dict):
-        raise ValueError(f"`metrics` must hold names, or pairs (name, dict of arguments). Received: {given!r}")
-    return given[0], dict(given[1])

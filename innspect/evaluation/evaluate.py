@@ -1,6 +1,5 @@
 """`innspect.evaluate`: methods by metrics, on the user's own network."""
 
-import os
 import time
 from typing import Any
 
@@ -15,7 +14,7 @@ from innspect.evaluation.asking import asked_of
 from innspect.evaluation.maps import Maps, RandomMaps
 from innspect.evaluation.registry import Metric
 from innspect.evaluation.results import RANDOM
-from innspect.evaluation.resuming import before, key_of
+from innspect.evaluation.resuming import Kept, key_of
 from innspect.evaluation.scores import Scores
 from innspect.evaluation.trial import Trial
 from innspect.graph.opened.opened_model import opened_if_possible
@@ -110,7 +109,7 @@ class Evaluation:
         known: dict[str, Any],
         fit_data: Any = None,
         interval: str | None = None,
-        resume: Path | None = None,
+        resume: Path | Kept | None = None,
         examples: int = 4,
         **trial: Any,
     ):
@@ -124,7 +123,6 @@ class Evaluation:
         self._methods = self._analyzers(study.named(methods), fit_data)
         if RANDOM in self._methods:
             raise ValueError(f"`methods` must not be called {RANDOM!r}, which is the row of random maps. Received: {RANDOM!r}")
-        self._resume = None if resume is None else os.fspath(resume)
         settings = {"methods": list(self._methods), "samples": self.trial.samples, "seed": self.trial.seed}
         settings |= {"innspect": __version__, "output": trial.get("output", 0), "batch_size": self.trial.batch_size}
         chosen = self.trial.selection
@@ -134,7 +132,7 @@ class Evaluation:
             interval_kind=interval,
             classes=chosen.values if chosen.kind == "index" else None,
         )
-        self._kept = before(self._resume)
+        self._kept = resume if isinstance(resume, Kept) else Kept(resume)
         self._held: dict[str, Maps | str] = {}
         self._show = range(min(examples, self.trial.samples))
 
@@ -168,12 +166,10 @@ class Evaluation:
     def cell(self, label: str, method: str) -> bool:
         """Compute one result, or why there is none; False where it was kept from before."""
         metric, arguments = self.asked[label]
-        key = ""  # which costs a look at all samples and outputs, where nothing is kept
-        if self._resume is not None:
-            key = key_of(self.trial, metric, arguments, method, self._methods.get(method), list(self._methods))
-        if key in self._kept:
-            self.scores.results.setdefault(label, {})[method] = self._kept[key]
-            self._keep(label, method, key, write=False)
+        key = self._key(label, method)
+        if key in self._kept.results:
+            self.scores.results.setdefault(label, {})[method] = self._kept.results[key]
+            self._note(label, method, key)
             return False
         wants_others = "against" in metric.defaults and "against" not in arguments
         maps = {other: self.maps(other) for other in ([RANDOM, *self._methods] if wants_others else [method])}
@@ -262,13 +258,22 @@ class Evaluation:
             self.scores.failed.setdefault(label, {})[method] = said(error)
             return
         self.scores.results.setdefault(label, {})[method] = result
-        self._keep(label, method, key)
+        self._note(label, method, key)
+        self._kept.add(key, result, self.scores)
 
-    def _keep(self, label: str, method: str, key: str, write: bool = True) -> None:
-        if self._resume is not None:
+    def _key(self, label: str, method: str) -> str:
+        """What a result is kept by; "" where nothing is, for it costs a look at all samples and outputs."""
+        if not self._kept.wanted:
+            return ""
+        return key_of(self.trial, *self.asked[label], method, self._methods.get(method), list(self._methods))
+
+    def _note(self, label: str, method: str, key: str) -> None:
+        if self._kept.wanted:
             self.scores.settings["keys"][key] = [label, method]
-            if write:
-                self.scores.save(self._resume)
+
+    def was_kept(self, method: str) -> bool:
+        """Whether all results of a method were kept from before."""
+        return self._kept.wanted and all(self._key(label, method) in self._kept.results for label in self.asked)
 
 
 class _Failed(Exception):

@@ -12,6 +12,7 @@ from innspect.evaluation.registry import Metric, described
 from innspect.evaluation.results import Result
 from innspect.evaluation.scores import Scores
 from innspect.evaluation.trial import Trial
+from innspect.types import Path
 
 
 def key_of(trial: Trial, metric: Metric, arguments: dict[str, Any], method: str, analyzer: Any, methods: list[str]) -> str:
@@ -26,7 +27,12 @@ def key_of(trial: Trial, metric: Metric, arguments: dict[str, Any], method: str,
     config = None if analyzer is None or isinstance(analyzer, str) else [analyzer.name, analyzer.get_config()]
     against = sorted(methods) if "against" in metric.defaults else None
     asked = [__version__, metric.name, _told(arguments), method, _told(config), against, trial.seed, trial.output]
-    digest = hashlib.sha256(json.dumps(asked, default=repr).encode())
+    return samples_key(trial, json.dumps(asked, default=repr))
+
+
+def samples_key(trial: Trial, asked: str) -> str:
+    """A digest of the samples, the model's answers, what is explained, and what is asked of them."""
+    digest = hashlib.sha256(asked.encode())
     digest.update(np.array(trial.keys, "uint64").tobytes())
     digest.update(np.ascontiguousarray(trial.outputs.astype("float32")).tobytes())
     values = trial.selection.values
@@ -45,13 +51,31 @@ def _told(value: Any) -> Any:
     return described(value)
 
 
-def before(path: str | None) -> dict[str, Result]:
-    """Results by their keys from the file of an evaluation that was interrupted, or extended."""
-    if path is None or not os.path.exists(path):
-        return {}
-    scores = Scores.load(path)
-    return {
-        key: scores.results[metric][method]
-        for key, (metric, method) in scores.settings.get("keys", {}).items()
-        if method in scores.results.get(metric, {})
-    }
+class Kept:
+    """The finished results of an evaluation, in the file of its scores.
+
+    Args:
+        path: The file; None keeps nothing.
+
+    Attributes:
+        wanted: Whether something is kept.
+        results: Dict from key to what was finished before, by an evaluation that was interrupted, or extended.
+    """
+
+    def __init__(self, path: Path | None):
+        self._path = None if path is None else os.fspath(path)
+        self.wanted = path is not None
+        self.results = {} if self._path is None or not os.path.exists(self._path) else self._read(self._path)
+
+    def _read(self, path: str) -> dict[str, Result]:
+        scores = Scores.load(path)
+        return {
+            key: scores.results[metric][method]
+            for key, (metric, method) in scores.settings.get("keys", {}).items()
+            if method in scores.results.get(metric, {})
+        }
+
+    def add(self, key: str, result: Result, scores: Scores) -> None:
+        """Keep one more result, which the scores have."""
+        if self._path is not None:
+            scores.save(self._path)

@@ -17,6 +17,7 @@ from innspect.evaluation.results import Result
 from innspect.evaluation.trial import Trial
 from innspect.evaluation.versions import answers_to, pieces
 from innspect.graph.ir import Tensor
+from innspect.graph.opened.layer_names import path_of
 from innspect.types import Array
 
 RANGES: dict[str, Any] = {
@@ -245,6 +246,7 @@ def _representation(trial: Trial, layer: str | None) -> Tensor:
     opened = trial.predictor.opened
     if opened is None:
         raise ValueError("This metric looks at a layer, so `model` must be a Keras model that can be opened. Received: another")
+    layer = path_of(opened, layer)
     if layer is not None:
         calls = opened.graph.paths.get(layer)
         if calls is None or not calls or not calls[-1]:

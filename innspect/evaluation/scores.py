@@ -63,6 +63,9 @@ class Scores:
     classes: Array | None = None
     examples: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._adjusted: dict[str, tuple[list[tuple[str, Result]], dict[tuple[str, str], float]]] = {}
+
     # ------------------------------------------------------------------ what was found
     @property
     def metrics(self) -> list[str]:
@@ -116,10 +119,14 @@ class Scores:
     def adjusted(self, metric: str) -> dict[tuple[str, str], float]:
         """The adjusted p of every pair of methods of a metric, by Holm."""
         of = self._of(metric)
-        names = list(of)
-        pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-        raw = [paired(_differences(of[a], of[b])) for a, b in pairs]
-        return dict(zip(pairs, map(float, holm(raw)), strict=True))
+        asked, table = self._adjusted.get(metric, ([], {}))
+        if [(name, id(result)) for name, result in asked] != [(name, id(result)) for name, result in of.items()]:
+            names = list(of)  # computed once for the results there are; what is held keeps its id
+            pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+            raw = [paired(_differences(of[a], of[b])) for a, b in pairs]
+            table = dict(zip(pairs, map(float, holm(raw)), strict=True))
+            self._adjusted[metric] = list(of.items()), table
+        return dict(table)
 
     def ranking(self, metric: str) -> tuple[str | None, list[str]]:
         """The method with the best mean, and those that cannot be told from it: p is not below 0.05.

@@ -127,7 +127,9 @@ def pieces(trial: Trial, count: int, make: Callable[[int], list[Array]]) -> Iter
         The samples (n,), the versions (n,), and an array (n, ...) for each input.
     """
     kept: dict[int, list[Array]] = {}
-    for start in range(0, trial.samples * count, trial.batch_size):  # full batches: what is explained is padded to powers of two
+    for start in range(
+        0, trial.samples * count, trial.batch_size
+    ):  # full batches: what is explained is padded to powers of two
         rows, versions = np.divmod(np.arange(start, min(start + trial.batch_size, trial.samples * count)), count)
         each = np.unique(rows).tolist()
         kept = {row: kept[row] if row in kept else make(row) for row in each}

@@ -5,10 +5,11 @@ error of a file that cannot be read, `archives` and `hdf5` look at what a file d
 """
 
 from innspect.files.reading import UnreadableFileError, readable, reading
-from innspect.files.writing import replacing, replacing_folder, scratch, target_of, vacant_folder, write
+from innspect.files.writing import check_folder, replacing, replacing_folder, scratch, target_of, vacant_folder, write
 
 __all__ = [
     "UnreadableFileError",
+    "check_folder",
     "readable",
     "reading",
     "replacing",

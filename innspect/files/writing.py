@@ -125,6 +125,22 @@ def target_of(path: "Path") -> str:
     return os.path.realpath(path)
 
 
+def check_folder(path: "Path") -> None:
+    """Raise where a folder cannot be written to, or made.
+
+    Raises:
+        OSError: The message names what is in the way.
+    """
+    path = os.fsdecode(path)
+    above = os.path.abspath(path)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise NotADirectoryError(f"{path!r} cannot be a folder: {above!r} is a file")
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f"{path!r} cannot be written to: no permission for {above!r}")
+
+
 # ------------------------------------------------------------------ what is not complete yet
 @contextlib.contextmanager
 def _beside(target: str) -> Iterator[str]:

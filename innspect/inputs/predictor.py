@@ -21,6 +21,7 @@ from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Tensor
 from innspect.graph.keras_promotion import keeping_float64
 from innspect.graph.opened.opened_model import OpenedModel, model_of, open_model
+from innspect.graph.opened.structure import no_model
 from innspect.graph.opened.target_layer import Place, find_layer
 from innspect.graph.precision import PreciseCompiler, in_float64
 from innspect.inputs.batches import Inputs, as_numbers
@@ -92,10 +93,10 @@ def black_box(model: Any, head: str | None = None) -> Predictor:
                 raise
             plain = model_of(model)
             return PlainFunction(plain, lambda x: _answer(plain, x))
-    if not callable(model):
+    if not callable(model) or hasattr(model, "explain"):  # an analyzer, which can be called, is no model either
         raise TypeError(
             "`model` must be a built Keras model, or a function from a batch of inputs to a batch of outputs, such as the "
-            f"`predict_proba` of a classifier. Received: model={model!r} (of type {type(model).__name__})"
+            f"`predict_proba` of a classifier. Received: {no_model(model)}"
         )
     if head == "logit":
         raise ValueError("head='logit' needs a Keras model, whose softmax can be seen. Received: a function")

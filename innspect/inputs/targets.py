@@ -167,7 +167,10 @@ def resolve_all(
     if neuron is not None:
         raise ValueError("Give either `neuron_selection` or `neurons`. Received: both")
     if isinstance(neurons, str | dict) or not np.iterable(neurons):
-        raise ValueError(f"`neurons` must be a list of what `neuron_selection` may be. Received: {neurons!r}")
+        raise ValueError(
+            "`neurons` must be a list, of what `neuron_selection` may be; every output element is `neuron_selection='all'`. "
+            f"Received: {neurons!r}"
+        )
     if not len(neurons):
         raise ValueError("`neurons` must name at least one neuron. Received: an empty list")
     return [_resolved(number, n, shape, samples) for number, n in enumerate(neurons)]

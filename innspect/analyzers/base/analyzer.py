@@ -8,7 +8,7 @@ them when all constructors have run (`ready`), so their order does not matter.
 """
 
 import abc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -141,7 +141,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         x: Nest,
         neuron_selection: Neuron = None,
         *,
-        at: str | Iterable[str] = (),
+        at: Any = (),
         batch_size: int = 32,
         output: int | str = 0,
         verbose: int = 0,
@@ -152,11 +152,11 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         """As `analyze`, but returns an `Explanation`: inputs, outputs, targets, signals at layers, conservation error.
 
         Args:
-            at: Paths of layers (such as "conv3" or "backbone/conv3") whose signals are wanted.
+            at: Layers whose signals are wanted: paths ("conv3", "backbone/conv3"), layers, or numbers in `model.layers`.
             labels: The names of the output's neurons, for pictures, in any form that `innspect.labels.read` takes; None takes
                 the analyzer's own.
         """
-        asked = neuron_selection, batch_size, output, verbose, neurons, paths(at), contrast
+        asked = neuron_selection, batch_size, output, verbose, neurons, paths(at, self.opened), contrast
         if not is_stream(x):
             return labelled(self._run(x, *asked), labels)
         with of_a_stream():

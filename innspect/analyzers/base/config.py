@@ -9,6 +9,7 @@ Requirements of the design:
 """
 
 import copy
+import reprlib
 from typing import Any, Self
 
 import keras
@@ -82,6 +83,15 @@ class Configured:
         """The configuration without what the analyzer has learned, which `state` returns."""
         return {k: v for k, v in self.get_config().items() if k not in self.learned}
 
+    def __repr__(self) -> str:
+        """Name, arguments and model, such as `<lrp.epsilon, epsilon=0.1, of the model 'vgg16'>`."""
+        try:
+            given = [f"{k}={_short(v)}" for k, v in self.arguments().items()]
+        except AttributeError:  # a constructor that does not keep its arguments, or one that has not ended
+            given = []
+        of = None if getattr(self, "opened", None) is None else getattr(self.model, "name", None)
+        return f"<{', '.join([self.name, *given])}" + (f", of the model {of!r}>" if of else ">")
+
     def __copy__(self) -> Self:
         return self._made_anew(self.opened or self.model, self.untaught(), self.state())
 
@@ -95,3 +105,10 @@ class Configured:
         made = create(model, **arguments)
         made.set_state(state)
         return made
+
+
+def _short(value: Any) -> str:
+    """An argument as it is told: arrays by their shape."""
+    if hasattr(value, "shape") and getattr(value, "ndim", False):
+        return f"array{tuple(value.shape)}"
+    return reprlib.repr(value)

@@ -1,5 +1,6 @@
 """An analyzer as a TensorFlow SavedModel, which needs neither innspect nor Keras to run."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +14,19 @@ from innspect.checks import Integer
 from innspect.files import replacing_folder, vacant_folder
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import resolve
-from innspect.types import Neuron, Path
+from innspect.types import Nest, Neuron, Path
 
 _TOLERANCE = 1e-3  # of the largest attribution: kernels differ by batch size
 
 
 class Exported(Configured):
-    """Base of `Analyzer`: what it computes, for those who have TensorFlow only."""
+    """Base of `Analyzer`: what it computes, as a function, and for those who have TensorFlow only."""
+
+    analyze: Callable[..., Nest]
+
+    def __call__(self, x: Nest, neuron_selection: Neuron = None, **arguments: Any) -> Nest:
+        """As `analyze`."""
+        return self.analyze(x, neuron_selection, **arguments)
 
     def export(self, path: Path, neuron_selection: Neuron = None, *, output: int | str = 0, batch_size: int = 32) -> None:
         """Write a TensorFlow SavedModel that predicts and explains, and needs neither innspect nor Keras to run.

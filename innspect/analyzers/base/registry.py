@@ -1,11 +1,13 @@
 """Analyzers by name."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from innspect.analyzers.base.documented import document
 from innspect.analyzers.base.parameters import parameters, same_value
 from innspect.errors import PlainKeyError, suggest
+from innspect.spelling import in_words
 from innspect.types import Nest
 
 if TYPE_CHECKING:
@@ -27,10 +29,11 @@ _REPLACED = {
 
 
 def register_analyzer(name: str, **fixed: Any) -> Callable[[C], C]:
-    """Class decorator: make an `Analyzer` known as `name`, with some of its arguments fixed."""
+    """Class decorator: make an `Analyzer` known as `name`, with some of its arguments fixed, and its `help` complete."""
 
     def register(cls: C) -> C:
         _ANALYZERS[name] = (cls, fixed)
+        document(cls)
         return cls
 
     return register
@@ -66,7 +69,7 @@ def create_analyzer(name: str, model: "keras.Layer | OpenedModel | Callable[...,
     """Create an analyzer by name.
 
     Args:
-        name: One of `list_analyzers()`, such as "lrp.epsilon" or "guided_backprop".
+        name: One of `list_analyzers()`, such as "lrp.epsilon" or "guided_backprop"; or with arguments, "lrp.gamma:gamma=0.5".
         model: A built Keras model, or what `innspect.open_model` made of it. It is only read: weights stay shared with it,
             nothing of it is changed.
         **kwargs: The method's arguments; the class's docstring lists them.
@@ -76,15 +79,23 @@ def create_analyzer(name: str, model: "keras.Layer | OpenedModel | Callable[...,
 
     Raises:
         KeyError: Unknown name; near matches are offered.
-        TypeError: An argument the method does not take, or `model` is no Keras model.
+        TypeError: An argument that the method does not take, or one that it must be given is missing; or `model` is no Keras
+            model.
         NotAnalyzeableModelError: The model has a layer that the method has no rule for.
 
     Examples:
         >>> analyzer = innspect.create_analyzer("lrp.epsilon", model, epsilon=0.1)
         >>> attribution = analyzer.analyze(x)
     """
+    if not isinstance(name, str):
+        told = "The name comes first: `create_analyzer(name, model)`. " if isinstance(model, str) else ""
+        raise TypeError(f"`name` must be a string, such as 'lrp.epsilon'. {told}Received: {name!r:.200}")
+    name, said = in_words(name)
     cls, fixed = find(name)
-    given = _without_replaced(kwargs)
+    twice = sorted(said.keys() & kwargs.keys())
+    if twice:
+        raise TypeError(f"{twice[0]!r} must be given once. Received: in the name and beside it")
+    given = _without_replaced(said | kwargs)
     _check_arguments(name, cls, fixed, given)
     named = {"name": name} if "name" in parameters(cls) else {}
     return cls(model, **{**named, **fixed, **given})
@@ -110,6 +121,22 @@ def _check_arguments(name: str, cls: "type[Analyzer]", fixed: dict[str, Any], gi
     for argument in given:
         if argument not in accepted:
             raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
+    check_complete(cls, [*fixed, *given], name)
+
+
+def check_complete(cls: "type[Analyzer]", given: Iterable[str], name: str) -> None:
+    """Raise where a method is not given what it cannot do without.
+
+    Raises:
+        TypeError: The message names it.
+    """
+    missing = [k for k, p in parameters(cls).items() if p.default is p.empty and k not in given]
+    if missing:
+        needed = " and ".join(f"`{argument}`" for argument in missing)
+        raise TypeError(
+            f"{name!r} needs {needed}: `create_analyzer({name!r}, model, {', '.join(f'{m}=...' for m in missing)})`. "
+            f"`innspect methods {name}` tells more. Received: {', '.join(given) or 'none of it'}"
+        )
 
 
 def told_of(name: str, fact: str) -> Any:

@@ -12,6 +12,8 @@ import keras
 from keras import ops
 
 from innspect import backend
+from innspect.graph.opened.layer_names import path_of
+from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs
 from innspect.inputs.targets import Selection
 from innspect.nests import joined
@@ -121,16 +123,11 @@ class Batch:
         return replace(self, request=request, values=self.values[some])
 
 
-def paths(at: Any) -> tuple[str, ...]:
-    """The argument `at` of `explain`, a path or several, as a tuple.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    given = (at,) if isinstance(at, str) else tuple(at) if isinstance(at, Iterable) else (at,)
-    if not all(isinstance(path, str) for path in given):
-        raise ValueError(f"`at` must be the path of a layer, or a list of paths. Received: {at!r}")
-    return given
+def paths(at: Any, opened: OpenedModel | None) -> tuple[str, ...]:
+    """The argument `at` of `explain`, a layer or several, as a tuple of paths; see `path_of`."""
+    several = isinstance(at, Iterable) and not isinstance(at, str | keras.Layer)
+    given = tuple(at) if several else (at,)
+    return tuple(layer if opened is None else path_of(opened, layer, "at") for layer in given)
 
 
 A = TypeVar("A")

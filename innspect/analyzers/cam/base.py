@@ -19,6 +19,7 @@ from innspect.checks import Boolean, Elsewhere, Integer, OneOf
 from innspect.errors import some_of
 from innspect.graph.channels import reads_channels_first
 from innspect.graph.opened.grids import Tokens
+from innspect.graph.opened.layer_names import path_of
 from innspect.graph.opened.target_layer import find_layer
 from innspect.inputs.layout import by_samples, with_positions
 from innspect.inputs.upsampling import CONVENTIONS, no_input_to_cover, resized, spatial_size
@@ -30,9 +31,9 @@ class LayerMap(GradientRules):
     """Base of the methods that make a map of one layer's activations.
 
     Args:
-        layer: Path of the layer, such as "conv5" or, in a nested model, "backbone/conv5"; "conv5[1]" for the second
-            call of a shared layer. None: the last layer with spatial axes, or tokens that are known to be patches, which
-            the output learns of and whose map lies on an input.
+        layer: Path of the layer, such as "conv5" or, in a nested model, "backbone/conv5"; "conv5[1]" for the second call of
+            a shared layer; or the layer itself; or its number in `model.layers`, -1 the last. None: the last layer with
+            spatial axes, or tokens known to be patches, which the output learns of and whose map lies on an input.
         tokens: For a layer of tokens, (batch, tokens, channels), such as in a vision transformer: (skipped, (rows,
             columns)), how many come before the patches, and how the patches lie. None: as the model makes them of an
             image, where that can be seen.
@@ -64,7 +65,7 @@ class LayerMap(GradientRules):
 
     def __init__(self, model, *, layer=None, tokens=None, upsample=True, relu=None, resize="half_pixel", **arguments):
         super().__init__(model, **arguments)
-        self.layer, self.tokens, self.upsample, self.resize = layer, tokens, upsample, resize
+        self.layer, self.tokens, self.upsample, self.resize = path_of(self.opened, layer), tokens, upsample, resize
         self.relu = self.default_relu if relu is None else relu
         self._places = {}
 
@@ -94,10 +95,9 @@ class LayerMap(GradientRules):
         if self.tokens is None:
             return None
         try:
-            skipped, grid = self.tokens
-            grid = tuple(grid)
+            skipped, [*grid] = self.tokens
         except (TypeError, ValueError):
-            skipped, grid = None, ()
+            skipped, grid = None, []
         if not Integer(0).holds(skipped) or skipped is None or not grid or not all(map(Integer(1).holds, grid)):
             raise ValueError(
                 "`tokens` must be (skipped, (rows, columns)), such as (1, (14, 14)) for a class token before 196 patches. "

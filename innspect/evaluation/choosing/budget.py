@@ -1,42 +1,18 @@
-"""The time that a choice may take: read, kept, and parted between methods, samples and steps."""
+"""The time that a choice may take: kept, and parted between methods, samples and steps."""
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from innspect.checks import is_number
 from innspect.progress import Quiet, duration
 
 HALVES = 16  # samples, from which on half of them report
 BEST = 3  # methods, which are reported on
 
-_UNITS = {"s": 1, "sec": 1, "second": 1, "min": 60, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
-_WRITTEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*")
-
-# Samples (in both halves) and steps of curves: the first for which all methods fit into the time is taken, but for a few dear ones.
+# Samples (in both halves) and steps of curves: the first for which all methods but a few dear ones fit into the time is taken.
 PLANS = ((64, 32), (64, 16), (32, 32), (32, 16), (32, 8), (16, 8), (16, 4))
 _DEAR, _OF_THEM = 0.2, 0.1  # a method is dear that takes this share of the time alone; at most this share of methods is
 _FEW = 6  # methods that should fit, where not all can, before more samples or steps are taken than the fewest
-
-
-def seconds(given: Any) -> float:
-    """A time in seconds, from a number of seconds or a text such as "90s", "10min" or "1.5 h".
-
-    Raises:
-        ValueError: It is none, or not above 0.
-    """
-    value = float(given) if is_number(given) else None
-    if isinstance(given, str):
-        written = _WRITTEN.fullmatch(given.lower())
-        unit = written and (_UNITS.get(written[2]) or _UNITS.get(written[2].rstrip("s")))
-        value = float(written[1]) * unit if written and unit else None
-    if value is None or not 0 < value < float("inf"):
-        raise ValueError(
-            f'`time` must be a time above 0, such as "90s", "10min", "1.5h", or a number of seconds. Received: {given!r}'
-        )
-    return value
 
 
 class OutOfTime(BaseException):

@@ -7,11 +7,12 @@ from innspect import study
 from innspect._version import __version__
 from innspect.checks import Integer
 from innspect.evaluation.asking import labelled
-from innspect.evaluation.choosing.budget import Clock, seconds
+from innspect.evaluation.choosing.budget import Clock
 from innspect.evaluation.choosing.choice import Choice
 from innspect.evaluation.choosing.search import Search
 from innspect.graph.opened.opened_model import opened_if_possible
-from innspect.types import Nest, Neuron
+from innspect.spelling import seconds
+from innspect.types import Nest, Neuron, Path
 
 
 def choose(
@@ -29,6 +30,7 @@ def choose(
     batch_size: int = 32,
     output: int | str = 0,
     channel_axis: int | str | None = "auto",
+    resume: Path | None = None,
     examples: int = 3,
     verbose: int = 0,
 ) -> Choice:
@@ -55,6 +57,8 @@ def choose(
         fit_data: For the methods that must be fitted; None: they are left out.
         seed: Of everything that is drawn, also the halves.
         batch_size, output, channel_axis: See `innspect.evaluation`.
+        resume: A file that keeps every finished result, and of how many samples and steps. Where it exists, what it holds of
+            the same question is not computed again: a choice that was interrupted, or whose time was over, goes on.
         examples: How many samples are kept with the maps of the best three, for `choice.report`.
         verbose: 1 tells what is done.
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from innspect import study
-from innspect.analyzers import create_analyzer, list_analyzers
+from innspect.analyzers import list_analyzers
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.parameters import same_value
 from innspect.analyzers.base.registry import describe, find, fixed_arguments, name_of
 from innspect.errors import NotAnalyzeableModelError, PlainKeyError, said
+from innspect.spelling import pair
 
 # About so many gradients does a method cost: only in which order methods are timed, and which are too dear to be timed.
 _FAMILIES = {
@@ -112,14 +113,12 @@ def offers(opened: Any, methods: Any, fit_data: Any, output: int | str) -> tuple
 
 
 def _offer(opened: Any, one: Any) -> Offer:
-    if isinstance(one, str):
-        return Offer(create_analyzer(one, opened), one, {})
     analyzer = study.make(opened, one)
     if analyzer is one:
         known = isinstance(one, Analyzer)
         name = name_of(one) if known else getattr(one, "name", type(one).__name__)
         return Offer(one, name, _arguments(one, name) if known else {})
-    return Offer(analyzer, one[0], dict(one[1]))
+    return Offer(analyzer, *pair(one, "methods"))
 
 
 def _arguments(analyzer: Analyzer, name: str) -> dict[str, Any]:

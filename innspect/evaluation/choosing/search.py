@@ -11,6 +11,7 @@ from innspect.evaluation.choosing.budget import BEST, HALVES, Clock, OutOfTime, 
 from innspect.evaluation.choosing.costs import NO_TIME, TIMED, Costs, unwarned
 from innspect.evaluation.choosing.decision import LEAST, Decision, decide, mean_ranks
 from innspect.evaluation.choosing.offers import offers
+from innspect.evaluation.choosing.resuming import KeptChoice
 from innspect.evaluation.choosing.truths import BESIDE, METRICS, Known, known_of
 from innspect.evaluation.draws import generator
 from innspect.evaluation.evaluate import Evaluation
@@ -51,6 +52,7 @@ class Search:
     def __init__(self, opened: Any, x: Any, clock: Clock, given: dict[str, Any]):
         self._opened, self._x, self._clock, self._given = opened, x, clock, given
         self._how = {name: given[name] for name in ("seed", "batch_size", "output", "channel_axis")}
+        self._kept = KeptChoice(given["resume"])
         self.all = Trial(opened, x, 0 if given["targets"] is None else given["targets"], **self._how)
         self._known: Known | None
         self._known, self._signed = known_of(self.all, given["truth"]) if given["truth"] is not None else (None, False)
@@ -98,8 +100,10 @@ class Search:
         targets = None if self._given["targets"] is None else self.all.neuron(rows)
         self.costs.begin(self._opened, Trial(self.all, _rows(self._x, rows), targets, progress=self._clock, **self._how))
         known = sorted(self.costs.expected(label) for label in self.offers if label not in self.left)
-        self.plan = planned(self._clock.left, self.all.samples, self.costs.forward, known, 3)
-        if not fitting(self.plan, self._clock.left, self.costs.forward, known[:1], 3):
+        before = self._kept.plan(self.all)
+        self.plan = before or planned(self._clock.left, self.all.samples, self.costs.forward, known, 3)
+        self._kept.keep_plan(self.all, self.plan)
+        if before is None and not fitting(self.plan, self._clock.left, self.costs.forward, known[:1], 3):
             self.left |= {label: NO_TIME for label in self.offers if label not in self.left}
         self.order = self.order[: self.plan.samples]
         count = len(self.order)
@@ -118,6 +122,7 @@ class Search:
             known["background"] = self._x if self._given["background"] is None else self._given["background"]
         methods = {label: offer.analyzer for label, offer in self.offers.items()}
         how: dict[str, Any] = {"known": known, "targets": targets, "examples": examples, "progress": self._clock}
+        how["resume"] = self._kept
         evaluation = Evaluation(self._opened, x, methods, self._asked(), **how, **self._how)
         for label, (metric, arguments) in list(evaluation.asked.items()):
             why = metric.unfit(evaluation.trial) if not arguments.get("mosaics") else None
@@ -150,7 +155,8 @@ class Search:
             self.costs.time(label)
             if label in self.left:
                 continue
-            if self._clock.spent + self._needed(self.pick, label) + self._reserved(label) > self._clock.limit:
+            needed = self._needed(self.pick, label) + self._reserved(label)
+            if self._clock.spent + needed > self._clock.limit and not self.pick.was_kept(label):
                 self.left[label] = NO_TIME
                 continue
             self._clock.say(f"trying {label}")
@@ -182,7 +188,8 @@ class Search:
             start = time.monotonic()
             if label not in evaluation.scores.results.get(metric, {}):
                 with unwarned():
-                    evaluation.cell(metric, label)
+                    if not evaluation.cell(metric, label):
+                        continue  # it was kept, and tells nothing of the time
             own = time.monotonic() - start
             key = evaluation is self.pick, metric
             asks = self._explanations(evaluation, metric) * self.costs.seconds.get(label, 0.0)

@@ -16,6 +16,7 @@ from innspect.evaluation.planted.result import Benchmark, label_of, mean_of
 from innspect.evaluation.planted.tasks import Planted, Task, find, list_tasks
 from innspect.evaluation.scores import Scores
 from innspect.progress import Progress, Quiet
+from innspect.spelling import pair, several
 from innspect.tables import printable
 from innspect.types import Nest
 
@@ -121,13 +122,12 @@ class Benchmarking:
         self.seeds = _seeds(seeds)
         self._methods = study.named(METHODS if methods is None else methods)
         for chosen in self._methods.values():
-            name = chosen[0] if isinstance(chosen, list | tuple) and chosen else chosen
-            if isinstance(name, str):
-                describe(name)  # raises for a name that is unknown, before anything is trained
-            elif not callable(name):
+            if isinstance(chosen, tuple):
+                describe(chosen[0])  # raises for a name that is unknown, before anything is trained
+            elif hasattr(chosen, "explain") or not callable(chosen):
                 raise ValueError(
                     "`methods` must hold names, pairs (name, arguments), and functions from a network to an analyzer. "
-                    f"Received: {name!r}"
+                    f"Received: {chosen!r}"
                 )
         self._told: dict[str, None] = {}
         self._done = {task.name: _Done(task) for task in _chosen(tasks, model, x)}
@@ -238,7 +238,7 @@ def _made(chosen: Any, network: Any, seen: Planted) -> Any:
     """A method, with what it needs of the data; a function of the network is asked for its analyzer."""
     if callable(chosen):
         return chosen(network)
-    name, arguments = (chosen, {}) if isinstance(chosen, str) else chosen
+    name, arguments = chosen
     needs = describe(name)["needs"]
     given: dict[str, Any] = {}
     if needs == "low, high":
@@ -265,9 +265,8 @@ def _chosen(given: Any, model: Any, x: Any) -> list[Task]:
     if given is None:
         names: Any = [name for name in list_tasks() if name != "stamps" or model is not None]
     else:
-        names = [given] if isinstance(given, str | Task) else given
-    if not isinstance(names, list | tuple) or not names:
-        raise ValueError(f"`tasks` must be a list of names, pairs (name, arguments) and tasks. Received: {given!r}")
+        found = several(given, "tasks", lambda one: isinstance(one, Task))
+        names = list(found.values()) if isinstance(found, dict) else found
     tasks = [task for one in names for task in _tasks_of(one, own)]
     labels = [task.name for task in tasks]
     if len(set(labels)) < len(labels):
@@ -280,9 +279,7 @@ def _chosen(given: Any, model: Any, x: Any) -> list[Task]:
 def _tasks_of(given: Any, own: dict[str, Any]) -> list[Task]:
     if isinstance(given, Task):
         return [given]
-    name, arguments = given if isinstance(given, list | tuple) and len(given) == 2 else (given, {})
-    if not isinstance(name, str) or not isinstance(arguments, dict):
-        raise ValueError(f"`tasks` must hold names, pairs (name, dict of arguments) and tasks. Received: {given!r}")
+    name, arguments = pair(given, "tasks")
     names = [f"{name}.{b}" for b in tetrominoes.BACKGROUNDS] if name in tetrominoes.KINDS else [name]
     makers = [find(one) for one in names]
     arguments = (own if name == "stamps" else {}) | arguments

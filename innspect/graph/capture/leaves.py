@@ -13,6 +13,7 @@ from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError, said
 from innspect.graph.capture.layer_calls import has_symbols
 from innspect.graph.capture.recognition import Tried
+from innspect.graph.capture.refusals import OF_VALUES
 from innspect.graph.capture.untouched import called
 from innspect.graph.ir import is_float
 from innspect.graph.views.activations import Unopened
@@ -65,10 +66,11 @@ def _spec(trace, layer, call, path):
                 return _tried(layer, call)
             except Exception as error:
                 reason = error
+        why = trace.unopened.get(path, "")
+        remedy = OF_VALUES if "symbolic" in why.lower() else "Give it a `compute_output_spec` method."
         raise NotAnalyzeableModelError(
             f"The layer {path!r} (of type {type(layer).__name__}) can neither be opened into Keras operations "
-            f"({trace.unopened.get(path)}) nor run on a symbolic tensor. Give it a `compute_output_spec` method. "
-            f"Received: {said(reason)}"
+            f"({why}) nor run on a symbolic tensor. {remedy} Received: {said(reason)}"
         ) from reason
 
 

@@ -5,6 +5,12 @@ import keras
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.training import differs_in_training
 
+# What is to be done about code that cannot be run on symbols.
+OF_VALUES = (
+    "Code that asks for the value of a tensor, such as `float(x)`, `if x > 0` or `np.asarray(x)`, cannot be traced: write it "
+    "with `keras.ops` (`ops.where`, `ops.cond`)."
+)
+
 
 def check_layer(layer, path, training):
     """Raise where a layer computes what no method can explain."""

@@ -284,7 +284,7 @@ def _replayed(model: keras.Layer, specs: Any) -> tuple[Graph, dict[str, str], An
     try:
         return replay(model, specs)
     except NotAnalyzeableModelError as error:
-        if "string" in str(error) and not knows_its_inputs(model):
+        if "string" in str(error).replace("must be a string", "") and not knows_its_inputs(model):
             raise NotAnalyzeableModelError(f"{error} {of_strings(model)}") from error
         raise
 

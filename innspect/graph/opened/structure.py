@@ -1,12 +1,15 @@
 """What a model is called with and what it returns: specifications of its inputs, names of its outputs."""
 
 import inspect
+import os
+import reprlib
 from typing import Any
 
 import keras
 
 from innspect import backend
 from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.capture.refusals import OF_VALUES
 from innspect.graph.keras_internals import shapes_by_argument
 from innspect.nests import leaves
 
@@ -33,9 +36,7 @@ def input_structure(model: keras.Layer) -> Any:
     if len(needed) > 1:
         raise ValueError(f"{_several_arguments(model, needed)} Received: a model with call({', '.join(needed)})")
     if config.get("input_shape") is None:
-        raise ValueError(
-            f"The input shape of the model {model.name!r} is not known. Call it once on data before creating an analyzer."
-        )
+        raise ValueError(_no_shape(model))
     return _specs_of(config["input_shape"])
 
 
@@ -67,6 +68,14 @@ def _several_arguments(model: keras.Layer, names: list[str]) -> str:
 def _required_arguments(call: Any) -> list[str]:
     parameters = inspect.signature(call).parameters.values()
     return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "training"]
+
+
+def _no_shape(model: keras.Layer) -> str:
+    """What is to be done where Keras has not kept a shape: nobody has called the model, or it could not be traced then."""
+    return (
+        f"The input shape of the model {model.name!r} is not known, though it is built: its `call` could not be traced then. "
+        f"{OF_VALUES} Then call the model on data, or `model.build(input_shape)`."
+    )
 
 
 def _specs_of(shape: Any) -> Any:
@@ -121,12 +130,19 @@ def output_names(model: keras.Layer, returned: Any) -> list[str]:
 def check_model(model: Any) -> None:
     """Raise where `model` is no built Keras model."""
     if not isinstance(model, keras.Layer):
-        raise TypeError(
-            "`model` must be a Keras 3 model (an instance of `keras.Model`). "
-            f"Received: model={model!r} (of type {type(model).__module__}.{type(model).__name__})"
-        )
+        raise TypeError(f"`model` must be a Keras 3 model (an instance of `keras.Model`). Received: {no_model(model)}")
     if not model.built:
         raise ValueError(
             f"`model` {model.name!r} is not built, so it has no weights to explain. Call it once on data, or "
             "`model.build(input_shape)`, before creating an analyzer."
         )
+
+
+def no_model(given: Any) -> str:
+    """What was given in a model's place, and what is to be done about it."""
+    kind = f"{type(given).__module__}.{type(given).__name__}".removeprefix("builtins.")
+    if hasattr(given, "shape") and hasattr(given, "dtype"):
+        return f"an array ({kind}) of shape {tuple(given.shape)}. The model comes before the samples"
+    if isinstance(given, str | os.PathLike) and str(given).endswith((".keras", ".h5")):
+        return f"the name of a file, {str(given)!r}. Load it: keras.saving.load_model({str(given)!r})"
+    return f"model={reprlib.repr(given)} (of type {kind})"

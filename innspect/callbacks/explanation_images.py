@@ -1,76 +1,20 @@
-"""Keras callbacks: what innspect does while a model trains. Training stays equal to the bit."""
+"""Pictures of a few explained inputs, while a model trains."""
 
-import contextlib
 import io
 import os
-import warnings
 
 import keras
 import numpy as np
 
+from innspect.callbacks.going_on import going_on
+from innspect.callbacks.pattern_checkpoint import few_of
 from innspect.checks import File, Integer
-from innspect.files import write
+from innspect.files import check_folder, write
 from innspect.labels import read
+from innspect.spelling import methods_by_label
 
 # What the user may say of the grid; the rest is told by the training.
 _LOOK = ("cell", "reduce", "channel_axis", "percentile", "gamma", "palette", "ground")
-
-
-class PatternCheckpoint(keras.callbacks.Callback):
-    """Fits patterns at the end of epochs and saves them next to the model's checkpoints.
-
-    Where a file cannot be written, as on a full disk, a warning says so, and the training goes on.
-
-    Args:
-        path: The HDF5 file; it may hold `{epoch}` and the names of logs, such as "{epoch:02d}-{val_loss:.2f}.h5".
-        data: What `innspect.patterns.fit` takes. An object of its own: reading a shuffled data set that training reads
-            as well would change its order there.
-        every: Epochs between fits; the last epoch of a training is always saved.
-        pattern_type: As for `innspect.patterns.fit`.
-        **arguments: Others of that function, such as `batch_size`.
-
-    Examples:
-        >>> callback = innspect.callbacks.PatternCheckpoint("net.{epoch:02d}.patterns.h5", x_train, every=5)
-        >>> model.fit(x_train, y_train, epochs=20, callbacks=[callback])
-    """
-
-    def __init__(self, path, data, every=1, pattern_type="auto", **arguments):
-        super().__init__()
-        Integer(1).check("every", every)
-        File().check("path", path)
-        self.path, self.data, self.every = str(path), data, every
-        self._arguments = {"pattern_type": pattern_type, "verbose": 0, **arguments}
-        self._saved = None
-
-    def on_train_begin(self, logs=None):
-        """Fits to a few samples: what does not fit is said now, and not after an epoch. A stream is left alone."""
-        from innspect import patterns
-        from innspect.inputs.batches import is_stream
-
-        if is_stream(self.data):
-            return
-        few = keras.tree.map_structure(lambda a: a[:2] if getattr(a, "shape", ()) else a, self.data)
-        File().check_given("checkpoint", self._arguments.get("checkpoint"))
-        patterns.fit(self.model, few, **{**self._arguments, "checkpoint": None})
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._logs = dict(logs or {})
-        self._epoch = epoch + 1
-        if self._epoch % self.every == 0:
-            self._save()
-
-    def on_train_end(self, logs=None):
-        if getattr(self, "_epoch", None) not in (None, self._saved):
-            self._save()
-
-    def _save(self):
-        from innspect import patterns
-
-        place = self.path.format(epoch=self._epoch, **self._logs)
-        fitted = patterns.fit(self.model, self.data, **self._arguments)
-        with _going_on(f"The patterns of epoch {self._epoch}"):
-            fitted.save(place)
-        self._saved = self._epoch
 
 
 class ExplanationImages(keras.callbacks.Callback):
@@ -84,7 +28,8 @@ class ExplanationImages(keras.callbacks.Callback):
         data: The inputs: an array, samples first, or a stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch
             DataLoader), of which the first are taken, now. An object of its own: reading a shuffled data set that
             training reads as well would change its order there.
-        methods: Names as for `create_analyzer`; or pairs (name, arguments). None takes `innspect.default_methods`.
+        methods: Names as for `create_analyzer`, names with arguments ("lrp.gamma:gamma=0.5") and pairs (name, arguments), one
+            of them or a list; or a dict from label to one of these. None takes `innspect.default_methods`.
         every: Epochs between pictures; the last epoch of a training is always drawn.
         log_dir: The folder, made if it is not there.
         samples: How many inputs are drawn at most.
@@ -120,10 +65,7 @@ class ExplanationImages(keras.callbacks.Callback):
         Integer(1).check("samples", samples)
         File().check("log_dir", log_dir)
         self.every, self.log_dir, self.fit_data, self.neuron_selection = every, str(log_dir), fit_data, neuron_selection
-        listed = [methods] if isinstance(methods, str) else methods
-        if listed is not None and (not isinstance(listed, list | tuple) or not listed):
-            raise ValueError(f"`methods` must be a list of names, or of pairs (name, arguments). Received: {methods!r:.80}")
-        self.methods = None if listed is None else [_named(method) for method in listed]
+        self.methods = None if methods is None else _known(methods)
         self.labels = read(labels)
         self.x = _first(data, samples)
         self._look = {"cell": 0.9, **_checked(look)}
@@ -137,23 +79,29 @@ class ExplanationImages(keras.callbacks.Callback):
         from innspect.visualize.tensorboard import ImageWriter
 
         new_figure(1, 1)  # says now, and not after an epoch, that matplotlib is missing
-        labelled: dict = {}
-        chosen = self.methods or [(name, {}) for name in default_methods(self.model, self.x)]
-        for name, arguments in chosen:
-            labelled[name if name not in labelled else f"{name} {len(labelled) + 1}"] = name, arguments
-        self._analyzers = study.make_analyzers(self.model, labelled)
+        check_folder(self.log_dir)
+        self._analyzers = study.make_analyzers(self.model, self.methods or default_methods(self.model, self.x))
         for analyzer in self._analyzers.values():
             analyzer.labels = self.labels
         with called("data"):
             self.x = self.x.reshape(black_box(self.model).inputs(self.x).arrays[0].shape)  # with channels, where they miss
         self._refitted = study.unfitted(self._analyzers)
         study.check_fit_data(self._refitted, self.fit_data)
-        ready = [analyzer for name, analyzer in self._analyzers.items() if name not in self._refitted]
-        for analyzer in ready[:1]:  # what cannot be explained is said now, too
-            analyzer.analyze(self.x, self.neuron_selection, batch_size=len(self.x))
+        self._epoch = self._drawn = 0
+        self._rehearse()
         os.makedirs(self.log_dir, exist_ok=True)
         self._writer = ImageWriter(self.log_dir)
-        self._epoch = self._drawn = 0
+
+    def _rehearse(self):
+        """Draws once, so that what fails does so now, and not after an epoch. What a stream would fit is left out."""
+        from innspect import study
+
+        few = few_of(self.fit_data) if self._refitted else None
+        if few is not None:
+            study.fit(self._analyzers, self._refitted, few, verbose=0)
+        ready = {label: a for label, a in self._analyzers.items() if few is not None or label not in self._refitted}
+        if ready:
+            self._figure(ready)
 
     def on_epoch_end(self, epoch, logs=None):
         self._epoch = epoch + 1
@@ -166,21 +114,23 @@ class ExplanationImages(keras.callbacks.Callback):
         self._analyzers = {}
 
     def _draw(self):
+        from innspect import study
+
+        study.fit(self._analyzers, self._refitted, self.fit_data, verbose=0)
         png = _png(self._figure())
-        with _going_on(f"The pictures of epoch {self._epoch}"):
+        with going_on(f"The pictures of epoch {self._epoch}"):
             write(os.path.join(self.log_dir, f"epoch_{self._epoch:04d}.png"), png)
             self._writer.add("explanations", png, self._epoch)
         self._drawn = self._epoch
 
-    def _figure(self):
-        from innspect import study
+    def _figure(self, analyzers=None):
+        analyzers = self._analyzers if analyzers is None else analyzers
         from innspect.visualize import grid, signal
 
         channel_axis = self._look.get("channel_axis", -1)
         is_image = self.x.ndim == 4 and self.x.shape[channel_axis] in (1, 3)
         maps, outputs = {}, None
-        study.fit(self._analyzers, self._refitted, self.fit_data, verbose=0)
-        for label, analyzer in self._analyzers.items():
+        for label, analyzer in analyzers.items():
             explanation = analyzer.explain(self.x, self.neuron_selection, batch_size=len(self.x))
             outputs = explanation.outputs
             if is_image and analyzer.name == "pattern.net":
@@ -188,7 +138,7 @@ class ExplanationImages(keras.callbacks.Callback):
             else:
                 maps[label] = _as_maps(explanation.attributions, self.x)
         look = {
-            "of": self._analyzers,
+            "of": analyzers,
             "captions": _captions(outputs, self.labels),
             "captions_label": f"epoch {self._epoch}",
             **self._look,
@@ -196,21 +146,18 @@ class ExplanationImages(keras.callbacks.Callback):
         return grid(maps, **({"images": self.x} if is_image else {}), **look)
 
 
-@contextlib.contextmanager
-def _going_on(what):
-    """A file that cannot be written, such as on a full disk, is warned about: hours of training are worth more."""
-    try:
-        yield
-    except OSError as error:
-        warnings.warn(f"{what} could not be written; the training goes on. Received: {error}", stacklevel=2)
+def _known(methods):
+    """Methods by label; raises for a name that there is not."""
+    from innspect.analyzers import list_analyzers  # noqa: F401  (which makes all names known)
+    from innspect.analyzers.base.registry import find
 
-
-def _named(method):
-    """(name, arguments) of a name or of such a pair."""
-    pair = (method, {}) if isinstance(method, str) else method
-    if not isinstance(pair, list | tuple) or [type(each) for each in pair] != [str, dict]:
-        raise ValueError(f"`methods` must hold names or pairs (name, arguments). Received: {method!r}")
-    return pair[0], dict(pair[1])
+    found = methods_by_label(methods)
+    for one in found.values():
+        if isinstance(one, tuple):
+            find(one[0])
+        elif not hasattr(one, "explain"):
+            raise ValueError(f"`methods` must hold names, pairs (name, arguments) and analyzers. Received: {one!r}")
+    return found
 
 
 def _checked(look):

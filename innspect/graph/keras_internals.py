@@ -48,8 +48,8 @@ OF_CLASSES = {
 }
 
 # Names that every layer, tensor with a mask, and layer that may also run on data of TensorFlow must have.
-OF_LAYERS = ("_losses", "_loss_ids", "_inbound_nodes", "_convert_input_args", "_trainable_variables")
-OF_MASKED_TENSORS = ("_keras_mask",)
+OF_LAYERS = ("_losses", "_loss_ids", "_inbound_nodes", "_outbound_nodes", "_convert_input_args", "_trainable_variables")
+OF_MASKED_TENSORS = ("_keras_mask", "_keras_history")
 OF_DATA_LAYERS = ("backend",)
 
 # (class, method, what the method writes): of layers that cannot be made without TensorFlow's tables
@@ -166,6 +166,29 @@ def losses_of(layer):
 def count_calls(layer):
     """How often a layer was called on symbolic tensors."""
     return len(layer._inbound_nodes)
+
+
+def history_of(tensor):
+    """What made a symbolic tensor: the layer or operation, the arguments it was called with, and the number of its output.
+
+    The operation is None for what no layer has made.
+    """
+    if not hasattr(tensor, "_keras_history") or tensor._keras_history.operation is None:
+        return None, (), {}, 0
+    operation, node, index = tensor._keras_history
+    arguments = operation._inbound_nodes[node].arguments
+    return operation, arguments.args, arguments.kwargs, index
+
+
+def call_aside(operation, *args, **kwargs):
+    """What a new layer or operation gives for symbolic tensors; those that made the tensors take no note of it."""
+    made = operation(*args, **kwargs)
+    node = operation._inbound_nodes[-1]
+    for tensor in node.input_tensors:
+        maker = tensor._keras_history.operation
+        if maker is not None and node in maker._outbound_nodes:
+            maker._outbound_nodes.remove(node)
+    return made
 
 
 def casts_inputs(layer):

@@ -7,6 +7,7 @@ from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.registry import lowers
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.interpreter import Interpreter
+from innspect.graph.opened.bare import functional_without_heads
 from innspect.graph.opened.opened_model import open_model
 from innspect.graph.opened.structure import input_structure
 from innspect.nests import leaves
@@ -64,8 +65,22 @@ def model_wo_softmax(model):
 
     innspect strips heads by itself (`head="logit"`); this is for scripts that do it in the open.
 
+    Args:
+        model: A built Keras model, or what `innspect.open_model` made of it. It is only read.
+
+    Returns:
+        Of a functional or Sequential model a functional one: of its own layers, with a last layer of its own that shares the
+        variables of the model's. Of another model, or where the softmax is inside a layer of the user's own, one that holds
+        the model, and computes in inference.
+
     Raises:
         NotAnalyzeableModelError: The model ends in no softmax or sigmoid.
     """
+    opened = open_model(model)
+    heads = [is_head(opened.graph.producer(t)) for t in opened.graph.outputs]
+    if any(heads):
+        bare = functional_without_heads(opened.model, heads, f"{opened.model.name}_logits")
+        if bare is not None:
+            return bare
     with backend.inference():
-        return LogitsModel(open_model(model).model)
+        return LogitsModel(opened.model)

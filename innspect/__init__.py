@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from innspect._version import __version__
+from innspect.loading import announce
 
 if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers import Analyzer, Explanation, create_analyzer, list_analyzers, register_analyzer
@@ -67,6 +68,8 @@ __all__ = [  # the same names, where type checkers look for them
     "register_reverse_mapping",
     "report",
 ]
+
+announce({"innspect>LogitsModel": "innspect.graph.opened.logits"})
 
 
 def __getattr__(name: str) -> Any:

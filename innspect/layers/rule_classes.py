@@ -61,3 +61,5 @@ AlphaBetaX2m100Rule = _rule("AlphaBetaX2m100")
 ZPlusRule = _rule("ZPlus")
 ZPlusFastRule = _rule("ZPlusFast")
 BoundedRule = _rule("Bounded")
+
+BY_NAME = {name: globals()[f"{name}Rule"] for name in RULES}

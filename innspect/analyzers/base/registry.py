@@ -20,6 +20,9 @@ C = TypeVar("C", bound="type[Analyzer]")
 
 _ANALYZERS: "dict[str, tuple[type[Analyzer], dict[str, Any]]]" = {}  # name -> (class, arguments that the name fixes)
 
+_UNLISTED: set[str] = set()
+
+
 def register_analyzer(name: str, **fixed: Any) -> Callable[[C], C]:
     """Class decorator: make an `Analyzer` known as `name`, with some of its arguments fixed."""
 
@@ -28,6 +31,12 @@ def register_analyzer(name: str, **fixed: Any) -> Callable[[C], C]:
         return cls
 
     return register
+
+
+def register_unlisted(name: str) -> Callable[[C], C]:
+    """As `register_analyzer`, for what is no method by itself: it has a name in files, and `list_analyzers` leaves it out."""
+    _UNLISTED.add(name)
+    return register_analyzer(name)
 
 
 def names_of(cls: type) -> dict[str, dict[str, Any]]:
@@ -53,7 +62,7 @@ def fixed_arguments(cls: type, name: str) -> dict[str, Any]:
 
 def list_analyzers() -> list[str]:
     """The names that `create_analyzer` knows, sorted."""
-    return sorted(_ANALYZERS)
+    return sorted(_ANALYZERS.keys() - _UNLISTED)
 
 
 def create_analyzer(name: str, model: "keras.Layer | OpenedModel | Callable[..., Any]", **kwargs: Any) -> "Analyzer":

@@ -56,36 +56,36 @@ def _structure(model: keras.Layer) -> tuple[Any, Any] | None:
 
 def _without_head(tensor: Any) -> Any:
     """What the softmax or sigmoid is given that makes a tensor, or the moves of it; None where there is none to be seen."""
-    operation, args, kwargs, index = history_of(tensor)
-    if operation is None or len(keras.tree.flatten(args)) != 1 or index:
+    maker, args, kwargs, index = history_of(tensor)
+    if maker is None or len(keras.tree.flatten(args)) != 1 or index:
         return None
     given = keras.tree.flatten(args)[0]
-    if _is_head(operation):
+    if _is_head(maker):
         return given
-    if _moves(operation):
+    if _moves(maker):
         behind = _without_head(given)
-        return None if behind is None else call_aside(_made_again(operation), behind)
-    layer = _layer_without_head(operation)
+        return None if behind is None else call_aside(_made_again(maker), behind)
+    layer = _layer_without_head(maker)
     return None if layer is None else call_aside(layer, *args, **kwargs)
 
 
-def _is_head(operation: Any) -> bool:
-    if not isinstance(operation, keras.Layer):
-        return type(operation).__name__ in _OPERATIONS and is_of_keras(type(operation))
-    if isinstance(operation, L.TimeDistributed):
-        return _is_head(operation.layer)
-    return type(operation) is L.Softmax or (type(operation) is L.Activation and _is_head_function(operation.activation))
+def _is_head(maker: Any) -> bool:
+    if not isinstance(maker, keras.Layer):
+        return type(maker).__name__ in _OPERATIONS and is_of_keras(type(maker))
+    if isinstance(maker, L.TimeDistributed):
+        return _is_head(maker.layer)
+    return type(maker) is L.Softmax or (type(maker) is L.Activation and _is_head_function(maker.activation))
 
 
 def _is_head_function(function: Any) -> bool:
     return any(function is getattr(keras.activations, name) for name in _HEADS)
 
 
-def _moves(operation: Any) -> bool:
-    if isinstance(operation, keras.Layer):
-        linear = type(operation) is L.Activation and operation.activation is keras.activations.linear
-        return type(operation) in _MOVING or linear
-    return type(operation).__name__ in _MOVES and is_of_keras(type(operation))
+def _moves(maker: Any) -> bool:
+    if isinstance(maker, keras.Layer):
+        linear = type(maker) is L.Activation and maker.activation is keras.activations.linear
+        return type(maker) in _MOVING or linear
+    return type(maker).__name__ in _MOVES and is_of_keras(type(maker))
 
 
 def _layer_without_head(layer: Any) -> keras.Layer | None:
@@ -108,11 +108,11 @@ def _layer_without_head(layer: Any) -> keras.Layer | None:
     return _sharing(layer, _made_again(layer, activation="linear"))
 
 
-def _made_again(operation: Any, **changes: Any) -> Any:
+def _made_again(maker: Any, **changes: Any) -> Any:
     """A new layer or operation with the configuration of another; no random numbers are drawn from what the user draws."""
     state = random.getstate()
     try:
-        return type(operation).from_config({**operation.get_config(), **changes})
+        return type(maker).from_config({**maker.get_config(), **changes})
     finally:
         random.setstate(state)
 

@@ -30,6 +30,7 @@ def _rule(name: str) -> Any:
     cls, fixed = RULES.get(name) or _UNNAMED[name]
 
     def init(self: Rule, *_: Any, **settings: Any) -> None:  # iNNvestigate's rules are also given the layer and a state
+        settings.pop("copy_weights", None)  # and how it should keep the weights
         super(made, self).__init__(**{**settings, **fixed})
 
     takes = inspect.signature(cls.__init__)

@@ -104,8 +104,8 @@ class LRP(RelevanceAnalyzer):
         if not is_in_order(arguments.get("rule")):
             return []
         return [
-            "The first rule of the list `rule` is that of the model's first kernel layer. iNNvestigate takes such a list from its "
-            "end: turn around one that was written for it, or name the layers, rule={'conv1': ..., 'default': ...}."
+            "The first rule of the list `rule` is that of the model's first kernel layer. iNNvestigate takes such a list from "
+            "its end: turn around one that was written for it, or name the layers, rule={'conv1': ..., 'default': ...}."
         ]
 
     @classmethod

@@ -43,16 +43,16 @@ class Named(type(Analyzer)):  # type: ignore[misc]  # the class of the analyzers
         return create_analyzer(cls._method, model, **given)
 
     def __instancecheck__(cls: Any, instance: Any) -> bool:
-        if super().__instancecheck__(instance):
+        if type.__instancecheck__(cls, instance):
             return True
-        if "_method" not in vars(cls) or not isinstance(instance, cls._stands_for):
+        if "_method" not in vars(cls) or cls._stands_for not in type(instance).__mro__:
             return False
         return all(same_value(getattr(instance, k, None), v) for k, v in cls._fixed.items())
 
     def __subclasscheck__(cls: Any, other: Any) -> bool:
-        if super().__subclasscheck__(other):
+        if type.__subclasscheck__(cls, other):
             return True
-        return "_method" in vars(cls) and not cls._fixed and issubclass(other, cls._stands_for)
+        return "_method" in vars(cls) and not cls._fixed and cls._real in other.__mro__
 
 
 def _check_hooks(name: str, members: dict[str, Any]) -> None:
@@ -142,7 +142,7 @@ def _made(
         model, given = told(args, kwargs)
         if method is not None:
             known = {k: given.pop(k) for k in [*fixed, "name"] if k in given}
-            given = {**fixed, **accepted_of(method, given, stacklevel=4), **known}
+            given = {**fixed, **accepted_of(method, given), **known}
         super(made, self).__init__(model, **given)
 
     init.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # all else is handed on
@@ -158,6 +158,7 @@ def _made(
         "__doc__": described + f" See `{real.__module__}.{real.__qualname__}`.",
         "__module__": "innspect.analyzer",
         "_method": method,
+        "_real": real,
         "_stands_for": stands_for,
         "_fixed": fixed,
         "_told": staticmethod(told),

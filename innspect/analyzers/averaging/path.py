@@ -259,7 +259,7 @@ class IntegratedGradients(OnPath):
             ws = (weights[numbers].T * counts).T
             maps, values = points.step(self.moves(points, references, nodes[numbers]), ws)
             total = maps if total is None else _added(total, maps)
-            if nodes[numbers[0]] == 0:
+            if self.complete and nodes[numbers[0]] == 0:
                 start = values[..., 0]
         if start is None and self.complete:
             start = points.look(self.moves(points, references, np.zeros(1)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from innspect.analyzers.base.parameters import parameters, same_value
 from innspect.analyzers.base.replaced import replacement
-from innspect.errors import PlainKeyError, suggest
+from innspect.errors import PlainKeyError, suggest, users_line
 from innspect.types import Nest
 
 if TYPE_CHECKING:
@@ -92,13 +92,12 @@ def create_analyzer(name: str, model: "keras.Layer | OpenedModel | Callable[...,
     return cls(model, **{**named, **fixed, **given})
 
 
-def accepted_of(name: str, kwargs: dict[str, Any], stacklevel: int = 3) -> dict[str, Any]:
+def accepted_of(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a method less those of iNNvestigate that are ignored here, with what is to be said of them.
 
     Args:
         name: Of the method.
         kwargs: What the user gave.
-        stacklevel: Of warnings, counted from here.
 
     Raises:
         TypeError: There is one that the method does not take; near matches are offered.
@@ -113,10 +112,10 @@ def accepted_of(name: str, kwargs: dict[str, Any], stacklevel: int = 3) -> dict[
             raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
     told = "; ".join(f"`{k}`: {why}" for k, why in replaced.items() if why)
     if told:
-        warnings.warn(f"Arguments of iNNvestigate that are ignored here: {told}.", stacklevel=stacklevel)
+        warnings.warn(f"Arguments of iNNvestigate that are ignored here: {told}.", stacklevel=users_line())
     given = {k: v for k, v in kwargs.items() if k not in replaced}
     for caution in cls.cautions(**{**fixed, **given}):
-        warnings.warn(caution, stacklevel=stacklevel)
+        warnings.warn(caution, stacklevel=users_line())
     return given
 
 

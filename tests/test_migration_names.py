@@ -15,12 +15,14 @@ import pytest
 import innspect
 from innspect.analyzers.base.registry import accepted_of
 from innspect.layers import Rule
-from innspect.migration.analyzers import CLASSES
+from innspect.migration.classes import meaning_of
 
 HERE = Path(__file__).parent
 MODULES = json.loads((HERE / "references" / "names_of_innvestigate.json").read_text())["modules"]
 PAGE = (HERE.parent / "docs" / "migrating.md").read_text(encoding="utf-8")
-TOLD = {word for code in re.findall(r"`([^`]+)`", re.sub("```.*?```", "", PAGE, flags=re.S)) for word in re.findall(r"[\w.]+", code)}
+TOLD = {
+    word for code in re.findall(r"`([^`]+)`", re.sub("```.*?```", "", PAGE, flags=re.S)) for word in re.findall(r"[\w.]+", code)
+}
 
 
 def told(*names):
@@ -79,26 +81,26 @@ def test_classes(path, name, described):
         assert told(name, f"{path}.{name}")
         return
     cls = getattr(module, name)
-    missing = [a for a in described["arguments"] if not _takes(cls, name, a)]
+    missing = [a for a in described["arguments"] if not _takes(cls, a)]
     missing += [f"{m}({a})" for m, names in described["methods"].items() for a in names if not _method_takes(cls, m, a)]
     missing += [m for m in described["methods"] if not hasattr(cls, m)]
     assert all(told(re.findall(r"\w+", m)[-1]) for m in missing), missing
 
 
-def _takes(cls, name, argument):
+def _takes(cls, argument):
     if issubclass(cls, Rule):
         return _rule_takes(cls, argument)
-    method = vars(cls).get("_method")
-    if name not in CLASSES or method is None:
+    meaning = meaning_of(cls)
+    if meaning is None or meaning.method is None:
         return takes(cls, argument)
     if argument in ("model", "subanalyzer"):
         return True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is ignored
         try:
-            accepted_of(method, {argument: None})
+            accepted_of(meaning.method, {argument: None})
         except TypeError:
-            return argument in vars(cls)["_fixed"]
+            return argument in meaning.fixed
     return True
 
 
@@ -120,7 +122,9 @@ def _method_takes(cls, method, argument):
     return not hasattr(cls, method) or takes(getattr(cls, method), argument)
 
 
-@pytest.mark.parametrize("path", ["analyzer", "analyzer.relevance_based.relevance_analyzer", "analyzer.gradient_based", "utils"])
+@pytest.mark.parametrize(
+    "path", ["analyzer", "analyzer.relevance_based.relevance_analyzer", "analyzer.gradient_based", "utils"]
+)
 def test_star_imports(path):
     here = {}
     exec(f"from innspect.{path} import *", here)

@@ -6,6 +6,8 @@ iNNvestigate calls to compute a map is not called here, so a subclass that compu
 """
 
 import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from innspect.analyzers import Analyzer, ReverseAnalyzer
@@ -23,36 +25,72 @@ _HOOKS = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What a class by a name of iNNvestigate's stands for.
+
+    Attributes:
+        real: The class of innspect's.
+        family: That of whose instances `isinstance` holds, `real` or a base of it.
+        method: The name that `create_analyzer` knows, or None for a base class.
+        fixed: The arguments that the name fixes.
+        told: From arguments by position and by name to the model, and what is given, by name.
+    """
+
+    real: Any
+    family: type
+    method: str | None
+    fixed: dict[str, Any]
+    told: Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, dict[str, Any]]]
+
+
+_MEANINGS: dict[type, Meaning] = {}
+
+
+def meaning_of(cls: type) -> Meaning | None:
+    """What a class stands for, where it is one of those here; None for a subclass."""
+    return _MEANINGS.get(cls)
+
+
 class Named(type(Analyzer)):  # type: ignore[misc]  # the class of the analyzers' class
     """The class of the classes that stand for a method."""
 
-    def __new__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any], **kwargs: Any) -> Any:
-        if "_method" not in members:
+    def __new__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any], meaning: Any = None, **kwargs: Any) -> Any:
+        if meaning is None:
             _check_hooks(name, members)
-        return super().__new__(cls, name, bases, members, **kwargs)
+        made = super().__new__(cls, name, bases, members, **kwargs)
+        if meaning is not None:
+            _MEANINGS[made] = meaning
+        return made
+
+    def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any], meaning: Any = None, **kwargs: Any):
+        super().__init__(name, bases, members, **kwargs)
 
     def __call__(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        if "_method" not in vars(cls):
+        meaning = meaning_of(cls)
+        if meaning is None:
             return super().__call__(*args, **kwargs)
-        if cls._method is None:
+        if meaning.method is None:
             raise TypeError(
                 f"`{cls.__name__}` is the base of methods, and none itself. Create one of them, or derive from "
                 "`innspect.analyzers.Analyzer` as docs/extending.md tells."
             )
-        model, given = cls._told(args, kwargs)
-        return create_analyzer(cls._method, model, **given)
+        model, given = meaning.told(args, kwargs)
+        return create_analyzer(meaning.method, model, **given)
 
     def __instancecheck__(cls: Any, instance: Any) -> bool:
         if type.__instancecheck__(cls, instance):
             return True
-        if "_method" not in vars(cls) or cls._stands_for not in type(instance).__mro__:
+        meaning = meaning_of(cls)
+        if meaning is None or meaning.family not in type(instance).__mro__:
             return False
-        return all(same_value(getattr(instance, k, None), v) for k, v in cls._fixed.items())
+        return all(same_value(getattr(instance, k, None), v) for k, v in meaning.fixed.items())
 
     def __subclasscheck__(cls: Any, other: Any) -> bool:
         if type.__subclasscheck__(cls, other):
             return True
-        return "_method" in vars(cls) and not cls._fixed and cls._real in other.__mro__
+        meaning = meaning_of(cls)
+        return meaning is not None and not meaning.fixed and meaning.real in other.__mro__
 
 
 def _check_hooks(name: str, members: dict[str, Any]) -> None:
@@ -96,8 +134,8 @@ def class_of(name: str, method: str, *positional: str, of_analyzer: bool = False
         **defaults: Of iNNvestigate's arguments, where they are others here.
     """
     real, fixed = find(method)
-    stands_for = {"wrapper": Averaging, "integrated_gradients": OnPath, "smoothgrad": Noisy}.get(method, real)
-    return _made(name, real, stands_for if of_analyzer else real, method, fixed, positional, of_analyzer, defaults)
+    family = {"wrapper": Averaging, "integrated_gradients": OnPath, "smoothgrad": Noisy}.get(method, real)
+    return _made(name, real, family if of_analyzer else real, method, fixed, positional, of_analyzer, defaults)
 
 
 def base_of(name: str, real: type) -> Any:
@@ -108,7 +146,7 @@ def base_of(name: str, real: type) -> Any:
 def _made(
     name: str,
     real: Any,
-    stands_for: type,
+    family: type,
     method: str | None,
     fixed: dict[str, Any],
     positional: tuple[str, ...],
@@ -143,7 +181,7 @@ def _made(
         if method is not None:
             known = {k: given.pop(k) for k in [*fixed, "name"] if k in given}
             given = {**fixed, **accepted_of(method, given), **known}
-        super(made, self).__init__(model, **given)
+        super(made, self).__init__(model, **given)  # type: ignore[arg-type]  # a class
 
     init.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # all else is handed on
         [
@@ -157,13 +195,8 @@ def _made(
         "__init__": init,
         "__doc__": described + f" See `{real.__module__}.{real.__qualname__}`.",
         "__module__": "innspect.analyzer",
-        "_method": method,
-        "_real": real,
-        "_stands_for": stands_for,
-        "_fixed": fixed,
-        "_told": staticmethod(told),
     }
-    made = Named(name, (_Private, real), members)
+    made = Named(name, (_Private, real), members, meaning=Meaning(real, family, method, fixed, told))
     return made
 
 

@@ -150,7 +150,7 @@ class Averaging(Analyzer):
             return Points(self.runner, batch, reduce)
         if any(self.opened.takes_ids(t) for t in self.opened.graph.inputs):
             raise ValueError(
-                "The vectors of an embedding can be moved only for methods that send a signal back to it. "
+                "The vectors of ids of an embedding can be moved only for methods that send a signal back to it. "
                 f"Received: of={self.of!r}"
             )
         return HostPoints(self, batch, reduce)

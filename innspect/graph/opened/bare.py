@@ -1,4 +1,4 @@
-"""A functional model without its final softmax: its own tensors up to the last layer, and one new last layer.
+"""A functional model without its final activation: its own tensors up to the last layer, and one new last layer.
 
 Requirements of the design:
 
@@ -8,6 +8,7 @@ Requirements of the design:
 """
 
 import random
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -15,31 +16,97 @@ from keras import layers as L
 
 from innspect.graph.keras_internals import call_aside, history_of, is_of_keras
 
-_HEADS = ("softmax", "sigmoid", "log_softmax")
-_OPERATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
+HEADS = ("softmax", "sigmoid", "log_softmax")
+_OPERATIONS = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid", "Relu": "relu", "Tanh": "tanh"}
+_LAYERS = {L.Softmax: "softmax", L.ReLU: "relu", L.LeakyReLU: "leaky_relu", L.PReLU: "prelu", L.ELU: "elu"}
 _MOVING = (L.Reshape, L.Flatten, L.Permute, L.Identity)
 _MOVES = ("Reshape", "Transpose", "Squeeze", "ExpandDims")  # of `keras.ops`
 
 
-def functional_without_heads(model: keras.Layer, heads: list[bool], name: str) -> keras.Model | None:
-    """The functional model of the logits, or None where it cannot be made.
+class Bare:
+    """Takes activations off.
 
     Args:
-        model: A built model.
-        heads: For each output whether it is made by a softmax or sigmoid.
-        name: Of the new model.
+        names: Of the activations, as `keras.activations` has them; None for any but "linear".
     """
-    structure = _structure(model)
-    if structure is None:
-        return None
-    inputs, outputs = structure
-    flat = keras.tree.flatten(outputs)
-    if len(flat) != len(heads):
-        return None
-    bare = [_without_head(t) if head else t for t, head in zip(flat, heads, strict=True)]
-    if any(t is None for t in bare):
-        return None
-    return keras.Model(inputs, keras.tree.pack_sequence_as(outputs, bare), name=name)
+
+    def __init__(self, names: Collection[str] | None = HEADS):
+        self.names = names
+
+    def model(self, model: keras.Layer, heads: list[bool], name: str) -> keras.Model | None:
+        """The functional model without its activations, or None where it cannot be made.
+
+        Args:
+            model: A built model.
+            heads: For each output whether it has an activation that is to be taken off.
+            name: Of the new model.
+        """
+        structure = _structure(model)
+        if structure is None:
+            return None
+        inputs, outputs = structure
+        flat = keras.tree.flatten(outputs)
+        if len(flat) != len(heads):
+            return None
+        bare = [self._without(t) if head else t for t, head in zip(flat, heads, strict=True)]
+        if any(t is None for t in bare):
+            return None
+        return keras.Model(inputs, keras.tree.pack_sequence_as(outputs, bare), name=name)
+
+    def finds(self, model: keras.Layer) -> list[bool]:
+        """For each output of a model whether it has an activation that can be taken off; [] of what is no functional one."""
+        structure = _structure(model)
+        return [] if structure is None else [self._without(t) is not None for t in keras.tree.flatten(structure[1])]
+
+    def _without(self, tensor: Any) -> Any:
+        """What the activation is given that makes a tensor, or the moves of it; None where there is none to be seen."""
+        maker, args, kwargs, index = history_of(tensor)
+        if maker is None or len(keras.tree.flatten(args)) != 1 or index:
+            return None
+        given = keras.tree.flatten(args)[0]
+        if self._is_activation(maker):
+            return given
+        if _moves(maker):
+            behind = self._without(given)
+            return None if behind is None else call_aside(_made_again(maker), behind)
+        layer = self._layer(maker)
+        return None if layer is None else call_aside(layer, *args, **kwargs)
+
+    def _is_activation(self, maker: Any) -> bool:
+        if isinstance(maker, L.TimeDistributed):
+            return self._is_activation(maker.layer)
+        if type(maker) is L.Activation:
+            return self._takes(maker.activation)
+        if isinstance(maker, keras.Layer):
+            name = _LAYERS.get(type(maker))
+        else:
+            name = _OPERATIONS.get(type(maker).__name__) if is_of_keras(type(maker)) else None
+        return name is not None and (self.names is None or name in self.names)
+
+    def _takes(self, function: Any) -> bool:
+        """Whether an activation function is to be taken off."""
+        if self.names is None:
+            return function is not None and function is not keras.activations.linear
+        return any(function is keras.activations.get(name) for name in self.names)
+
+    def _layer(self, layer: Any) -> keras.Layer | None:
+        """A new layer that shares a layer's variables, and has no activation at its end; or None."""
+        if not isinstance(layer, keras.Layer) or not is_of_keras(type(layer).call) or "call" in vars(layer):
+            return None
+        if isinstance(layer, L.TimeDistributed):
+            inner = self._layer(layer.layer)
+            if inner is None:
+                return None
+            made = _made_again(layer)
+            made.layer = inner
+            return made
+        if isinstance(layer, keras.Model):
+            structure = _structure(layer)
+            single = structure is not None and len(keras.tree.flatten(structure[1])) == 1
+            return self.model(layer, [True], layer.name) if single else None
+        if isinstance(layer, L.RNN) or not self._takes(getattr(layer, "activation", None)):
+            return None
+        return _sharing(layer, _made_again(layer, activation="linear"))
 
 
 def _structure(model: keras.Layer) -> tuple[Any, Any] | None:
@@ -54,58 +121,11 @@ def _structure(model: keras.Layer) -> tuple[Any, Any] | None:
     return (model.input, model.output) if hasattr(model, "operations") else None
 
 
-def _without_head(tensor: Any) -> Any:
-    """What the softmax or sigmoid is given that makes a tensor, or the moves of it; None where there is none to be seen."""
-    maker, args, kwargs, index = history_of(tensor)
-    if maker is None or len(keras.tree.flatten(args)) != 1 or index:
-        return None
-    given = keras.tree.flatten(args)[0]
-    if _is_head(maker):
-        return given
-    if _moves(maker):
-        behind = _without_head(given)
-        return None if behind is None else call_aside(_made_again(maker), behind)
-    layer = _layer_without_head(maker)
-    return None if layer is None else call_aside(layer, *args, **kwargs)
-
-
-def _is_head(maker: Any) -> bool:
-    if not isinstance(maker, keras.Layer):
-        return type(maker).__name__ in _OPERATIONS and is_of_keras(type(maker))
-    if isinstance(maker, L.TimeDistributed):
-        return _is_head(maker.layer)
-    return type(maker) is L.Softmax or (type(maker) is L.Activation and _is_head_function(maker.activation))
-
-
-def _is_head_function(function: Any) -> bool:
-    return any(function is getattr(keras.activations, name) for name in _HEADS)
-
-
 def _moves(maker: Any) -> bool:
     if isinstance(maker, keras.Layer):
         linear = type(maker) is L.Activation and maker.activation is keras.activations.linear
         return type(maker) in _MOVING or linear
     return type(maker).__name__ in _MOVES and is_of_keras(type(maker))
-
-
-def _layer_without_head(layer: Any) -> keras.Layer | None:
-    """A new layer that shares a layer's variables, and has no softmax or sigmoid at its end; or None."""
-    if not isinstance(layer, keras.Layer) or not is_of_keras(type(layer).call) or "call" in vars(layer):
-        return None
-    if isinstance(layer, L.TimeDistributed):
-        inner = _layer_without_head(layer.layer)
-        if inner is None:
-            return None
-        made = _made_again(layer)
-        made.layer = inner
-        return made
-    if isinstance(layer, keras.Model):
-        structure = _structure(layer)
-        single = structure is not None and len(keras.tree.flatten(structure[1])) == 1
-        return functional_without_heads(layer, [True], layer.name) if single else None
-    if isinstance(layer, L.RNN) or not _is_head_function(getattr(layer, "activation", None)):
-        return None
-    return _sharing(layer, _made_again(layer, activation="linear"))
 
 
 def _made_again(maker: Any, **changes: Any) -> Any:

@@ -9,7 +9,7 @@ from innspect import backend
 from innspect.checks import Number, number
 from innspect.layers.base import Shares
 from innspect.layers.terms import AffineLayer, AffineRule, Term, make_term, negative, positive, sum_of
-from innspect.types import BackendTensor, Tensors
+from innspect.types import BackendTensor, Signals, Tensors
 
 
 def _steeper_above(t: BackendTensor, slope: float) -> BackendTensor:
@@ -158,10 +158,16 @@ class AlphaBetaX(AffineRule):
                 made.append(make_term(layer, [(of_inputs(x), of_weights(kernel))], shifted, part=float(part)))
         return made
 
-    def backward(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Any:
-        if not any((*self.alpha, *self.beta)):
-            return [ops.zeros_like(saved[0])]
-        return super().backward(layer, saved, signals)
+    def backward(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Signals:
+        made = super().backward(layer, saved, signals)
+        return [ops.zeros_like(saved[0])] if made[0] is None else made  # all weights are 0
+
+    def shares(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Shares:
+        """With what is made, or lost, where the weights do not sum to 1."""
+        result = super().shares(layer, saved, signals)
+        offered = self.alpha[0] - self.beta[0] + (0 if layer.nonnegative else self.alpha[1] - self.beta[1])
+        result["dropped"].append(signals[0] * float(1 - offered))
+        return result
 
 
 class ZPlus(AlphaBeta):

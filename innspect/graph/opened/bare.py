@@ -97,9 +97,7 @@ class Bare:
             inner = self._layer(layer.layer)
             if inner is None:
                 return None
-            made = _made_again(layer)
-            made.layer = inner
-            return made
+            return type(layer)(inner, **{k: v for k, v in layer.get_config().items() if k != "layer"})
         if isinstance(layer, keras.Model):
             structure = _structure(layer)
             single = structure is not None and len(keras.tree.flatten(structure[1])) == 1

@@ -68,6 +68,9 @@ class OnPath(Averaging):
         self.reference_inputs = reference_inputs
 
     def make_inner(self, arguments):
+        if type(self.of) is GradientAnalyzer:  # as if it were given by name
+            checked = super().make_inner(arguments)
+            return PathGradient(self.opened, **checked.get_config())
         return PathGradient(self.opened, **arguments) if self.of == "gradient" else super().make_inner(arguments)
 
     def begin(self, request):

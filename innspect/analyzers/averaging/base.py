@@ -145,19 +145,12 @@ class Averaging(Analyzer):
         return Runner(self) if getattr(self.inner, "composable", False) else None
 
     def points(self, batch, reduce="reduce"):
-        """The `Points` of a batch, or what stands for them where the averaged method has no backward pass."""
-        if self.runner is not None:
-            return Points(self.runner, batch, reduce)
-        if any(self.opened.takes_ids(t) for t in self.opened.graph.inputs):
-            raise ValueError(
-                "The vectors of ids of an embedding can be moved only for methods that send a signal back to it. "
-                f"Received: of={self.of!r}"
-            )
-        return HostPoints(self, batch, reduce)
+        """The `Points` of a batch, or what stands for them where the averaged method has no usual backward pass."""
+        return HostPoints(self, batch, reduce) if self.runner is None else Points(self.runner, batch, reduce)
 
     @property
     def embeddings(self):
-        """A `Moved` for every embedding, by whose input its vectors are moved."""
+        """See `Runner`."""
         return [] if self.runner is None else self.runner.embeddings
 
     @property

@@ -18,6 +18,11 @@ class HostPoints:
     """As `averaging.Points`, for an inner analyzer that is asked through its own `explain_batch`."""
 
     def __init__(self, owner, batch, reduce="reduce"):
+        if owner.moves_inputs and any(owner.opened.takes_ids(t) for t in owner.opened.graph.inputs):
+            raise ValueError(
+                "The vectors of ids of an embedding can be moved only for methods that send a signal back to it. "
+                f"Received: of={owner.of!r}"
+            )
         self.owner, self.request, self.room, self.reduce = owner, batch.request, batch.room, reduce
         self.arrays = batch.arrays
         self.xs = on_device(batch.xs, owner.opened)

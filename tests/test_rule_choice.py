@@ -49,7 +49,7 @@ def test_a_list_is_told_of_once():
         warnings.simplefilter("error")
         copy.copy(analyzer).analyze(X)
         lrp([DENSE, CONVOLUTION])
-        lrp((-3, 3), input_layer_rule="Flat")
+        lrp("Epsilon", input_layer_rule=(-3, 3))
 
 
 def test_the_first_condition_that_holds_decides():

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from innspect._version import __version__
+from innspect.loading import announce
 
 if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.analyzers import Analyzer, Explanation, create_analyzer, list_analyzers, register_analyzer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.evaluation.registry import list_metrics, register_metric
     from innspect.files import UnreadableFileError
     from innspect.graph.capture.registry import register_reverse_mapping
-    from innspect.graph.opened.logits import model_wo_softmax
+    from innspect.graph.opened.logits import model_wo_output_activation, model_wo_softmax
     from innspect.graph.opened.opened_model import open_model
     from innspect.reports import report
 
@@ -36,6 +37,7 @@ _PUBLIC = {
     "list_analyzers": "innspect.analyzers",
     "list_metrics": "innspect.evaluation.registry",
     "load_analyzer": "innspect.analyzers.base.storage",
+    "model_wo_output_activation": "innspect.graph.opened.logits",
     "model_wo_softmax": "innspect.graph.opened.logits",
     "open_model": "innspect.graph.opened.opened_model",
     "register_analyzer": "innspect.analyzers",
@@ -60,6 +62,7 @@ __all__ = [  # the same names, where type checkers look for them
     "list_analyzers",
     "list_metrics",
     "load_analyzer",
+    "model_wo_output_activation",
     "model_wo_softmax",
     "open_model",
     "register_analyzer",
@@ -67,6 +70,8 @@ __all__ = [  # the same names, where type checkers look for them
     "register_reverse_mapping",
     "report",
 ]
+
+announce({"innspect>LogitsModel": "innspect.graph.opened.logits"})
 
 
 def __getattr__(name: str) -> Any:

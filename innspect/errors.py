@@ -1,6 +1,7 @@
 """What innspect raises on purpose, and what it says."""
 
 import difflib
+import inspect
 import re
 from collections.abc import Iterable
 
@@ -28,6 +29,15 @@ def said(error: BaseException) -> str:
     if text.startswith("Exception encountered when calling"):
         text = text.partition("\n")[2].partition("Arguments received by")[0].strip()
     return " ".join(text.split()).rstrip(".") or type(error).__name__
+
+
+def users_line() -> int:
+    """The `stacklevel` with which a warning, given by who asks, points at the line outside innspect that led here."""
+    level, frame = 1, inspect.currentframe()
+    frame = frame and frame.f_back
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def some_of(numbers: Iterable[int], count: int) -> str:

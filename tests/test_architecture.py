@@ -14,7 +14,7 @@ PACKAGE = Path(innspect.__file__).parent
 # What a room may import: rooms of the floors above its own in this list. Rooms of one floor do not know each other.
 FLOORS = [
     {"types"},
-    {"_version", "errors", "checks", "nests", "files", "tables", "progress"},
+    {"_version", "errors", "checks", "nests", "files", "tables", "progress", "loading"},
     {"labels", "spelling"},
     {"backend"},
     {"graph"},

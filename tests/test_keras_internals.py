@@ -39,8 +39,15 @@ OF_CLASSES = {
     "LSTMCell": {"_compute_carry_and_output", "_compute_carry_and_output_fused"},
 }
 OF_OBJECTS = {
-    "OF_LAYERS": {"_losses", "_loss_ids", "_inbound_nodes", "_convert_input_args", "_trainable_variables"},
-    "OF_MASKED_TENSORS": {"_keras_mask"},
+    "OF_LAYERS": {
+        "_losses",
+        "_loss_ids",
+        "_inbound_nodes",
+        "_outbound_nodes",
+        "_convert_input_args",
+        "_trainable_variables",
+    },
+    "OF_MASKED_TENSORS": {"_keras_mask", "_keras_history"},
     "OF_DATA_LAYERS": {"backend"},
 }
 WRITTEN = {("StringLookup", "idf_weights_const"), ("IntegerLookup", "idf_weights_const")}

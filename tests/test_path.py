@@ -320,7 +320,6 @@ def test_wrappers_take_the_wrapped_method_as_name_or_analyzer(cnn):
         ("integrated_gradients", {"steps": 0}, ValueError, "`steps` must be a positive integer or 'auto'. Received: 0"),
         ("integrated_gradients", {"steps": 2.5}, ValueError, "`steps`"),
         ("integrated_gradients", {"quadrature": "simpson"}, ValueError, "trapezoid.*Received: 'simpson'"),
-        ("integrated_gradients", {"of": "grad_cam"}, ValueError, "`of`.*Received: 'grad_cam'"),
         ("integrated_gradients", {"epsilon": 1}, TypeError, "takes no argument 'epsilon'"),
         ("smoothgrad", {"of": "lrp.epsilo"}, KeyError, "Did you mean 'lrp.epsilon'"),
         ("smoothgrad", {"of": "lrp.epsilon", "epsilo": 1}, TypeError, "Did you mean 'epsilon'"),
@@ -343,6 +342,11 @@ def test_references_of_the_wrong_shape(reference, cnn):
     analyzer = innspect.create_analyzer("integrated_gradients", cnn, reference_inputs=reference)
     with pytest.raises(ValueError, match=r"`reference_inputs` (must|has the wrong shape)"):
         analyzer.analyze(normal(3, 6, 6, 2))
+
+
+def test_maps_of_the_averaged_method_have_the_inputs_shape(cnn):
+    with pytest.raises(ValueError, match=r"`of` must give maps of the input's shape. Received: 'grad_cam', shape"):
+        innspect.create_analyzer("integrated_gradients", cnn, of="grad_cam").analyze(normal(2, 6, 6, 2))
 
 
 def test_errors_of_ids(quick):

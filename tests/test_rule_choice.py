@@ -1,5 +1,8 @@
 """The rule argument of "lrp": lists in the model's order and (condition, rule) pairs, as in iNNvestigate."""
 
+import copy
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from models import array, shake
 import innspect
 from innspect.analyzer.relevance_based import relevance_analyzer, relevance_rule
 from innspect.utils.keras import checks
+
+pytestmark = pytest.mark.filterwarnings("ignore:The first rule of the list `rule`")
 
 DENSE = (checks.is_dense_layer, "Epsilon")
 CONVOLUTION = (checks.is_conv_layer, "Alpha1Beta0")
@@ -33,6 +38,18 @@ def test_a_list_serves_layers_in_order():
     np.testing.assert_array_equal(expected, lrp(["ZPlus", "Epsilon", "Z"], input_layer_rule="Flat"))
     np.testing.assert_array_equal(expected, lrp(["Gamma", "ZPlus", "Epsilon", "Z"], input_layer_rule="Flat"))
     assert np.abs(expected - lrp(["Flat", "Epsilon", "ZPlus", "Z"])).max() > 1e-4
+
+
+def test_a_list_is_told_of_once():
+    """iNNvestigate takes its lists from their ends. Copies and files of an analyzer are silent."""
+    with pytest.warns(UserWarning, match="turn around one that was written for it") as told:
+        analyzer = innspect.create_analyzer("lrp", MODEL, rule=["Flat", "ZPlus", "Epsilon", "Z"])
+    assert [w.filename for w in told] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy.copy(analyzer).analyze(X)
+        lrp([DENSE, CONVOLUTION])
+        lrp("Epsilon", input_layer_rule=(-3, 3))
 
 
 def test_the_first_condition_that_holds_decides():

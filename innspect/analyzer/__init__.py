@@ -1,5 +1,15 @@
 """Compatibility: `innvestigate.analyzer`. It lives in `innspect.migration.analyzers`."""
 
-from innspect.analyzer import relevance_based  # noqa: F401
+from innspect.analyzer import (  # noqa: F401
+    base,
+    deeplift,
+    deeptaylor,
+    gradient_based,
+    misc,
+    network_base,
+    pattern_based,
+    relevance_based,
+    reverse_base,
+    wrapper,
+)
 from innspect.migration.analyzers import *  # noqa: F403
-from innspect.migration.analyzers import __dir__, __getattr__  # noqa: F401

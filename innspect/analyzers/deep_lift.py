@@ -29,6 +29,7 @@ from innspect.layers.weightless import Reindex
 
 _RULES = ("rescale", "reveal_cancel")
 _FAMILIES = ("dense", "convolution")
+_MODES = {**{rule: rule for rule in _RULES}, "genomics_default": {"dense": "reveal_cancel", "convolution": "rescale"}}
 
 
 @register_analyzer("deep_lift.wrapper")
@@ -44,6 +45,7 @@ class DeepLift(ReverseAnalyzer):
             `References`.
         rule: "rescale", or "reveal_cancel", which keeps positive and negative contributions to an activation apart; or
             a dict with one for "dense" and one for "convolution" layers.
+        nonlinear_mode: iNNvestigate's name of `rule`; "genomics_default" there is "reveal_cancel" for dense layers alone.
         maxpool: "cross_max", exact, or "gradient", by the winner at the input alone, as the original code does it.
         normalize_logits: True explains a logit against the mean of all logits (sec. 3.6 of the paper).
         head: See `ReverseAnalyzer`.
@@ -63,15 +65,32 @@ class DeepLift(ReverseAnalyzer):
     ranges = {
         "reference_inputs": Elsewhere("References"),
         "rule": AnyOf(OneOf(*_RULES), OneForEach(_FAMILIES, _RULES)),
+        "nonlinear_mode": OneOf(*_MODES),
         "maxpool": OneOf("cross_max", "gradient"),
         "normalize_logits": Boolean(),
     }
 
+    replaced = {
+        "approximate_gradient": "what has no rule is refused",
+        **{name: f"`analyze` takes `{name}`" for name in ("verbose", "batch_size")},
+    }
     rule: Any  # an argument: the method has `rows`, and no use for the hook of this name
 
-    def __init__(self, model, *, reference_inputs=0, rule="rescale", maxpool="cross_max", normalize_logits=False, **arguments):
+    def __init__(
+        self,
+        model,
+        *,
+        reference_inputs=0,
+        rule="rescale",
+        maxpool="cross_max",
+        normalize_logits=False,
+        nonlinear_mode=None,
+        **arguments,
+    ):
         super().__init__(model, **arguments)
-        self.reference_inputs, self.rule = reference_inputs, rule
+        if nonlinear_mode is not None and rule != "rescale":
+            raise ValueError(f"Give either `rule` or `nonlinear_mode`. Received: {rule!r} and {nonlinear_mode!r}")
+        self.reference_inputs, self.rule, self.nonlinear_mode = reference_inputs, _MODES.get(nonlinear_mode, rule), None
         self.maxpool, self.normalize_logits = maxpool, normalize_logits
 
     # ------------------------------------------------------------------ rules

@@ -70,12 +70,14 @@ def matmul(x, kernel):
     """`keras.ops.matmul`, with a faster way back for a batch of vectors.
 
     On a CPU TensorFlow computes signal @ kernel^T, its own gradient, up to ten times slower than the same product
-    transposed. A gradient by hand is only for graphs, which leave out what nobody asks for: the kernel's.
+    transposed. A gradient by hand is only for graphs, which leave out what nobody asks for: the kernel's; and for shapes
+    that are known, as those that analyzers compile are. `predict` and `fit` leave the number of samples open.
     """
-    if tf.executing_eagerly() or len(x.shape) != 2 or len(kernel.shape) != 2 or x.dtype != kernel.dtype:
+    known = all(len(t.shape) == 2 and t.shape.is_fully_defined() for t in (x, kernel))
+    if tf.executing_eagerly() or not known or x.dtype != kernel.dtype:
         return keras.ops.matmul(x, kernel)
-    known = [tf.reshape(t, t.shape) for t in (x, kernel)]  # so that their gradients have a shape, which the function lacks
-    return tf.reshape(_vectors_by_matrix(known[0].dtype)(*known), (x.shape[0], kernel.shape[1]))
+    shaped = [tf.reshape(t, t.shape) for t in (x, kernel)]  # so that their gradients have a shape, which the function lacks
+    return tf.reshape(_vectors_by_matrix(shaped[0].dtype)(*shaped), (x.shape[0], kernel.shape[1]))
 
 
 @functools.cache

@@ -48,13 +48,14 @@ OF_CLASSES = {
 }
 
 # Names that every layer, tensor with a mask, and layer that may also run on data of TensorFlow must have.
-OF_LAYERS = ("_losses", "_loss_ids", "_inbound_nodes", "_convert_input_args", "_trainable_variables")
-OF_MASKED_TENSORS = ("_keras_mask",)
+OF_LAYERS = ("_losses", "_loss_ids", "_inbound_nodes", "_outbound_nodes", "_convert_input_args", "_trainable_variables")
+OF_MASKED_TENSORS = ("_keras_mask", "_keras_history")
 OF_DATA_LAYERS = ("backend",)
 
 # (class, method, what the method writes): of layers that cannot be made without TensorFlow's tables
 WRITTEN_BY = tuple((each, "finalize_state", "idf_weights_const") for each in (L.StringLookup, L.IntegerLookup))
 
+_of = lambda *shape: np.ones(shape)  # noqa: E731
 _OF_CONVOLUTIONS = ("strides", "padding", "data_format", "dilation_rate")
 
 # name of an operation's class -> a call that makes one, and the attributes that are read off it. Constants are NumPy's: with a
@@ -76,14 +77,8 @@ OF_OPERATIONS = {
     "Tensordot": (lambda x: ops.tensordot(x, np.ones((3, 2)), axes=1), ("axes",)),
     "Conv": (lambda x: ops.conv(x, np.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
     "DepthwiseConv": (lambda x: ops.depthwise_conv(x, np.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
-    "SeparableConv": (
-        lambda x: ops.separable_conv(x, np.ones((1, 3, 1)), np.ones((1, 3, 2)), padding="valid"),
-        _OF_CONVOLUTIONS,
-    ),
-    "ConvTranspose": (
-        lambda x: ops.conv_transpose(x, np.ones((1, 2, 3)), 1, padding="valid"),
-        (*_OF_CONVOLUTIONS, "output_padding"),
-    ),
+    "SeparableConv": (lambda x: ops.separable_conv(x, _of(1, 3, 1), _of(1, 3, 2), padding="valid"), _OF_CONVOLUTIONS),
+    "ConvTranspose": (lambda x: ops.conv_transpose(x, _of(1, 2, 3), 1, padding="valid"), (*_OF_CONVOLUTIONS, "output_padding")),
     "BatchNorm": (lambda x: ops.batch_normalization(x, np.zeros(3), np.ones(3), axis=-1), ("axis", "epsilon")),
     "Softmax": (lambda x: ops.softmax(x, axis=1), ("axis",)),
     "LogSoftmax": (lambda x: ops.log_softmax(x, axis=1), ("axis",)),
@@ -119,16 +114,7 @@ OF_FRAMEWORKS = ("_self_", "_backward_", "_forward_", "_tf_", "_compile")  # how
 
 
 def require(owner, *names, of=None):
-    """Raise where a class or an object of Keras lacks one of some names.
-
-    Args:
-        owner: A class, object or module of Keras.
-        *names: What innspect uses of it.
-        of: What to call it; default the name of the class, or of the object's.
-
-    Raises:
-        ImportError: It has not: this release of Keras is built otherwise.
-    """
+    """Raise an ImportError where a class or object of Keras lacks one of some names; `of` is what the error calls it."""
     of = of or getattr(owner, "__name__", type(owner).__name__)
     for name in names:
         if not hasattr(owner, name):
@@ -166,6 +152,22 @@ def losses_of(layer):
 def count_calls(layer):
     """How often a layer was called on symbolic tensors."""
     return len(layer._inbound_nodes)
+
+
+def history_of(tensor):
+    """What made a symbolic tensor, or None, what that was called with, and the number of the tensor among its outputs."""
+    maker, node, index = getattr(tensor, "_keras_history", (None, 0, 0))
+    called = None if maker is None else maker._inbound_nodes[node].arguments
+    return (None, (), {}, 0) if called is None else (maker, called.args, called.kwargs, index)
+
+
+def call_aside(layer, *args, **kwargs):
+    """What a new layer or operation gives for symbolic tensors; those that made the tensors take no note of it."""
+    made, node = layer(*args, **kwargs), layer._inbound_nodes[-1]
+    for tensor in node.input_tensors:
+        noted = tensor._keras_history.operation._outbound_nodes
+        noted[:] = [other for other in noted if other is not node]
+    return made
 
 
 def casts_inputs(layer):

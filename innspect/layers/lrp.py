@@ -9,7 +9,7 @@ from innspect import backend
 from innspect.checks import Number, number
 from innspect.layers.base import Shares
 from innspect.layers.terms import AffineLayer, AffineRule, Term, make_term, negative, positive, sum_of
-from innspect.types import BackendTensor, Tensors
+from innspect.types import BackendTensor, Signals, Tensors
 
 
 def _steeper_above(t: BackendTensor, slope: float) -> BackendTensor:
@@ -114,6 +114,60 @@ class AlphaBeta(AffineRule):
 
     def describe(self, layer: AffineLayer) -> str:
         return "one-sided" if layer.nonnegative else "four quadrants"
+
+
+class AlphaBetaX(AffineRule):
+    """LRP-alpha-beta with a weight for each quadrant of inputs and weights, as in iNNvestigate's `AlphaBetaXRule`.
+
+    R_i = sum_j (a0 x+w+ / Z++  +  a1 x-w- / Z--  -  b0 x+w- / Z+-  -  b1 x-w+ / Z-+) R_j, where x+w+ stands for x_i+ w_ij+, and
+    Z++ for the sum of these over i with that part of the bias that has their sign. Where inputs are not negative it is the
+    alpha-beta rule.
+
+    Args:
+        alpha: (a0, a1), of the positive contributions.
+        beta: (b0, b1), of the negative ones.
+        bias: True, or False to leave it out.
+    """
+
+    def __init__(
+        self,
+        alpha: tuple[float, float] = (0.5, 0.5),
+        beta: tuple[float, float] = (0.5, 0.5),
+        epsilon: float = 0.0,
+        bias: bool = True,
+    ):
+        super().__init__(epsilon, bias)
+        for name, pair in (("alpha", alpha), ("beta", beta)):
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise ValueError(f"`{name}` must be a pair of numbers. Received: {pair!r}")
+            for value in pair:
+                Number(signed=True).check(name, value)
+        self.alpha, self.beta = tuple(alpha), tuple(beta)
+
+    def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
+        kernel, bias = layer.view.kernel(), self._bias_of(layer)
+        (a0, a1), (b0, b1) = self.alpha, self.beta
+        quadrants = [(a0, positive, positive), (-b0, positive, negative)]
+        if not layer.nonnegative:
+            quadrants += [(a1, negative, negative), (-b1, negative, positive)]
+        made = []
+        for part, of_inputs, of_weights in quadrants:
+            if part:
+                same = positive if of_inputs is of_weights else negative
+                shifted = None if bias is None else same(bias)
+                made.append(make_term(layer, [(of_inputs(x), of_weights(kernel))], shifted, part=float(part)))
+        return made
+
+    def backward(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Signals:
+        made = super().backward(layer, saved, signals)
+        return [ops.zeros_like(saved[0])] if made[0] is None else made  # all weights are 0
+
+    def shares(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Shares:
+        """With what is made, or lost, where the weights do not sum to 1."""
+        result = super().shares(layer, saved, signals)
+        offered = self.alpha[0] - self.beta[0] + (0 if layer.nonnegative else self.alpha[1] - self.beta[1])
+        result["dropped"].append(signals[0] * float(1 - offered))
+        return result
 
 
 class ZPlus(AlphaBeta):

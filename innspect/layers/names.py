@@ -61,15 +61,19 @@ def make_rule(rule: RuleLike, argument: str = "rule", /, **settings: Any) -> Rul
     given = {k: v for k, v in settings.items() if k in settings_of(rule, argument) and v is not None}
     if given.get("bias") == "both" and cls in (R.Epsilon, R.Gamma):
         given["bias"] = True  # it says how alpha-beta rules, beside this one, take theirs
-    if cls is R.Bounded and not {"low", "high"} <= set(given):
-        raise ValueError("The rule 'Bounded' needs the bounds of the input. Received: none; give `low` and `high`")
+    boxed = issubclass(cls, R.Bounded) and {"low", "high"} <= settings_of(rule, argument)
+    if boxed and not {"low", "high"} <= set(given):
+        raise ValueError(
+            f"The rule 'Bounded' needs the bounds of the input, `low` and `high`. Received: none as `{argument}`; iNNvestigate "
+            "takes low=-1 and high=1 where none are given"
+        )
     if isinstance(given.get("epsilon"), tuple | list):
         return _scaled(cls, rule, **{**fixed, **given})
     if given.get("bias") == "distribute":
-        if cls is not R.Epsilon:
+        if not issubclass(cls, R.Epsilon):
             raise ValueError(f"`bias='distribute'` goes with the epsilon and z rules. Received: the rule {rule!r}")
         return EpsilonDistribute(**{k: v for k, v in {**fixed, **given}.items() if k != "bias"})
-    return bounded(**given) if cls is R.Bounded else cls(**{**fixed, **given})
+    return bounded(**given) if boxed else cls(**{**fixed, **given})
 
 
 def settings_of(rule: RuleLike, argument: str = "rule") -> set[str]:

@@ -1,10 +1,11 @@
 """The LRP rules under one roof: `innspect.layers.epsilon` and `innspect.layers.lrp`."""
 
 from innspect.layers.epsilon import Epsilon, EpsilonDistribute, ScaledEpsilon
-from innspect.layers.lrp import AlphaBeta, Bounded, Flat, Gamma, WSquare, ZPlus, ZPlusFast
+from innspect.layers.lrp import AlphaBeta, AlphaBetaX, Bounded, Flat, Gamma, WSquare, ZPlus, ZPlusFast
 
 __all__ = [
     "AlphaBeta",
+    "AlphaBetaX",
     "Bounded",
     "Epsilon",
     "EpsilonDistribute",

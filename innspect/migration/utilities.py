@@ -8,11 +8,12 @@ from keras import config
 from keras.utils import PyDataset
 
 from innspect.checks import Integer
-from innspect.graph.opened.logits import model_wo_softmax
+from innspect.graph.opened.logits import model_wo_output_activation, model_wo_softmax
 
 __all__ = [
     "BatchSequence",
     "TargetAugmentedSequence",
+    "model_wo_output_activation",
     "model_wo_softmax",
     "postprocess_images",
     "preprocess_images",

@@ -1,4 +1,4 @@
 """Compatibility: `innvestigate.utils`. It lives in `innspect.migration.utilities`."""
 
 from innspect.migration.utilities import *  # noqa: F403
-from innspect.utils import keras  # noqa: F401
+from innspect.utils import keras, sequence, visualizations  # noqa: F401

@@ -1,6 +1,7 @@
 """Compatibility: rules by name, and the analyzers."""
 
-from innspect.layers.names import RULES
-from innspect.migration.analyzers import __getattr__  # noqa: F401
+from innspect.layers.rule_classes import BY_NAME as LRP_RULES
+from innspect.migration.analyzers import classes_at
 
-LRP_RULES = {name: name for name in RULES}  # a name is a rule wherever rules are taken
+globals().update(classes_at("relevance_based.relevance_analyzer"))
+__all__ = ["LRP_RULES", *sorted(classes_at("relevance_based.relevance_analyzer"))]

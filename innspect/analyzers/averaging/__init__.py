@@ -1,3 +1,3 @@
 """Methods that average over several inputs: integrated gradients, SmoothGrad, Taylor."""
 
-from innspect.analyzers.averaging import noise, path, taylor  # noqa: F401  (register themselves)
+from innspect.analyzers.averaging import noise, path, taylor, wrapping  # noqa: F401  (register themselves)

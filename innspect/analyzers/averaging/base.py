@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from innspect.analyzers.averaging.on_host import HostPoints
 from innspect.analyzers.averaging.vectors import moved_embeddings, with_moved_vectors
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.config import parameters
@@ -142,6 +143,15 @@ class Averaging(Analyzer):
     def runner(self):
         """The averaged method at points, in one compiled call; None where it has no backward pass of the usual kind."""
         return Runner(self) if getattr(self.inner, "composable", False) else None
+
+    def points(self, batch, reduce="reduce"):
+        """The `Points` of a batch, or what stands for them where the averaged method has no usual backward pass."""
+        return HostPoints(self, batch, reduce) if self.runner is None else Points(self.runner, batch, reduce)
+
+    @property
+    def embeddings(self):
+        """See `Runner`."""
+        return [] if self.runner is None else self.runner.embeddings
 
     @property
     def guards(self):

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.averaging.base import Averaging, Points
-from innspect.analyzers.averaging.on_host import HostPoints
+from innspect.analyzers.averaging.base import Averaging
 from innspect.analyzers.averaging.vectors import InOrder
 from innspect.analyzers.base import sampling
 from innspect.analyzers.base.registry import register_analyzer
@@ -88,9 +87,8 @@ class Noisy(Averaging):
         """Unit noise for each input that can be moved, then for each embedding, of the draws with these numbers."""
         inputs, opened = request.inputs, self.opened
         shapes = [a.shape[1:] for a, t in zip(inputs.arrays, opened.graph.inputs, strict=True) if opened.moves(t)]
-        if self.runner is not None:
-            known = dict(zip(opened.graph.inputs, [a.shape for a in inputs.arrays], strict=True))
-            shapes += [embedding.shape(known) for embedding in self.runner.embeddings]
+        known = dict(zip(opened.graph.inputs, [a.shape for a in inputs.arrays], strict=True))
+        shapes += [embedding.shape(known) for embedding in self.embeddings]
         generators = [np.random.default_rng([request.context, int(k)]) for k in numbers]
         drawn = [[g.standard_normal(s, "float32") for s in shapes] for g in generators]
         return [np.stack(d) for d in zip(*drawn, strict=True)]
@@ -129,7 +127,7 @@ class Noisy(Averaging):
 
     def _drawn(self, batch, first, last, reduce):
         """What the draws with these numbers give, reduced, and the outputs and targets at the input itself."""
-        request, points = batch.request, self._points(batch, reduce)
+        request, points = batch.request, self.points(batch, reduce)
         total: Any = None
         points.look([ops.zeros_like(ops.convert_to_tensor(d)) for d in self._draws(request, [0])], here=True)
         for numbers, counts in even_chunks(last - first, points.room):
@@ -138,16 +136,6 @@ class Noisy(Averaging):
             total = maps if total is None else sampling.added(total, maps)
         total = {"attributions": total["attributions"]} | ({"signals": total["signals"]} if request.at else {})
         return total, {"outputs": points.outputs, "targets": points.targets}
-
-    def _points(self, batch, reduce):
-        if self.runner is not None:
-            return Points(self.runner, batch, reduce)
-        if any(self.opened.takes_ids(t) for t in self.opened.graph.inputs):
-            raise ValueError(
-                "Noise can be added to ids of an embedding only for methods that send a signal back to it. "
-                f"Received: of={self.of!r}"
-            )
-        return HostPoints(self, batch, reduce)
 
     def _concluded(self, total, count, here):
         found = sampling.each(lambda reduced: self.conclude(reduced, count), total)

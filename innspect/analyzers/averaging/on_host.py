@@ -18,30 +18,42 @@ class HostPoints:
     """As `averaging.Points`, for an inner analyzer that is asked through its own `explain_batch`."""
 
     def __init__(self, owner, batch, reduce="reduce"):
+        if owner.moves_inputs and any(owner.opened.takes_ids(t) for t in owner.opened.graph.inputs):
+            raise ValueError(
+                "The vectors of ids of an embedding can be moved only for methods that send a signal back to it. "
+                f"Received: of={owner.of!r}"
+            )
         self.owner, self.request, self.room, self.reduce = owner, batch.request, batch.room, reduce
         self.arrays = batch.arrays
         self.xs = on_device(batch.xs, owner.opened)
         of_rows = [replace(t, values=None if t.values is None else t.rows(batch.rows)) for t in batch.request.targets]
         self.targets_at = tuple(of_rows)
 
-    def look(self, moves, here):
+    def look(self, moves, here=False):
         """Settle what is explained, at the input itself."""
         found = self._explain(self.arrays, self.targets_at, explained=True)
         self.outputs, self.targets = found["outputs"], found["targets"]
         if np.size(self.outputs):
             self.targets_at = tuple(_settled(t, ops.convert_to_tensor(self.outputs)) for t in self.targets_at)
 
-    def step(self, moves, ws):
+    def step(self, moves, ws, here=False):
+        """As `Points.step`, without the explained values."""
+        if here:
+            self.look(moves, here)
         points = [backend.to_numpy(p) for p in self.owner.place(self.xs, moves, len(ws))]
         found = self._explain(points, tuple(_repeated(t, len(ws)) for t in self.targets_at), explained=False)
-        maps = {"attributions": (self.reduce, found["attributions"])}
-        maps["signals"] = ("reduce", found.get("signals", {}) if self.request.at else {})
+        signals = found.get("signals", {}) if self.request.at else {}
+        ways = {"attributions": (self.reduce, found["attributions"], ws), "signals": ("reduce", signals, ws)}
+        if np.ndim(ws) == 2:
+            ways["signals"] = ("reduce", signals, ws[:, 0])
         return {
-            k: keras.tree.map_structure(lambda m, reduce=reduce: self._reduced(np.asarray(m), reduce, ws), tree)
-            for k, (reduce, tree) in maps.items()
+            k: keras.tree.map_structure(lambda m, reduce=reduce, w=w: self._reduced(np.asarray(m), reduce, w), tree)
+            for k, (reduce, tree, w) in ways.items()
         }, None
 
     def _reduced(self, maps, reduce, ws):
+        if np.ndim(ws) == 2:
+            return [self._reduced(maps, reduce, ws[:, i]) for i in range(np.shape(ws)[1])]
         if self.request.several:
             return keras.tree.map_structure(lambda *m: ops.stack(m), *[self._of_one(m, reduce, ws) for m in maps])
         return self._of_one(maps, reduce, ws)

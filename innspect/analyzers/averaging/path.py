@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from innspect.analyzers.averaging.base import Averaging, Points
+from innspect.analyzers.averaging.base import Averaging
 from innspect.analyzers.averaging.steps import (
     FIRST,
     GAUSS,
@@ -68,6 +68,9 @@ class OnPath(Averaging):
         self.reference_inputs = reference_inputs
 
     def make_inner(self, arguments):
+        if type(self.of) is GradientAnalyzer:  # as if it were given by name
+            checked = super().make_inner(arguments)
+            return PathGradient(self.opened, **checked.get_config())
         return PathGradient(self.opened, **arguments) if self.of == "gradient" else super().make_inner(arguments)
 
     def begin(self, request):
@@ -88,7 +91,7 @@ class OnPath(Averaging):
                 at = ops.cast(ops.reshape(t, (-1, *[1] * (len(x.shape) - 1))), x.dtype)
                 x = (1 - at) * start + at * x
             points.append(x)
-        return points + [t] * len(self.runner.embeddings)
+        return points + [t] * len(self.embeddings)
 
     def move(self, looked_up, given):
         return looked_up.vectors * looked_up.of_samples(given, fixed=1)
@@ -171,9 +174,7 @@ class IntegratedGradients(OnPath):
             raise ValueError(f"`steps` must be even where `tolerance` is given, or 'auto'. Received: {self.steps}")
 
     def ready(self):
-        if self.runner is None:
-            raise ValueError(f"`of` must be a method that sends a signal back to the input. Received: {self.of!r}")
-        if not isinstance(self.inner, PathGradient) and self.runner.embeddings:
+        if not isinstance(self.inner, PathGradient) and self.embeddings:
             raise ValueError(f"Where the input is ids of an embedding, `of` can only be 'gradient'. Received: {self.of!r}")
         if self.steps == "auto" and not self.complete:
             raise ValueError(
@@ -222,7 +223,7 @@ class IntegratedGradients(OnPath):
         return explanation
 
     def _with_steps(self, batch, steps, error):
-        request, points = batch.request, Points(self.runner, batch)
+        request, points = batch.request, self.points(batch)
         count = len(request.context)
         total: Any = None
         for r in range(count):
@@ -261,7 +262,7 @@ class IntegratedGradients(OnPath):
             ws = (weights[numbers].T * counts).T
             maps, values = points.step(self.moves(points, references, nodes[numbers]), ws)
             total = maps if total is None else _added(total, maps)
-            if nodes[numbers[0]] == 0:
+            if self.complete and nodes[numbers[0]] == 0:
                 start = values[..., 0]
         if start is None and self.complete:
             start = points.look(self.moves(points, references, np.zeros(1)))

@@ -189,7 +189,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         Args:
             question: A `Question`: the samples, and what the model says of others in their place.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"`{type(self).__name__}` must have `attribute`, as docs/extending.md tells.")
 
     def explain_batch(self, batch: Batch) -> Result:
         """All that is found for a `Batch`.

@@ -26,6 +26,7 @@ class Facts(Configured):
         small: Arguments that ask for little work, for those of the class itself.
         scale: How pictures scale a map: "pixels", whose few largest values are cut off; "regions", smooth or of patches, as
             it is; "above_lowest", what is above the lowest value.
+        replaced: Dict from arguments that iNNvestigate's class of this method takes, and it does not, to what replaces them.
     """
 
     family: str = ""
@@ -39,6 +40,7 @@ class Facts(Configured):
     }
     small: dict[str, Any] = {}
     scale: str = "pixels"
+    replaced: dict[str, str] = {}
 
     @property
     def signed(self) -> bool:
@@ -81,6 +83,11 @@ class Facts(Configured):
             **fixed: Arguments that are given already.
         """
         return {}
+
+    @classmethod
+    def cautions(cls, **arguments: Any) -> list[str]:
+        """What a user is warned of who creates the method by name with these arguments."""
+        return []
 
     @classmethod
     def check_given(cls, arguments: dict[str, Any]) -> None:

@@ -21,6 +21,9 @@ class Migrated(Stored):
         """As `fit`."""
         return self
 
+    def create_analyzer_model(self) -> None:
+        """Nothing: what an analysis compiles it compiles when it is asked for the first time."""
+
     def save_npz(self, fname: Path) -> None:
         """As `save`, with iNNvestigate's ending: ".npz" is added where it is missing."""
         self.save(_with_ending(fname))

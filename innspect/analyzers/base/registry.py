@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from innspect.analyzers.base.documented import document
 from innspect.analyzers.base.parameters import parameters, same_value
-from innspect.errors import PlainKeyError, suggest
+from innspect.analyzers.base.replaced import replacement
+from innspect.errors import PlainKeyError, suggest, users_line
 from innspect.spelling import in_words
 from innspect.types import Nest
 
@@ -21,11 +22,7 @@ C = TypeVar("C", bound="type[Analyzer]")
 
 _ANALYZERS: "dict[str, tuple[type[Analyzer], dict[str, Any]]]" = {}  # name -> (class, arguments that the name fixes)
 
-# iNNvestigate's arguments that have no meaning here, with what replaces them.
-_REPLACED = {
-    "bn_layer_rule": "batch normalization is folded or answered exactly",
-    "allow_lambda_layers": None,  # accepted: Lambda layers are opened
-}
+_UNLISTED: set[str] = set()
 
 
 def register_analyzer(name: str, **fixed: Any) -> Callable[[C], C]:
@@ -37,6 +34,12 @@ def register_analyzer(name: str, **fixed: Any) -> Callable[[C], C]:
         return cls
 
     return register
+
+
+def register_unlisted(name: str) -> Callable[[C], C]:
+    """As `register_analyzer`, for what is no method by itself: it has a name in files, and `list_analyzers` leaves it out."""
+    _UNLISTED.add(name)
+    return register_analyzer(name)
 
 
 def names_of(cls: type) -> dict[str, dict[str, Any]]:
@@ -62,7 +65,7 @@ def fixed_arguments(cls: type, name: str) -> dict[str, Any]:
 
 def list_analyzers() -> list[str]:
     """The names that `create_analyzer` knows, sorted."""
-    return sorted(_ANALYZERS)
+    return sorted(_ANALYZERS.keys() - _UNLISTED)
 
 
 def create_analyzer(name: str, model: "keras.Layer | OpenedModel | Callable[..., Any]", **kwargs: Any) -> "Analyzer":
@@ -95,33 +98,37 @@ def create_analyzer(name: str, model: "keras.Layer | OpenedModel | Callable[...,
     twice = sorted(said.keys() & kwargs.keys())
     if twice:
         raise TypeError(f"{twice[0]!r} must be given once. Received: in the name and beside it")
-    given = _without_replaced(said | kwargs)
-    _check_arguments(name, cls, fixed, given)
+    given = accepted_of(name, said | kwargs)
+    check_complete(cls, [*fixed, *given], name)
     named = {"name": name} if "name" in parameters(cls) else {}
     return cls(model, **{**named, **fixed, **given})
 
 
-def _without_replaced(kwargs: dict[str, Any]) -> dict[str, Any]:
-    def is_replaced(argument: str) -> bool:
-        return argument in _REPLACED or (argument.startswith("reverse_") and argument != "reverse_project_bottleneck_layers")
+def accepted_of(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a method less those of iNNvestigate that are ignored here, with what is to be said of them.
 
-    dropped = {k: v for k, v in kwargs.items() if is_replaced(k)}
-    named = {k: _REPLACED.get(k, "explain(at=...) returns signals, conservation() checks them") for k in dropped}
-    told = "; ".join(f"`{k}`: {why}" for k, why in named.items() if why)
-    if told:
-        warnings.warn(f"Arguments of iNNvestigate that are ignored here: {told}.", stacklevel=3)
-    return {k: v for k, v in kwargs.items() if k not in dropped}
+    Args:
+        name: Of the method.
+        kwargs: What the user gave.
 
-
-def _check_arguments(name: str, cls: "type[Analyzer]", fixed: dict[str, Any], given: dict[str, Any]) -> None:
-    accepted = accepted_arguments(name)
-    more = getattr(cls, "more_arguments", None)
+    Raises:
+        TypeError: There is one that the method does not take; near matches are offered.
+    """
+    cls, fixed = find(name)
+    accepted, more = accepted_arguments(name), getattr(cls, "more_arguments", None)
     if more is not None:
-        accepted |= more({**fixed, **given})
-    for argument in given:
-        if argument not in accepted:
+        accepted |= more({**fixed, **kwargs})
+    replaced = {k: why for k in kwargs if k not in accepted and (why := replacement(k, cls.replaced)) is not None}
+    for argument in kwargs:
+        if argument not in accepted and argument not in replaced:
             raise TypeError(f"{name!r} takes no argument {argument!r}. {suggest(argument, sorted(accepted))}")
-    check_complete(cls, [*fixed, *given], name)
+    told = "; ".join(f"`{k}`: {why}" for k, why in replaced.items() if why)
+    if told:
+        warnings.warn(f"Arguments of iNNvestigate that are ignored here: {told}.", stacklevel=users_line())
+    given = {k: v for k, v in kwargs.items() if k not in replaced}
+    for caution in cls.cautions(**{**fixed, **given}):
+        warnings.warn(caution, stacklevel=users_line())
+    return given
 
 
 def check_complete(cls: "type[Analyzer]", given: Iterable[str], name: str) -> None:

@@ -31,7 +31,7 @@ class Composite:
         first: Rule of the kernel layers with no kernel layer or embedding before them.
         first_convolution: Rule of the first convolution in the model's order.
         named: Dict from path or layer name to rule.
-        until: (count, rule): the first `count` kernel layers in the model's order.
+        until: (count, rule): the first `count` kernel layers in the model's order, less those of `first`.
         listed: Before these by kind: `InOrder` or `ByCondition` of `innspect.analyzers.relevance.spec`.
     """
 
@@ -60,19 +60,19 @@ class Composite:
         return [(_kernel(repr(name), lambda n, name=name: self._name(n) == name), rule) for name, rule in self.named.items()]
 
     def _early(self, graph):
-        """The rows for the first kernel layers."""
+        """The rows for the first kernel layers, where the rule of the input goes before that of all until a layer."""
         nodes, first = _kernels(graph), first_kernel_nodes(graph)
         rows: list[tuple[When, Rule | Made]] = []
-        if self.until:
-            count, rule = self.until
-            early = set(list(layer_order(nodes))[:count])
-            rows.append((_kernel(f"the first {count} kernel layers", lambda n: layer_key(n) in early), rule))
         if self.first is not None:
             rows.append((_kernel("the first kernel layers", lambda n: _fits(self.first, n), first), self.first))
         if self.first_convolution is not None:
             boxed = _first_convolution(nodes, first)
             fits = _kernel("the first convolution", lambda n: _fits(self.first_convolution, n), boxed)
             rows.append((fits, self.first_convolution))
+        if self.until:
+            count, rule = self.until
+            early = set(list(layer_order(nodes))[:count])
+            rows.append((_kernel(f"the first {count} kernel layers", lambda n: layer_key(n) in early), rule))
         return rows
 
     def _others(self, graph):
@@ -150,3 +150,9 @@ def first_kernel_nodes(graph):
 def until_layer(index, rule, settings):
     """What a `Composite` takes as `until`, or None."""
     return None if index is None else (index + 1, rule_beside("Flat" if rule is None else rule, settings, "until_layer_rule"))
+
+
+def check_until(method):
+    """Raise where an analyzer is given `until_layer_rule`, and no layer until which it holds."""
+    if method.until_layer_rule is not None and method.until_layer_idx is None:
+        raise ValueError(f"`until_layer_rule` needs `until_layer_idx`. Received: {method.until_layer_rule!r} alone")

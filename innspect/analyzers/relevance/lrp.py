@@ -5,7 +5,8 @@ from typing import Any
 
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
-from innspect.analyzers.relevance.spec import composite_of, rules_in_use
+from innspect.analyzers.relevance.composites import check_until
+from innspect.analyzers.relevance.spec import composite_of, is_in_order, rules_in_use
 from innspect.checks import Elsewhere, Finite, Integer, Number, OneOf, Stabiliser
 from innspect.layers.names import rule_paper, takes_both
 
@@ -22,7 +23,7 @@ class LRP(RelevanceAnalyzer):
             and the first that holds decides.
         input_layer_rule: Rule of the first kernel layers, or a (low, high) pair for the z-box rule there.
         until_layer_idx: The kernel layers up to this one, counted from 0 in the model's order, get
-            `until_layer_rule`.
+            `until_layer_rule`, where `input_layer_rule` gives them none.
         until_layer_rule: Default "Flat".
         epsilon, gamma, alpha, beta, low, high: Settings of the rules that take them. For the epsilon rule epsilon may be
             ("rms", factor): factor times the root mean square of the layer's own outputs (Montavon et al. 2019).
@@ -82,8 +83,7 @@ class LRP(RelevanceAnalyzer):
 
     def check_arguments(self):
         super().check_arguments()
-        if self.until_layer_rule is not None and self.until_layer_idx is None:
-            raise ValueError(f"`until_layer_rule` needs `until_layer_idx`. Received: {self.until_layer_rule!r} alone")
+        check_until(self)
         _ = self._composite  # raises for what is no rule
         until_rule = None if self.until_layer_idx is None else self.until_layer_rule
         used = rules_in_use(self.rule, self.input_layer_rule, until_rule)
@@ -98,6 +98,15 @@ class LRP(RelevanceAnalyzer):
 
     def composite(self):
         return self._composite
+
+    @classmethod
+    def cautions(cls, **arguments):
+        if not is_in_order(arguments.get("rule")):
+            return []
+        return [
+            "The first rule of the list `rule` is that of the model's first kernel layer. iNNvestigate takes such a list from "
+            "its end: turn around one that was written for it, or name the layers, rule={'conv1': ..., 'default': ...}."
+        ]
 
     @classmethod
     def describe(cls, **fixed):

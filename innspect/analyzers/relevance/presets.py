@@ -8,7 +8,7 @@ import numpy as np
 from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
-from innspect.analyzers.relevance.composites import Composite, until_layer
+from innspect.analyzers.relevance.composites import Composite, check_until, until_layer
 from innspect.checks import Elsewhere, Finite, Integer, Number, OneOf
 from innspect.layers.names import RuleLike, bounded, make_rule, rule_beside
 
@@ -20,7 +20,8 @@ class _Preset(RelevanceAnalyzer):
         epsilon: Of the dense layers.
         bias: True keeps the bias in the denominators, False leaves it out, "both" is iNNvestigate's alpha-beta.
         input_layer_rule: Rule of the first kernel layers, or a (low, high) pair.
-        until_layer_idx: The kernel layers up to this one get the flat rule.
+        until_layer_idx: The kernel layers up to this one get `until_layer_rule`, where `input_layer_rule` gives them none.
+        until_layer_rule: Default "Flat".
     """
 
     first: RuleLike | None = None
@@ -29,12 +30,28 @@ class _Preset(RelevanceAnalyzer):
         "bias": OneOf(True, False, "both"),
         "input_layer_rule": Elsewhere("make_rule"),
         "until_layer_idx": Integer(),
+        "until_layer_rule": Elsewhere("make_rule"),
     }
 
-    def __init__(self, model, *, epsilon=1e-6, bias=True, input_layer_rule=None, until_layer_idx=None, **arguments):
+    def __init__(
+        self,
+        model,
+        *,
+        epsilon=1e-6,
+        bias=True,
+        input_layer_rule=None,
+        until_layer_idx=None,
+        until_layer_rule=None,
+        **arguments,
+    ):
         super().__init__(model, **arguments)
         self.epsilon, self.bias = epsilon, bias
-        self.input_layer_rule, self.until_layer_idx = input_layer_rule, until_layer_idx
+        self.input_layer_rule = input_layer_rule
+        self.until_layer_idx, self.until_layer_rule = until_layer_idx, until_layer_rule
+
+    def check_arguments(self):
+        super().check_arguments()
+        check_until(self)
 
     def of_convolutions(self):
         """The rule of convolutions."""
@@ -52,7 +69,7 @@ class _Preset(RelevanceAnalyzer):
             convolution=self.of_convolutions(),
             first=self._of_first_layers(settings),
             first_convolution=self.of_first_convolution(),
-            until=until_layer(self.until_layer_idx, None, settings),
+            until=until_layer(self.until_layer_idx, self.until_layer_rule, settings),
         )
 
     def _of_first_layers(self, settings):

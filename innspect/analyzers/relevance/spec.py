@@ -44,6 +44,11 @@ def rules_in_use(rule, first, until_rule):
     return [(r, settings_of(r)) for r in main] + [(r, settings_beside(r)) for r in beside if r is not None]
 
 
+def is_in_order(rule):
+    """Whether rules are given as a list with one for each layer."""
+    return _is_list(rule) and not _are_pairs(rule)
+
+
 class InOrder:
     """One rule for each kernel layer, in the model's order; those that the input's rule serves may be left out."""
 

@@ -100,7 +100,7 @@ class ReverseAnalyzer(Analyzer):
 
     def rule(self, node: Node) -> Rule | None:
         """In the place of `rows`: the rule of a node that a signal flows through, or None where the method has none."""
-        raise NotImplementedError
+        raise NotImplementedError(f"`{type(self).__name__}` must have `rule` or `rows`, as docs/extending.md tells.")
 
     def seed(self, weights: BackendTensor, y: BackendTensor) -> BackendTensor:
         """The signal at the explained tensor."""

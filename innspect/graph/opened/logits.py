@@ -7,6 +7,7 @@ from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.registry import lowers
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.interpreter import Interpreter
+from innspect.graph.opened.bare import HEADS, Bare
 from innspect.graph.opened.opened_model import open_model
 from innspect.graph.opened.structure import input_structure
 from innspect.nests import leaves
@@ -64,8 +65,53 @@ def model_wo_softmax(model):
 
     innspect strips heads by itself (`head="logit"`); this is for scripts that do it in the open.
 
+    Args:
+        model: A built Keras model, or what `innspect.open_model` made of it. It is only read.
+
+    Returns:
+        Of a functional or Sequential model a functional one: of its own layers, with a last layer of its own that shares the
+        variables of the model's. Of another model, or where the softmax is inside a layer of the user's own, one that holds
+        the model, and computes in inference.
+
     Raises:
         NotAnalyzeableModelError: The model ends in no softmax or sigmoid.
     """
+    opened = open_model(model)
+    heads = [is_head(opened.graph.producer(t)) for t in opened.graph.outputs]
+    if any(heads):
+        bare = Bare().model(opened.model, heads, f"{opened.model.name}_logits")
+        if bare is not None:
+            return bare
     with backend.inference():
-        return LogitsModel(open_model(model).model)
+        return LogitsModel(opened.model)
+
+
+def model_wo_output_activation(model, activation=None):
+    """The model without its final activation, of whatever kind, as iNNvestigate 2 has it.
+
+    innspect strips a softmax or sigmoid by itself; another activation is part of what is explained, unless it is taken off.
+
+    Args:
+        model: As for `model_wo_softmax`.
+        activation: The name of the activation that is taken off, such as "softmax"; None: any but a linear one.
+
+    Returns:
+        As `model_wo_softmax`.
+
+    Raises:
+        NotAnalyzeableModelError: The model ends in no such activation, or in one that cannot be taken off.
+        ValueError: There is no activation of this name.
+    """
+    if activation is not None and not isinstance(activation, str):
+        raise ValueError(f"`activation` must be the name of an activation, or None. Received: {activation!r}")
+    opened = open_model(model)
+    keras.activations.get(activation)  # raises for what is none
+    bare = Bare(None if activation is None else (activation,))
+    found = bare.finds(opened.model)
+    if any(found):
+        return bare.model(opened.model, found, f"{opened.model.name}_logits")
+    if activation is None or activation in HEADS:
+        return model_wo_softmax(opened)
+    raise NotAnalyzeableModelError(
+        f"The model {opened.model.name!r} ends in no activation {activation!r} that could be taken off."
+    )

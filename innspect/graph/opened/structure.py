@@ -11,6 +11,7 @@ from innspect import backend
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.capture.refusals import OF_VALUES
 from innspect.graph.keras_internals import shapes_by_argument
+from innspect.graph.opened.lengths import of_any_length
 from innspect.nests import leaves
 
 
@@ -24,7 +25,7 @@ def input_structure(model: keras.Layer) -> Any:
         return model.input_specs
     if isinstance(model, keras.Sequential):
         try:
-            return model.inputs[0]
+            return of_any_length(model, model.inputs[0])
         except AttributeError:
             pass
     elif hasattr(model, "inputs") and not callable(model.inputs):

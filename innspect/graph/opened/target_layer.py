@@ -6,7 +6,7 @@ Requirements of the design:
   positions, and its rows are samples or their frames.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -151,7 +151,8 @@ class Places:
 
 
 def _named(places: Places, explained: Tensor, layer: str) -> Place:
-    tensors = tensors_of(places.graph, layer)
+    graph = places.graph
+    tensors = tensors_of(graph, layer)
     spatial = [t for t in tensors if _spatial(t)]
     if not spatial:
         raise ValueError(

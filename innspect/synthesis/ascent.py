@@ -3,13 +3,12 @@
 Requirements of the design:
 
 - What a sample becomes does not depend on those beside it: objectives are added, and each has its own step.
-- A step costs one gradient. On a CPU a step is a program, called from here, since loops in programs are slow there; on other
-  devices a program runs many steps.
+- A step costs one gradient.
 - A sample whose numbers are not finite any more keeps the last image that was, and the others go on.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +20,10 @@ from innspect.synthesis.network import Source
 from innspect.synthesis.regularizers import Regularizer
 from innspect.synthesis.transformations import Stages
 from innspect.synthesis.wanted import Wanted
-from innspect.types import Array, BackendTensor, Tensors
+from innspect.types import BackendTensor, Tensors
 
 OPTIMIZERS = ("adam", "normalized")
-_FIRST, _SECOND, _LEAST = 0.9, 0.999, 1e-5  # of Adam; the last is a share of a sample's own gradient
-_CHUNK = 16  # steps of a program, where it runs many
+FIRST, SECOND, _LEAST = 0.9, 0.999, 1e-5  # of Adam; the last is a share of a sample's own gradient
 
 
 @dataclass
@@ -183,8 +181,8 @@ class Climb:
         made: dict[str, Tensors] = {"first": [], "second": []}
         result = []
         for each, slope, first, second in zip(z, slopes, state["first"], state["second"], strict=True):
-            first = _FIRST * first + (1 - _FIRST) * slope
-            second = _SECOND * second + (1 - _SECOND) * slope * slope
+            first = FIRST * first + (1 - FIRST) * slope
+            second = SECOND * second + (1 - SECOND) * slope * slope
             root = ops.sqrt(second / ops.cast(item["of_second"], each.dtype))
             least = _LEAST * ops.sqrt(ops.mean(_flat(root * root), axis=1)) + 1e-30
             change = first / ops.cast(item["of_first"], each.dtype) / (root + _wide(least, root))
@@ -217,106 +215,6 @@ class Climb:
         value = self.wanted(xs, given, None)
         total = value if self._recipe.density is None else value + self.likely(xs)
         return [xs, value, total - self.penalty(z if self._recipe.in_code else xs, given)]
-
-
-def beginning(recipe: Recipe, z: list[Array], seen: tuple[int, ...] | None) -> dict[str, Any]:
-    """The state before the first step."""
-    tensors = [ops.convert_to_tensor(each) for each in z]
-    state = {"z": tensors, "before": tensors, "alive": ops.ones((len(z[0]),), "bool")}
-    if recipe.optimizer == "adam":
-        state |= {name: [ops.zeros_like(t) for t in tensors] for name in ("first", "second")}
-    return state if seen is None else state | {"seen": ops.zeros((len(z[0]), *seen), tensors[0].dtype)}
-
-
-def items(recipe: Recipe, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """What each step is handed."""
-    for step in range(recipe.steps):
-        numbers = {"rate": recipe.rate(step), "number": step + 1}
-        numbers |= {"of_first": 1 - _FIRST ** (step + 1), "of_second": 1 - _SECOND ** (step + 1)}
-        item: dict[str, Any] = {name: np.float32(number) for name, number in numbers.items()}
-        if recipe.stages is not None:
-            item["stages"] = recipe.stages.draw(seeds, step, step / max(recipe.steps - 1, 1))
-        yield item
-
-
-class StartIsFlat(Exception):
-    """Some samples have no gradient at the start. `rows` are their numbers."""
-
-    def __init__(self, rows: list[int]):
-        super().__init__(str(rows))
-        self.rows = rows
-
-
-def run(
-    call: Callable[..., Any],
-    key: Any,
-    climb: Climb,
-    recipe: Recipe,
-    state: dict[str, Any],
-    given: dict[str, Any],
-    seeds: Any,
-    progress: Any,
-) -> tuple[dict[str, Any], Array]:
-    """The state at the end, and what was maximized before each step, (steps, samples), NaN once a sample has stopped.
-
-    Raises:
-        StartIsFlat: A sample has no gradient at the start.
-        ValueError: What is maximized is not finite there.
-    """
-    told: list[Array] = []
-    many = backend.accelerated()
-    chunk: list[dict[str, Any]] = []
-    for step, item in enumerate(items(recipe, seeds)):
-        chunk.append(item)
-        first = step == 0  # alone, so that a flat start is found at once
-        if not (first or not many or len(chunk) == _CHUNK or step == recipe.steps - 1):
-            continue
-        if many and not first and len(chunk) > 1:
-            together = _stacked(chunk)
-            state, (values, slopes) = call(("ascend", key), climb.ascend, state, together, given)
-        else:
-            for one in chunk:
-                state, (values, slopes) = call(("step", key), climb.step, state, _tensors(one), given)
-                values, slopes = values[None], slopes[None]
-        told.append(backend.to_numpy(values))
-        if first:
-            _check_start(told[0][0], backend.to_numpy(slopes)[0])
-        progress.advance(len(chunk))
-        chunk = []
-        if np.isnan(told[-1]).all():
-            break
-    whole = np.concatenate(told)
-    missing = np.full((recipe.steps - len(whole), whole.shape[1]), np.nan, whole.dtype)
-    return state, np.concatenate([whole, missing])
-
-
-def _check_start(values: Array, slopes: Array) -> None:
-    broken = np.flatnonzero(~np.isfinite(values) | ~np.isfinite(slopes))
-    if broken.size:
-        raise ValueError(
-            "What is maximized, and its gradient, must be finite at the start. Received: "
-            f"{values[broken[0]]} for the target with number {broken[0]}"
-        )
-    flat = np.flatnonzero(slopes == 0)
-    if flat.size:
-        raise StartIsFlat([int(row) for row in flat])
-
-
-def _stacked(chunk: list[dict[str, Any]]) -> dict[str, Any]:
-    def stack(leaves: list[Any]) -> Any:
-        return ops.convert_to_tensor(np.stack(leaves))
-
-    together: dict[str, Any] = {name: stack([item[name] for item in chunk]) for name in chunk[0] if name != "stages"}
-    if "stages" in chunk[0]:
-        together["stages"] = [stack(list(parts)) for parts in zip(*(item["stages"] for item in chunk), strict=True)]
-    return together
-
-
-def _tensors(item: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: [ops.convert_to_tensor(a) for a in value] if isinstance(value, list) else ops.convert_to_tensor(value)
-        for name, value in item.items()
-    }
 
 
 # ---------------------------------------------------------------------- of tensors, samples first

@@ -101,5 +101,5 @@ def code_range(codes: ArrayLike, deviations: float = 3.0) -> dict[str, Any]:
 
 
 NGUYEN: dict[str, Any] = {"optimizer": "normalized", "step_size": 8.0, "shrink": 0.99, "steps": 200}
-"""The schedule of Nguyen et al. (2016): 200 steps over the mean magnitude of the gradient, from 8 down to 0, the code times 0.99
-after each."""
+"""The schedule of Nguyen et al. (2016): 200 steps over the mean magnitude of the gradient, from 8 down to 0, the code times
+0.99 after each."""

@@ -1,6 +1,7 @@
 """What runs: a model from what is synthesized, which is its inputs or, for ids, the vectors that they are looked up as."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -29,8 +30,8 @@ class Source:
         check_no_mixture(opened, "synthesize")
         if opened.batch is not None:
             raise NotAnalyzeableModelError(
-                f"The model {opened.model.name!r} is stateful, and takes {opened.batch} samples at once. Synthesize with a copy "
-                "of it that is not."
+                f"The model {opened.model.name!r} is stateful, and takes {opened.batch} samples at once. Synthesize with "
+                "a copy of it that is not."
             )
         self.embeddings = {i: self._embedding(i) for i, t in enumerate(opened.graph.inputs) if opened.takes_ids(t)}
         self.free = [i for i, t in enumerate(opened.graph.inputs) if opened.moves(t) or i in self.embeddings]
@@ -50,8 +51,8 @@ class Source:
         ]
         if len(found) != 1:
             raise NotAnalyzeableModelError(
-                f"The ids of the input {self.opened.names[number]!r} are looked up {len(found)} times, so there is no one vector "
-                "for each to be synthesized. Synthesize the inputs of a model that begins behind the embeddings."
+                f"The ids of the input {self.opened.names[number]!r} are looked up {len(found)} times, so there is no one "
+                "vector for each to be synthesized. Synthesize the inputs of a model that begins behind the embeddings."
             )
         return found[0]
 
@@ -81,7 +82,7 @@ class Source:
     def vocabulary(self, number: int) -> int:
         """How many ids an input may hold."""
         node = self.embeddings[number]
-        size = getattr(node.layer, "input_dim", None)
+        size: Any = getattr(node.layer, "input_dim", None)
         if size is None:
             size = node.outputs[0].shape[-1] if node.operation == "OneHot" else node.args[0].shape[0]
         return int(size)

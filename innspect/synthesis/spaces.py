@@ -20,6 +20,7 @@ from innspect.types import Array, BackendTensor, Tensors
 STARTS = ("zeros", "noise", "fourier", "maco")
 SPACES = ("pixels", "fourier", "maco")
 _DRAWN = 0.1  # standard deviation of a drawn start, as a share of the range
+_COEFFICIENTS = 0.01  # the same of Fourier coefficients
 
 
 class Range:
@@ -38,6 +39,16 @@ class Range:
         self.low, self.high = (_bound(n, b, shape) for n, b in (("low", low), ("high", high)))
         if self.low is not None and self.high is not None and (self.low >= self.high).any():
             raise ValueError(f"`low` must be below `high`. Received: low={low!r}, high={high!r}")
+
+    def or_unit(self, shape: tuple[int, ...]) -> "Range":
+        """The range; from 0 to 1 where none was given."""
+        return self if self.given else Range(0.0, 1.0, shape)
+
+    @property
+    def lowest(self) -> Array:
+        """The lower bound, where there is one."""
+        assert self.low is not None
+        return self.low
 
     @property
     def width(self) -> Any:
@@ -83,10 +94,10 @@ class Pixels:
         self.layout, self.within, self.shape = layout, within, layout.shape
         self.constants: list[Array] = []
 
-    def start(self, kind: str, seeds: Sequence[int]) -> Array:
+    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0) -> Array:
         if kind == "zeros":
             return self.within.clipped(np.zeros((len(seeds), *self.shape)))
-        return self.within.clipped(self.within.middle + _DRAWN * self.within.width * drawn(seeds, self.shape))
+        return self.within.clipped(self.within.middle + spread * _DRAWN * self.within.width * drawn(seeds, self.shape))
 
     def of_image(self, image: Array) -> Array:
         return image
@@ -109,18 +120,18 @@ class Fourier:
     name = "fourier"
 
     def __init__(self, layout: Layout, within: Range, decay: float, data: Array | None):
-        self.layout, self.within = layout, within if within.given else Range(0.0, 1.0, layout.shape)
+        self.layout, self.within = layout, within.or_unit(layout.shape)
         self.shape = (*layout.sizes, layout.channels)
         colours = spectra.natural_colours(layout.channels) if data is None else spectra.colours_of(layout.array_last(data))
         self._scale, self._colours = spectra.decaying(layout.sizes, decay), colours
-        low, width = (np.broadcast_to(v, layout.shape).astype("float32") for v in (self.within.low, self.within.width))
+        low, width = (np.broadcast_to(v, layout.shape).astype("float32") for v in (self.within.lowest, self.within.width))
         self.constants = [self._scale.astype("float32"), colours.T.astype("float32"), low, width]
 
-    def start(self, kind: str, seeds: Sequence[int]) -> Array:
-        return np.zeros((len(seeds), *self.shape)) if kind == "zeros" else 0.01 * drawn(seeds, self.shape)
+    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0) -> Array:
+        return np.zeros((len(seeds), *self.shape)) if kind == "zeros" else spread * _COEFFICIENTS * drawn(seeds, self.shape)
 
     def of_image(self, image: Array) -> Array:
-        share = np.clip((image - self.within.low) / self.within.width, 0.01, 0.99)
+        share = np.clip((image - self.within.lowest) / self.within.width, 0.01, 0.99)
         logits = self.layout.array_last(np.log(share / (1 - share))) @ np.linalg.inv(self._colours).T
         return spectra.hartley_array(logits) / self._scale
 
@@ -143,10 +154,15 @@ class Maco:
     name = "maco"
 
     def __init__(self, layout: Layout, within: Range, data: Array | None):
-        self.layout, self.within = layout, within if within.given else Range(0.0, 1.0, layout.shape)
+        if data is not None and not within.given:
+            within = Range(data.min(), data.max() + 1e-6, layout.shape)
+        self.layout, self.within = layout, within.or_unit(layout.shape)
         self.shape = (*layout.sizes, layout.channels)
         if data is None:
-            ends = [layout.array_last(np.broadcast_to(b, layout.shape)[None])[0] for b in (self.within.low, self.within.high)]
+            ends = [
+                layout.array_last(np.broadcast_to(b, layout.shape)[None])[0]
+                for b in (self.within.lowest, self.within.lowest + self.within.width)
+            ]
             low, high = (e.reshape(-1, layout.channels).mean(0) for e in ends)
             self.spectrum = spectra.natural_spectrum(layout.sizes, layout.channels, low, high)
             self._colours = spectra.natural_colours(layout.channels)
@@ -158,7 +174,7 @@ class Maco:
         fixed = self.spectrum * (1 - moving)  # the mean, which has a sign and no phase
         self.constants = [a.astype("float32") for a in (self.spectrum * moving, fixed, self._colours.T)]
 
-    def start(self, kind: str, seeds: Sequence[int]) -> Array:
+    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0) -> Array:
         return drawn(seeds, self.shape)
 
     def of_image(self, image: Array) -> Array:
@@ -205,8 +221,8 @@ class Code:
         self.constants: list[Array] = []
         self._run = Interpreter.of(generator.graph, output)
 
-    def start(self, kind: str, seeds: Sequence[int]) -> Array:
-        first = np.zeros((len(seeds), *self.shape)) if kind == "zeros" else drawn(seeds, self.shape)
+    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0) -> Array:
+        first = np.zeros((len(seeds), *self.shape)) if kind == "zeros" else spread * drawn(seeds, self.shape)
         return self.within.clipped(first)
 
     def of_image(self, image: Array) -> Array:

@@ -86,9 +86,10 @@ def natural_spectrum(sizes: tuple[int, ...], channels: int, low: Array, high: Ar
 
 def mean_spectrum(data: Array) -> Array:
     """The mean of the magnitudes of data (samples, *spatial axes, channels), signed at the mean as the data's mean is."""
-    axes, total, mean = tuple(range(1, data.ndim - 1)), 0.0, data.astype("float64").mean(tuple(range(data.ndim - 1)))
+    axes, mean = tuple(range(1, data.ndim - 1)), data.astype("float64").mean(tuple(range(data.ndim - 1)))
+    total = np.zeros(data.shape[1:])
     for start in range(0, len(data), 16):
-        total = total + np.abs(np.fft.fftn(data[start : start + 16].astype("float64"), axes=axes)).sum(0)
+        total += np.abs(np.fft.fftn(data[start : start + 16].astype("float64"), axes=axes)).sum(0)
     spectrum = total / len(data)
     origin = (0,) * len(axes)
     spectrum[origin] *= np.where(mean < 0, -1, 1)

@@ -51,7 +51,8 @@ def start_of(given: Any, source: Source, look_up: Any) -> Start:
         missing = [name for i, name in enumerate(opened.names) if i not in source.free]
         if missing:
             raise ValueError(
-                f"`start` must hold the model's inputs as arrays, since these cannot be synthesized: {missing}. Received: {given!r}"
+                f"`start` must hold the model's inputs as arrays, since these cannot be synthesized: {missing}. "
+                f"Received: {given!r}"
             )
         return Start(given)
     inputs = Inputs(_batched(given, opened), opened)

@@ -147,7 +147,8 @@ class Stages:
     """
 
     def __init__(self, transformations: Sequence[Transformation], layout: Layout):
-        self._layout, self._stages = layout, []  # lists of one, or of several that move
+        self._layout = layout
+        self._stages: list[list[Transformation]] = []  # of one, or of several that move
         for each in transformations:
             if each.moves and self._stages and self._stages[-1][0].moves:
                 self._stages[-1].append(each)

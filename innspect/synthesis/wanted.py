@@ -24,7 +24,7 @@ from innspect.inputs.targets import explained_value, resolve
 from innspect.inputs.units import Quantity, Sum, Unit, UnitSite, reduced
 from innspect.labels import Labels, number_of
 from innspect.synthesis.objectives import objective
-from innspect.types import Array, BackendTensor, Shape, Tensors
+from innspect.types import Array, BackendTensor, Tensors
 
 _ALL = 4096  # neurons of an output that "all" stands for at most
 
@@ -186,7 +186,7 @@ class Wanted:
         tensor = without_head(opened.graph, made)
         if tensor not in opened.graph.active:
             raise NotAnalyzeableModelError(f"The output {opened.output_names[number]!r}{sends_nothing(opened.graph, tensor)}")
-        shape: Shape = self._shapes(tensor)
+        shape: tuple[int, ...] = self._shapes(tensor)
         labels: Labels | None = self._labels if number == opened.number(self._output) else None
         what = number_of(leaf.what, labels) if isinstance(leaf.what, str) and leaf.what != "all" else leaf.what
         selection = resolve(what, None, shape, 1)
@@ -200,7 +200,8 @@ class Wanted:
         with backend.inference():
             one = ops.zeros((1, *shape))
             group.weights[row] += (
-                factor * backend.to_numpy(selection.weights(ops.convert_to_tensor(selection.rows(slice(0, 1))), one))[0]
+                factor
+                * backend.to_numpy(selection.weights(ops.convert_to_tensor(selection.rows(np.zeros(1, "int32"))), one))[0]
             )
         known = labels.short(what) if labels is not None and isinstance(what, int) else ""
         return Neuron(what, name=known)

@@ -64,8 +64,8 @@ class Gaussian:
         if not least > 0:
             raise ValueError("`data` must vary. Received: samples that are all equal")
         kept = min(len(variances), directions or _MOST, int((variances > least).sum()))
-        left = variances[kept:].sum() / max(size - kept, 1)
-        return cls(mean, along[:kept], variances[:kept], max(left, least))
+        rest = max(variances[kept:].sum() / (size - kept), least) if kept < size else variances[kept - 1]
+        return cls(mean, along[:kept], variances[:kept], rest)
 
     def __call__(self, x: BackendTensor) -> BackendTensor:
         """Log-densities, a tensor (samples,), of a tensor (samples, *sample)."""

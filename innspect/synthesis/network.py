@@ -90,7 +90,7 @@ class Source:
     def look_up(self, number: int, ids: BackendTensor) -> BackendTensor:
         """The vectors of ids, (..., elements)."""
         node = self.embeddings[number]
-        (found,) = node([ops.cast(ids, node.inputs[-1].dtype)])
+        (found,) = node(ops.cast(ids, node.inputs[-1].dtype))
         return found
 
 

@@ -37,11 +37,13 @@ class Range:
     def __init__(self, low: Any, high: Any, shape: tuple[int, ...]):
         self.given = low is not None or high is not None
         self.low, self.high = (_bound(n, b, shape) for n, b in (("low", low), ("high", high)))
-        if self.low is not None and self.high is not None and (self.low >= self.high).any():
-            raise ValueError(f"`low` must be below `high`. Received: low={low!r}, high={high!r}")
+        if self.low is not None and self.high is not None and (self.low > self.high).any():
+            raise ValueError(f"`low` must not be above `high`. Received: low={low!r:.100}, high={high!r:.100}")
 
     def or_unit(self, shape: tuple[int, ...]) -> "Range":
         """The range; from 0 to 1 where none was given."""
+        if self.given and not np.all(np.asarray(self.width) > 0):
+            raise ValueError("`low` must be below `high` everywhere for 'fourier' and 'maco'. Received: equal ones")
         return self if self.given else Range(0.0, 1.0, shape)
 
     @property

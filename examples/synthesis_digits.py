@@ -101,9 +101,8 @@ rows = {
 }
 for name, images in rows.items():
     sure = model.predict(images, verbose=0)[targets, targets]
-    print(
-        f"{name:20}log-density {np.asarray(expert(keras.ops.convert_to_tensor(images))).mean():8.1f}   p(class) {sure.mean():.3f}"
-    )
+    density = keras.ops.convert_to_numpy(expert(keras.ops.convert_to_tensor(images)))
+    print(f"{name:20}log-density {density.mean():8.1f}   p(class) {sure.mean():.3f}")
 
 columns = {str(d): visualize.pictures(np.stack([images[d] for images in rows.values()]), value_range=(0, 1)) for d in targets}
 figure = visualize.grid(columns, captions=list(rows))

@@ -26,7 +26,7 @@ from innspect.synthesis.wanted import Wanted, listed
 from innspect.types import Array, Tensors
 
 _STEP = 0.05  # of Adam; of pixels as a share of their range
-_SPREADS = (1.0, 10.0, 100.0)  # of drawn starts, in those of "noise", until something moves
+_SPREADS = (1.0, 1.0, 10.0, 10.0, 100.0, 100.0)  # of drawn starts, in those of "noise", until something moves
 
 
 def answer(request: Request, verbose: int) -> tuple[Synthesis, list[str]]:
@@ -118,10 +118,10 @@ class _Ascent:
         request, layout = self._request, self._request.layouts[0]
         seen = (*layout.sizes, layout.channels) if request.spaces[0].name == "maco" else None
         flat: list[int] = []
-        for spread in (None, *_SPREADS):
-            if spread is not None:
+        for attempt, spread in enumerate((0.0, *_SPREADS)):
+            if attempt:
                 for values, space in zip(first, request.spaces, strict=True):
-                    values[flat] = space.start("noise", [seeds[r] for r in flat], spread)
+                    values[flat] = space.start("noise", [seeds[r] for r in flat], spread, attempt)
             try:
                 begin = beginning(self._recipe, self._cast(first), seen)
                 return run(request.call, self._climb, self._recipe, begin, given, seeds, shown)

@@ -81,9 +81,9 @@ def _bound(name: str, value: Any, shape: tuple[int, ...]) -> Array | None:
     return whole
 
 
-def drawn(seeds: Sequence[int], shape: tuple[int, ...]) -> Array:
+def drawn(seeds: Sequence[int], shape: tuple[int, ...], attempt: int = 0) -> Array:
     """Normal numbers (samples, *shape): those of a sample depend on its seed alone."""
-    made = {seed: np.random.default_rng([seed, 1 << 20]).standard_normal(shape) for seed in set(seeds)}
+    made = {seed: np.random.default_rng([seed, 1 << 20, attempt]).standard_normal(shape) for seed in set(seeds)}
     return np.stack([made[seed] for seed in seeds])
 
 
@@ -96,10 +96,10 @@ class Pixels:
         self.layout, self.within, self.shape = layout, within, layout.shape
         self.constants: list[Array] = []
 
-    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0) -> Array:
+    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0, attempt: int = 0) -> Array:
         if kind == "zeros":
             return self.within.clipped(np.zeros((len(seeds), *self.shape)))
-        return self.within.clipped(self.within.middle + spread * _DRAWN * self.within.width * drawn(seeds, self.shape))
+        return self.within.clipped(self.within.middle + spread * _DRAWN * self.within.width * drawn(seeds, self.shape, attempt))
 
     def of_image(self, image: Array) -> Array:
         return image
@@ -129,8 +129,12 @@ class Fourier:
         low, width = (np.broadcast_to(v, layout.shape).astype("float32") for v in (self.within.lowest, self.within.width))
         self.constants = [self._scale.astype("float32"), colours.T.astype("float32"), low, width]
 
-    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0) -> Array:
-        return np.zeros((len(seeds), *self.shape)) if kind == "zeros" else spread * _COEFFICIENTS * drawn(seeds, self.shape)
+    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0, attempt: int = 0) -> Array:
+        return (
+            np.zeros((len(seeds), *self.shape))
+            if kind == "zeros"
+            else spread * _COEFFICIENTS * drawn(seeds, self.shape, attempt)
+        )
 
     def of_image(self, image: Array) -> Array:
         share = np.clip((image - self.within.lowest) / self.within.width, 0.01, 0.99)
@@ -176,8 +180,8 @@ class Maco:
         fixed = self.spectrum * (1 - moving)  # the mean, which has a sign and no phase
         self.constants = [a.astype("float32") for a in (self.spectrum * moving, fixed, self._colours.T)]
 
-    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0) -> Array:
-        return drawn(seeds, self.shape)
+    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0, attempt: int = 0) -> Array:
+        return drawn(seeds, self.shape, attempt)
 
     def of_image(self, image: Array) -> Array:
         waves = spectra.hartley_array(self.layout.array_last(image) @ np.linalg.inv(self._colours).T)
@@ -223,8 +227,8 @@ class Code:
         self.constants: list[Array] = []
         self._run = Interpreter.of(generator.graph, output)
 
-    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0) -> Array:
-        first = np.zeros((len(seeds), *self.shape)) if kind == "zeros" else spread * drawn(seeds, self.shape)
+    def start(self, kind: str, seeds: Sequence[int], spread: float = 1.0, attempt: int = 0) -> Array:
+        first = np.zeros((len(seeds), *self.shape)) if kind == "zeros" else spread * drawn(seeds, self.shape, attempt)
         return self.within.clipped(first)
 
     def of_image(self, image: Array) -> Array:

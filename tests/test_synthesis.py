@@ -45,6 +45,7 @@ def close(a, b, limit):
     assert np.abs(np.asarray(a, "float64") - b).max() / max(np.abs(b).max(), 1e-30) < limit
 
 
+@pytest.mark.sweep(keep=["code"], on="jax tensorflow")
 @pytest.mark.parametrize(
     ("more", "part", "expected"),
     [
@@ -52,7 +53,7 @@ def close(a, b, limit):
         ({"mean": np.arange(12) / 6}, "images", np.arange(12) / 6 + OPTIMUM),
         ({"generator": linear(CODE)}, "codes", CODE @ OPTIMUM),
     ],
-    ids=["class model", "about a mean", "code"],
+    ids=["class model", "mean", "code"],
 )
 def test_a_linear_logit_with_l2_has_a_closed_form(more, part, expected):
     found = innspect.synthesize(linear(KERNEL), 1, steps=200, step_size=0.3, regularizers={"l2": STRENGTH}, **more)
@@ -61,6 +62,7 @@ def test_a_linear_logit_with_l2_has_a_closed_form(more, part, expected):
     assert np.isclose(found.curve[0, -1], found.curve.max(), rtol=1e-4)
 
 
+@pytest.mark.sweep(on="jax tensorflow")
 def test_a_gaussian_expert_pulls_to_its_mean():
     """w.x + log N(x; m, C) is largest at m + C w."""
     data = array(300, 12) * np.linspace(0.6, 1.2, 12) + 0.3 * array(300, 1, seed=3)
@@ -89,6 +91,7 @@ def test_with_maco_the_spectrum_is_that_of_the_data(images):
     assert found.notes == []
 
 
+@pytest.mark.sweep(on="jax tensorflow")
 def test_maco_without_data_says_so(images):
     found = innspect.synthesize(images, 1, start="maco", steps=1)
     assert "1/f" in found.notes[0]
@@ -100,6 +103,7 @@ TARGETS = [1, innspect.unit("high", 3, reduce="mean"), innspect.unit("low", 2, p
 MOVING = ["jitter", "scale", "rotation", "blur", ("noise", {"deviation": 0.01})]
 
 
+@pytest.mark.sweep(keep=["fourier"], on="jax tensorflow")
 @pytest.mark.parametrize("start", ["zeros", "fourier"])
 def test_an_image_does_not_depend_on_those_beside_it(images, start):
     asked = {"start": start, "steps": 6, "transformations": MOVING, "regularizers": {"total_variation": 1e-4, "blur": 0.5}}
@@ -112,6 +116,7 @@ def test_an_image_does_not_depend_on_those_beside_it(images, start):
     assert np.abs(other.images - alone.images).max() > 1e-3
 
 
+@pytest.mark.sweep(on="jax tensorflow")
 def test_batches_and_seeds(images):
     asked = {"start": "noise", "steps": 2, "transformations": ["jitter"]}
     whole = innspect.synthesize(images, [0, 1, 2], **asked, seed=[3, 4, 5])
@@ -159,6 +164,7 @@ def test_units_are_those_of_the_layer(images):
     assert found.names[3] == "2 high 3 - high 3 at 1, 2"
 
 
+@pytest.mark.sweep(on="jax tensorflow")
 def test_accentuation_stays_near_the_image(images):
     start = array(9, 8, 3)
     asked = {"start": start, "steps": 20, "space": "fourier", "low": -4, "high": 4}
@@ -169,6 +175,7 @@ def test_accentuation_stays_near_the_image(images):
     assert np.abs(held.images[0] - start).mean() < np.abs(free.images[0] - start).mean() / 2
 
 
+@pytest.mark.sweep(on="jax tensorflow")
 def test_codes_stay_in_their_range(images):
     generator = keras.Sequential([keras.Input((6,)), L.Dense(216, activation="sigmoid"), L.Reshape((9, 8, 3))])
     shake(generator)
@@ -180,6 +187,7 @@ def test_codes_stay_in_their_range(images):
     close(generator.predict(found.codes, verbose=0), found.images, 1e-5)
 
 
+@pytest.mark.sweep(on="jax tensorflow")
 def test_series_volumes_and_gray_images():
     for shape, layer in (((20, 2), L.Conv1D), ((6, 5, 4, 1), L.Conv3D)):
         model = shake(keras.Sequential([keras.Input(shape), layer(3, 3, name="conv"), L.Flatten(), L.Dense(2)]))

@@ -19,7 +19,7 @@ from innspect import visualize, zoo
 
 QUICK = "--quick" in sys.argv
 FOLDER = next((a for a in sys.argv[1:] if not a.startswith("-")), ".")
-SIZE, STEPS = (32, {"fourier": 2, "maco": 2}) if QUICK else (128, {"fourier": 110, "maco": 80})
+SIZE, STEPS = 128, {"fourier": 2, "maco": 2} if QUICK else {"fourier": 110, "maco": 80}
 CLASSES = ["goldfish", "zebra", "pineapple"]
 UNITS = [("block9_expand_relu", 40), ("block12_expand_relu", 7)]
 

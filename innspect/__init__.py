@@ -20,7 +20,9 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.graph.capture.registry import register_reverse_mapping
     from innspect.graph.opened.logits import model_wo_output_activation, model_wo_softmax
     from innspect.graph.opened.opened_model import open_model
+    from innspect.inputs.units import unit
     from innspect.reports import report
+    from innspect.synthesis.synthesize import synthesize
 
 # Imported when first used, so that `import innspect` alone starts no framework.
 _PUBLIC = {
@@ -44,6 +46,8 @@ _PUBLIC = {
     "register_metric": "innspect.evaluation.registry",
     "register_reverse_mapping": "innspect.graph.capture.registry",
     "report": "innspect.reports",
+    "synthesize": "innspect.synthesis.synthesize",
+    "unit": "innspect.inputs.units",
 }
 
 __all__ = [  # the same names, where type checkers look for them
@@ -69,6 +73,8 @@ __all__ = [  # the same names, where type checkers look for them
     "register_metric",
     "register_reverse_mapping",
     "report",
+    "synthesize",
+    "unit",
 ]
 
 announce({"innspect>LogitsModel": "innspect.graph.opened.logits"})

@@ -15,6 +15,7 @@ PACKAGE = Path(innspect.__file__).parent
 FLOORS = [
     {"types"},
     {"_version", "errors", "checks", "nests", "files", "tables", "progress", "loading"},
+    {"storing"},
     {"labels", "spelling"},
     {"backend"},
     {"graph"},
@@ -24,7 +25,7 @@ FLOORS = [
     {"patterns", "zoo"},
     {"analyzers"},
     {"study"},
-    {"evaluation"},
+    {"evaluation", "synthesis"},
     {"reports", "callbacks", "testing", "migration"},
     {"demo"},
     {"cli", "analyzer", "tools", "utils"},

@@ -31,6 +31,8 @@ SMALL = {
     "gallery": ["--small"],
     "gallery_digits": ["--quick"],
     "known_truth": ["--small"],
+    "synthesis": ["--quick"],
+    "synthesis_digits": ["--quick"],
 }  # what else to say, so that an example is soon done
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 

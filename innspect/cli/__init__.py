@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from innspect._version import __version__
-from innspect.cli import benchmark, choose, compare, demo, evaluate, explain, methods, patterns
+from innspect.cli import benchmark, choose, compare, demo, evaluate, explain, methods, patterns, synthesize
 from innspect.cli.starting import start_keras
 from innspect.errors import PlainKeyError
 from innspect.tables import printable
@@ -29,6 +29,7 @@ examples:
   innspect choose model.keras photos/ --preprocess mean=127,std=128 --time 10min
   innspect benchmark --task xor --seeds 3                 which methods find what was planted
   innspect patterns fit model.keras train.npy --out model.patterns.h5
+  innspect synthesize model.keras --target espresso --labels names.txt --preprocess mean=127,std=128
   innspect COMMAND --help                                 everything about a command
 
 in Python, with a model of your own:
@@ -84,7 +85,7 @@ def make_parser():
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, methods, explain, compare, evaluate, choose, benchmark, patterns):
+    for command in (demo, methods, explain, compare, evaluate, choose, benchmark, patterns, synthesize):
         command.add(commands, common)
     return parser
 

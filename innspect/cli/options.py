@@ -187,7 +187,7 @@ def exit_code(source):
 
 def say_what_pixels_were(given, source, model):
     """A last line where nobody has said how pixels are scaled: with the wrong ones a model still predicts something."""
-    if given.preprocess is None and source.are_pixels() and not _scales_pixels(model):
+    if given.preprocess is None and source.are_pixels() and not scales_pixels(model):
         print(
             "\nThe model was given pixels from 0 to 255. If it was trained on others, these maps explain nonsense: give "
             "--preprocess unit (0 to 1), symmetric (-1 to 1), numbers such as mean=127,std=128, or a name such as vgg16. With "
@@ -195,13 +195,13 @@ def say_what_pixels_were(given, source, model):
         )
 
 
-def _scales_pixels(model):
+def scales_pixels(model):
     """Whether the model, or one within it, has a layer that scales inputs."""
     import keras
 
     if isinstance(model, keras.layers.Rescaling | keras.layers.Normalization):
         return True
-    return any(_scales_pixels(layer) for layer in getattr(model, "layers", ()))
+    return any(scales_pixels(layer) for layer in getattr(model, "layers", ()))
 
 
 def chosen_methods(given, model):

@@ -7,7 +7,7 @@ import numpy as np
 
 from innspect.evaluation.intervals import holm, interval, paired
 from innspect.evaluation.results import RANDOM, Result
-from innspect.evaluation.storing import read_parts, write_parts
+from innspect.storing import read_parts, write_parts
 from innspect.tables import Table
 from innspect.types import Array, Path
 

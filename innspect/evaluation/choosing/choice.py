@@ -7,7 +7,7 @@ from innspect.evaluation.choosing.decision import Decision, mean_ranks
 from innspect.evaluation.choosing.words import sentences, summary_table
 from innspect.evaluation.results import RANDOM
 from innspect.evaluation.scores import Scores
-from innspect.evaluation.storing import read_parts, write_parts
+from innspect.storing import read_parts, write_parts
 from innspect.tables import on_page
 from innspect.types import Path
 

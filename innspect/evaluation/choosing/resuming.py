@@ -6,8 +6,8 @@ from innspect.evaluation.choosing.budget import Plan
 from innspect.evaluation.results import Result
 from innspect.evaluation.resuming import Kept, samples_key
 from innspect.evaluation.scores import Scores
-from innspect.evaluation.storing import read_parts, write_parts
 from innspect.evaluation.trial import Trial
+from innspect.storing import read_parts, write_parts
 from innspect.types import Path
 
 _FORMAT = "innspect-choosing"

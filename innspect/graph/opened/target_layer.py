@@ -6,18 +6,18 @@ Requirements of the design:
   positions, and its rows are samples or their frames.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import keras
 
-from innspect.errors import NotAnalyzeableModelError, PlainKeyError, suggest
+from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.activity import sends_nothing
 from innspect.graph.channels import channels_first_at
 from innspect.graph.heads import behind_moves
 from innspect.graph.ir import Graph, Node, Tensor, is_float
 from innspect.graph.opened.grids import Tokens, grids, heard
+from innspect.graph.opened.layer_paths import inputs_read, tensors_of
 from innspect.graph.opened.rows import frames_of
 from innspect.graph.opened.turned import Order, inverse, turned
 from innspect.types import Shape
@@ -126,7 +126,7 @@ class Places:
 
     def at(self, path: str, tensor: Tensor) -> Place | None:
         """The `Place` of a tensor; None where its rows are no samples."""
-        frames, read = self._frames.get(tensor), _numbers_read(self.graph, [tensor])
+        frames, read = self._frames.get(tensor), inputs_read(self.graph, [tensor])
         first, tokens = channels_first_at(self.graph, tensor), self.tokens.get(tensor)
         order = None if tokens else self._turned.get(tensor)
         return None if frames is None else Place(path, tensor, first, read, frames, tokens, order)
@@ -150,35 +150,9 @@ class Places:
         return heard(self.graph, explained, self.tokens)
 
 
-def _numbers_read(graph: Graph, tensors: Iterable[Tensor]) -> tuple[int, ...]:
-    read = {t for node in graph.ancestors(tensors) for t in node.inputs} | set(tensors)
-    return tuple(i for i, t in enumerate(graph.inputs) if t in read)
-
-
-def _inputs_read(graph: Graph, tensors: Sequence[Tensor]) -> str:
-    return "input " + " and ".join(map(str, _numbers_read(graph, tensors)))
-
-
 def _named(places: Places, explained: Tensor, layer: str) -> Place:
     graph = places.graph
-    path, call = _parsed(layer)
-    operations = {node.path: (node.outputs,) for node in graph.nodes}
-    if path not in graph.paths and layer in operations:  # of a model, which may be chosen where no layer is named
-        path, call = layer, 0
-    calls = graph.paths.get(path, operations.get(path))
-    if calls is None:
-        raise PlainKeyError(f"`layer` must be the path of a layer of the model. Received: {layer!r}. {_near(graph, path)}")
-    if call is None and len(calls) > 1:
-        told = "; ".join(f"'{path}[{n}]' reads {_inputs_read(graph, tensors)}" for n, tensors in enumerate(calls))
-        raise ValueError(
-            f"The layer {path!r} is called {len(calls)} times, and each call has a map of its own, so name one: {told}. "
-            f"Received: layer={layer!r}"
-        )
-    if not -len(calls) <= (call or 0) < len(calls):
-        raise ValueError(
-            f"`layer` must name one of the calls of {path!r}, of which there are {len(calls)}. Received: layer={layer!r}"
-        )
-    tensors = calls[call or 0]
+    tensors = tensors_of(graph, layer)
     spatial = [t for t in tensors if _spatial(t)]
     if not spatial:
         raise ValueError(
@@ -207,19 +181,6 @@ def _named(places: Places, explained: Tensor, layer: str) -> Place:
             f"{places.given.skipped, places.given.grid} for the layer {layer!r}, of shape {tensor.shape}"
         )
     return place
-
-
-def _parsed(layer: str) -> tuple[str, int | None]:
-    if not isinstance(layer, str):
-        raise TypeError(f"`layer` must be the path of a layer, a string, or None. Received: {layer!r}")
-    match = re.fullmatch(r"(.*)\[(-?\d+)\]", layer)
-    return (match[1], int(match[2])) if match else (layer, None)
-
-
-def _near(graph: Graph, path: str) -> str:
-    """A hint with the paths that end in what was asked for, else with near matches."""
-    ending = [p for p in graph.paths if p.endswith("/" + path)]
-    return "Did you mean " + ", ".join(map(repr, ending[:4])) + "?" if ending else suggest(path, graph.paths)
 
 
 def _last(places: Places, explained: Tensor, excluded: set[Tensor], fits: Callable[[Place], bool]) -> Place:

@@ -1,4 +1,4 @@
-"""Files of results: everything in one npz file, whole or not at all."""
+"""Files of results, such as scores: everything in one npz file, whole or not at all."""
 
 import json
 from typing import Any

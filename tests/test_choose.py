@@ -382,7 +382,7 @@ def test_a_choice_that_was_interrupted_goes_on(model, tmp_path):
         found = innspect.choose(model, x, "1h", **asked, resume=file)
     assert rest.count == whole.count - 5
     assert values(found) == values(expected)
-    assert found.method == expected.method
+    assert found.decision.ranks == expected.decision.ranks  # of equal ones that is taken which was the cheapest this time
     with pytest.MonkeyPatch.context() as patch:
         none = Counted(patch)
         assert values(innspect.choose(model, x, "1h", **asked, resume=file)) == values(expected)

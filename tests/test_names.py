@@ -87,7 +87,7 @@ def test_an_explanation_tells_the_number_and_shows_the_names(analyzer, tmp_path)
     explanation.save(tmp_path / "e.npz")
     for known in (explanation, innspect.Explanation.load(tmp_path / "e.npz")):
         best = Labels(NAMES).short(explanation.outputs[0].argmax())
-        assert f"{best}, target" in known._repr_html_()
+        assert f"predicted {best} " in known._repr_html_()
 
 
 def test_labels_of_other_outputs_are_refused(model):

@@ -115,7 +115,7 @@ def _config_of(path):
 
         with h5py.File(path, "r") as file:
             config = file.attrs.get("model_config")
-            weights = "layers" in file or "_layer_checkpoint_dependencies" in file or "layer_names" in file.attrs
+            weights = "layers" in file or "vars" in file or "layer_names" in file.attrs
     except Exception as error:  # which a damaged file may raise of any kind
         raise ValueError(f"{path!r} is no saved Keras model that can be read: {error or type(error).__name__}") from error
     if config is None:

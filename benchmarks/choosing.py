@@ -31,6 +31,8 @@ from innspect.evaluation.registry import metrics as known_metrics
 from innspect.evaluation.results import RANDOM
 
 DOCS = Path(__file__).parent.parent / "docs"
+BESIDE = ("random_logit", "mprt.efficient")
+DEAR = 100  # gradients, above which a method is not asked for what stands beside
 CROPS = 4  # of each photograph, for `choose`
 
 
@@ -42,8 +44,11 @@ def measure(network, seconds, keep=None):
     known = {k: v for k, v in (("masks", network.masks), ("background", network.metrics.get("background"))) if v is not None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        scores = innspect.evaluate(opened, x, methods, asked, resume=keep, verbose=1, **known)
         costs = _costs(opened, methods, x)
+        scores = innspect.evaluate(opened, x, methods, asked, resume=keep, verbose=1, **known)
+        few = {label: analyzer for label, analyzer in methods.items() if costs[label] <= DEAR}
+        kept_beside = None if keep is None else keep.with_stem(f"{keep.stem}_beside")
+        scores.results |= innspect.evaluate(opened, x, few, BESIDE, resume=kept_beside, verbose=1).results
         chosen = _chosen(opened, network, seconds)
     summary = scores.summary()
     decision = decide(scores)
@@ -102,13 +107,13 @@ def _quiet():
 
 
 def _asked(opened, network):
-    """The metrics that these samples can be asked for."""
+    """The metrics that decide and that these samples can be asked for."""
     asked = {name: (name, network.metrics.get(name, {})) for name in ("srg", "insertion")}
     if network.x.ndim == 4 and network.x.shape[1] > 100:
         asked["collage"] = ("collage", {"confidence": 0.2})
     if network.masks is not None:
         asked |= {name: name for name in ("relevance_mass", "relevance_rank")}
-    return asked | {name: name for name in ("random_logit", "mprt.efficient")}
+    return asked
 
 
 def _costs(opened, methods, x):

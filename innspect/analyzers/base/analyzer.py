@@ -23,7 +23,7 @@ from innspect.analyzers.base.naming import Named
 from innspect.analyzers.base.question import Question, ask
 from innspect.analyzers.base.request import Batch, Request, Result, paths
 from innspect.analyzers.base.soundness import Sound
-from innspect.analyzers.base.work import done
+from innspect.analyzers.base.work import done, requested
 from innspect.checks import AnyOf, Boolean, Integer
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
@@ -206,19 +206,9 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         contrast: Contrast,
     ) -> Explanation:
         AnyOf(Integer(), Boolean()).check("verbose", verbose)
-        number = self._output_number(output)
-        inputs = self.filled(self._inputs(x), number)
-        self.check(inputs)
-        request = Request(
-            inputs,
-            tuple(self._selections(neuron, neurons, number, inputs, contrast)),
-            several=neurons is not None,
-            output=number,
-            at=at or (),
-            explained=at is not None,  # None: only the attributions are wanted
-            batch_size=inputs.checked_size(batch_size),
-        )
-        parts = self._parts(request, verbose) if inputs.samples else []
+        asked: dict[str, Any] = {"batch_size": batch_size, "output": output, "neurons": neurons, "contrast": contrast}
+        request = requested(self, x, neuron, at=at or (), explained=at is not None, **asked)
+        parts = self._parts(request, verbose) if request.inputs.samples else []
         return self._assemble(request, parts, self._settings(neuron, output, contrast) if request.explained else {})
 
     def _parts(self, request: Request, verbose: int) -> list[Result]:

@@ -10,6 +10,7 @@ from innspect import backend
 from innspect.analyzers.base.request import Bare, Batch, Result
 from innspect.errors import PlainKeyError, suggest
 from innspect.graph.ir import Tensor, is_float
+from innspect.graph.opened.layer_paths import tensors_of
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.graph.precision import PreciseCompiler
 from innspect.inputs.targets import explained_value
@@ -185,8 +186,10 @@ def _arrived(signals: dict[Tensor, BackendTensor], tensor: Tensor, x: BackendTen
 
 
 def tensors_at(opened: OpenedModel, path: str) -> list[Tensor]:
-    """The outputs of a layer named by its path, of all its calls."""
+    """The outputs of a layer named by its path, of all its calls, or as "conv5[1]" of one."""
     calls = opened.graph.paths.get(path)
+    if calls is None and path.endswith("]"):  # one of several calls
+        return list(tensors_of(opened.graph, path))
     if calls is None:
         raise PlainKeyError(
             f"`at` must name layers of the model by path. Received: {path!r}. {suggest(path, opened.graph.paths)}"

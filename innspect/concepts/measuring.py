@@ -55,8 +55,8 @@ class Measure(Protocol):
         """What is found for each part of a batch."""
 
 
-def sites_of(graph: Graph, at: Iterable[str]) -> dict[str, UnitSite]:
-    """The places of layers, by path, in their order.
+def sites_of(graph: Graph, at: Iterable[str], argument: str = "at") -> dict[str, UnitSite]:
+    """The places of layers, by path, in their order; errors call them by the name of the argument.
 
     Raises:
         KeyError: No layer has such a path.
@@ -65,9 +65,9 @@ def sites_of(graph: Graph, at: Iterable[str]) -> dict[str, UnitSite]:
     try:
         return {path: Unit(path, 0).site(graph) for path in at}
     except PlainKeyError as error:
-        raise PlainKeyError(str(error).replace("`layer`", "`at`")) from None
+        raise PlainKeyError(str(error).replace("`layer`", f"`{argument}`")) from None
     except ValueError as error:
-        raise type(error)(str(error).replace("`layer`", "`at`")) from None
+        raise type(error)(str(error).replace("`layer`", f"`{argument}`")) from None
 
 
 def measure_of(analyzer: Analyzer, sites: Mapping[str, UnitSite], by: str, reduce: str, normalize: bool, output: int | str) -> Measure:

@@ -107,7 +107,9 @@ def _axes(graph: Graph, tensor: Tensor) -> range:
     rank = len(tensor.shape)
     if not is_float(tensor.dtype):
         return range(1, rank)
-    return range(2, rank) if rank > 2 and channels_first_at(graph, tensor) else range(1, max(rank - 1, 1))
+    number = next((i for i, t in enumerate(graph.inputs) if t is tensor), None)
+    first = channels_first_at(graph, tensor) if number is None else reads_channels_first(graph, number)
+    return range(2, rank) if rank > 2 and first else range(1, max(rank - 1, 1))
 
 
 def _both(first: list[Span] | None, second: list[Span] | None) -> list[Span] | None:

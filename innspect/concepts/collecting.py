@@ -114,7 +114,7 @@ def collect(
     collection = Collection(analyzer, gallery, sites, wanted, batch_size, first_id)
     progress = Progress("Collecting", _number_of_batches(data, batch_size, steps)) if verbose else None
     written = done = gallery.progress.get("batches", 0)
-    for number, (x, labels) in enumerate(_batches(data, analyzer, batch_size, steps, done)):
+    for number, (x, labels) in enumerate(_batches(data, analyzer, batch_size, steps, done, wanted)):
         if number == 0:
             given = {"batch_size": None if is_stream(data) else batch_size, "first_id": first_id}
             collection.check_same_run(given | {"first": _digest(x, labels)}, path)
@@ -131,6 +131,8 @@ def collect(
         raise ValueError("`data` must hold at least one sample. Received: none")
     if path is not None and (written < gallery.progress["batches"] or not os.path.exists(path)):
         gallery.save(path)
+    if steps is None:
+        wanted.check(gallery.samples)
     _tell(gallery)
     return gallery
 
@@ -261,7 +263,9 @@ def _as_seen(inputs: Inputs, viewed: tuple[int, Field]) -> Array:
 
 
 # ------------------------------------------------------------------ data
-def _batches(data: Any, analyzer: Analyzer, batch_size: int, steps: int | None, done: int) -> Iterator[tuple[Nest, Any]]:
+def _batches(
+    data: Any, analyzer: Analyzer, batch_size: int, steps: int | None, done: int, targets: Targets
+) -> Iterator[tuple[Nest, Any]]:
     """Inputs and labels of each batch; of arrays those before `done` are nothing, but the first."""
     if is_stream(data):
         for number, batch in enumerate(labelled_batches(data)):
@@ -271,6 +275,7 @@ def _batches(data: Any, analyzer: Analyzer, batch_size: int, steps: int | None, 
         return
     with called("data"):
         inputs = Inputs(data, analyzer.opened)
+    targets.check(inputs.samples)
     for number, start in enumerate(range(0, inputs.samples, batch_size)):
         if steps is not None and number >= steps:
             return

@@ -6,7 +6,7 @@ settings, progress, fingerprints        text, JSON
 seen                    (parts, 2): the ids of the samples, each part from its first up to its last and one
 layers/<number>         a group for each layer, with the attributes path, number, keeps, by_class, left_out
 whole, classes          values, ids, positions, total, error, count; of classes with an axis of these first, and their numbers
-crops                   data, one after the other, with their shapes, channels, low, high
+crops                   data of different ones, one after the other, their shapes, low, high; channels, and the numbers of theirs
 """
 
 import json
@@ -65,12 +65,15 @@ def _write_layer(group: h5py.Group, name: str, references: References) -> None:
         group.create_dataset(f"classes/{key}", data=value)
     pieces = [(channel, crop) for channel, listed in enumerate(references.pieces) for crop in listed]
     if pieces:
-        stored = [crop.stored for _, crop in pieces]
+        different = {id(crop): crop for _, crop in pieces}  # several channels may see the same
+        numbers = {key: number for number, key in enumerate(different)}
+        stored = [crop.stored for crop in different.values()]
         group.create_dataset("crops/data", data=np.concatenate([s.reshape(-1) for s in stored]))
         group.create_dataset("crops/shapes", data=np.array([s.shape for s in stored], "int64"))
         group.create_dataset("crops/channels", data=np.array([channel for channel, _ in pieces], "int64"))
+        group.create_dataset("crops/numbers", data=np.array([numbers[id(crop)] for _, crop in pieces], "int64"))
         for name in ("low", "high"):
-            group.create_dataset(f"crops/{name}", data=np.array([getattr(crop, name) for _, crop in pieces], "float64"))
+            group.create_dataset(f"crops/{name}", data=np.array([getattr(crop, name) for crop in different.values()], "float64"))
 
 
 def _arrays(parts: list[Part]) -> dict[str, Array]:
@@ -104,11 +107,12 @@ def _read_layer(group: h5py.Group) -> References:
     settings = {name: int(group.attrs[name]) for name in ("number", "keeps", "left_out", "by_class")}
     pieces: list[list[Crop]] = [[] for _ in range(len(whole.total))]
     if "crops" in group:
-        found = {name: group[f"crops/{name}"][()] for name in ("data", "shapes", "channels", "low", "high")}
-        end = 0
-        for shape, channel, low, high in zip(*(found[n] for n in ("shapes", "channels", "low", "high")), strict=True):
-            start, end = end, end + int(np.prod(shape))
-            pieces[int(channel)].append(Crop(found["data"][start:end].reshape(shape), float(low), float(high)))
+        found = {name: group[f"crops/{name}"][()] for name in group["crops"]}
+        ends = np.cumsum(found["shapes"].prod(axis=1))
+        stored = zip(np.split(found["data"], ends[:-1]), found["shapes"], found["low"], found["high"], strict=True)
+        crops = [Crop(each.reshape(shape), float(low), float(high)) for each, shape, low, high in stored]
+        for channel, number in zip(found["channels"], found["numbers"], strict=True):
+            pieces[int(channel)].append(crops[int(number)])
     return References(str(group.attrs["path"]), whole, parts, pieces=pieces, **settings)
 
 

@@ -59,16 +59,24 @@ class Targets:
         if target is None or (isinstance(target, str) and target == PREDICTED):
             return None, None
         if isinstance(target, np.ndarray) and target.dtype.kind in "iu" and target.ndim:
-            part = target.reshape(-1)[start : start + count] if target.ndim == 2 and target.shape[1] == 1 else target[start : start + count]
-            if len(part) != count:
-                raise ValueError(
-                    f"`target` must hold an integer for each sample. Received: {len(target)} integers, and at least "
-                    f"{start + count} samples"
-                )
+            self.check(start + count, more=True)
+            part = target[start : start + count].reshape(count)
             return part, part
         if isinstance(target, int | np.integer) and not isinstance(target, bool):
             return int(target), np.full(count, int(target))
         return target, None
+
+    def check(self, samples: int, more: bool = False) -> None:
+        """Raise where there are fewer targets than samples, or more than all of them."""
+        target = self._target
+        if not (isinstance(target, np.ndarray) and target.dtype.kind in "iu" and target.ndim):
+            return
+        alone = target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1)
+        if not alone or len(target) < samples or (len(target) > samples and not more):
+            raise ValueError(
+                "`target` must hold an integer for each sample. "
+                f"Received: shape {target.shape}, and {samples} samples{' or more' if more else ''}"
+            )
 
     @property
     def by_class(self) -> bool:

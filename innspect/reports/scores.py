@@ -60,9 +60,9 @@ def _page(scores: Scores, title: str, names: Any, images: Any) -> str:
     )
 
 
-def document(title: str, parts: list[str]) -> str:
-    """A page that loads nothing from elsewhere."""
-    style = "\n".join(resources.files("innspect.reports").joinpath(f).read_text("utf-8") for f in ("page.css", "scores.css"))
+def document(title: str, parts: list[str], style: str = "scores.css") -> str:
+    """A page that loads nothing from elsewhere, with a style of its own besides that of all pages."""
+    style = "\n".join(resources.files("innspect.reports").joinpath(f).read_text("utf-8") for f in ("page.css", style))
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en" style="--blend: 0.5">\n<head>\n<meta charset="utf-8">',

@@ -185,7 +185,7 @@ def _take_weights(copy: Any, model: Any) -> None:
     for layer in model.layers:
         if _is_known(layer):
             _take_weights(mine[layer.name], layer)
-        else:
+        elif not isinstance(layer, keras.layers.InputLayer):  # which may have another name
             values: list[Array] = layer.get_weights()
             mine[layer.name].set_weights(values)
             mine[layer.name].trainable = layer.trainable

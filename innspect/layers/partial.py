@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph, Node, Tensor
 from innspect.layers.base import Rule
-from innspect.layers.program import Entry, Program, Step, Tape
+from innspect.layers.program import Program
+from innspect.layers.steps import Entry, Step, Tape
+from innspect.layers.through import Mask, Through
 from innspect.types import BackendTensor, Tensors
 
 
@@ -67,6 +69,11 @@ class CutProgram:
         self._computed = {*graph.inputs, output, *(t for node in (*stem, *rest.nodes) for t in node.outputs)}
 
     @property
+    def graph(self) -> Graph:
+        """What signals flow through: the tail."""
+        return self.tail.graph
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         return self.tail.steps
 
@@ -94,6 +101,8 @@ class CutProgram:
         wanted: Iterable[Tensor] = (),
         ledger: list[Entry] | None = None,
         keep_tape: bool = False,
+        through: Through | None = None,
+        masks: Sequence[Mask] = (),
     ) -> dict[Tensor, BackendTensor]:
         """Send the seed back to the cut; see `Program.backward`."""
-        return self.tail.backward(tape.steps, seed, [*self.tensors, *wanted], ledger, keep_tape)
+        return self.tail.backward(tape.steps, seed, [*self.tensors, *wanted], ledger, keep_tape, through, masks)

@@ -92,6 +92,7 @@ class GuidedGradCam(GradCam):
 
     default_start = "value"
     signed = True
+    masks = False  # two signals go back, of which the layer's map needs one whole
     scale = "pixels"
     ranges = {"of": OneOf(*_SIGNALS)}
 

@@ -15,6 +15,8 @@ from keras import ops
 
 from innspect.checks import Integer, OneOf, is_number
 from innspect.graph.ir import Graph
+from innspect.graph.opened.cut import CutModel
+from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.sites import UnitSite, site_of
 from innspect.inputs.targets import Selection
 from innspect.types import Array, BackendTensor
@@ -179,3 +181,40 @@ def selection_of(units: Sequence[Unit], site: UnitSite, samples: int) -> Selecti
     open_ones = (-1,) * len(site.form.places) if everywhere and reduce == "max" else ()
     values: Array = np.array([(asked.channel, *(asked.position or open_ones)) for asked in units], "int32")
     return Selection("unit", np.broadcast_to(values, (samples, values.shape[1])), form=site.form, mean=reduce == "mean")
+
+
+def layer_of(neuron: Any) -> str | None:
+    """The layer of a unit, or of a list of units with one for each sample; None for a neuron of the output.
+
+    Raises:
+        ValueError: The units are of several layers.
+        TypeError: It is a sum of units.
+    """
+    listed = neuron if isinstance(neuron, list | tuple) else [neuron]
+    units = [each for each in listed if isinstance(each, Quantity)]
+    if not units:
+        return None
+    if any(isinstance(each, Sum) for each in units):
+        raise TypeError(
+            "Sums of units are targets of `innspect.synthesize`. To explain one, add the maps of its units, which `neurons` "
+            f"takes as a list. Received: {neuron!r}"
+        )
+    layers = {each.layer for each in listed if isinstance(each, Unit)}
+    if len(layers) != 1 or len(units) != len(listed):
+        raise ValueError(
+            "`neuron_selection` as a list of units has one for each sample, all of one layer; `neurons` takes a list of what "
+            f"is to be explained of every sample. Received: {neuron!r}"
+        )
+    return layers.pop()
+
+
+def cut_at(opened: OpenedModel, layer: str) -> CutModel:
+    """A model up to a layer, whose units are then those of its output; of attention the heads.
+
+    Raises:
+        KeyError: No layer has this path.
+        ValueError: The layer makes no numbers that depend on the inputs.
+        NotAnalyzeableModelError: It is not known which sample its rows belong to.
+    """
+    site = site_of(opened.graph, layer)
+    return CutModel(opened, site.tensor, layer, site.frames, site)

@@ -54,24 +54,29 @@ class CutProgram:
         output: The tensor that is explained.
         tensors: Where signals stop.
         rules: Dict from node to `Rule`.
+        ends: Those of the tensors that all is made of; none: all.
 
     Attributes:
         inputs: The inputs of the whole graph.
         stem: The `Interpreter` from them to the inputs of the tail.
         tail: The `Program` of the tail.
+        graph: What signals flow through on their way to `ends`.
     """
 
-    def __init__(self, graph: Graph, output: Tensor, tensors: Sequence[Tensor], rules: Mapping[Node, Rule]):
+    def __init__(
+        self,
+        graph: Graph,
+        output: Tensor,
+        tensors: Sequence[Tensor],
+        rules: Mapping[Node, Rule],
+        ends: Sequence[Tensor] = (),
+    ):
         self.inputs, self.output, self.tensors = graph.inputs, output, tuple(tensors)
         stem, rest = split(graph, output, tensors)
         self.stem = Interpreter(stem, graph.inputs, rest.inputs)
         self.tail = Program(rest, output, rules, keep=tensors)
+        self.graph = replace(split(graph, output, ends)[1], inputs=tuple(ends)) if ends else rest
         self._computed = {*graph.inputs, output, *(t for node in (*stem, *rest.nodes) for t in node.outputs)}
-
-    @property
-    def graph(self) -> Graph:
-        """What signals flow through: the tail."""
-        return self.tail.graph
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -23,7 +23,6 @@ from innspect.layers.through import Mask, Through, Travelling
 from innspect.layers.weightless import Pass
 from innspect.types import BackendTensor, Tensors
 
-
 Bounds: TypeAlias = dict[Tensor, tuple[BackendTensor, BackendTensor]]
 
 
@@ -202,9 +201,7 @@ class Program:
         """The signal that starts at the explained tensor where the seed is told."""
         return seed
 
-    def told(
-        self, tape: Tape, signals: dict[Tensor, BackendTensor], wanted: Iterable[Tensor]
-    ) -> dict[Tensor, BackendTensor]:
+    def told(self, tape: Tape, signals: dict[Tensor, BackendTensor], wanted: Iterable[Tensor]) -> dict[Tensor, BackendTensor]:
         """What is told of the signals that `walk` returned."""
         return signals
 

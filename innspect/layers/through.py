@@ -42,7 +42,8 @@ class Through:
         """For each tensor the sets of layers that paths from the inputs to it pass."""
         met = {t: frozenset({self._own(t)}) for t in graph.inputs}
         for node in graph.nodes:
-            ways = {way for p in node.active_inputs for way in met.get(node.inputs[p], ())} if node.kind != "constant" else set()
+            read = [] if node.kind == "constant" else [node.inputs[p] for p in node.active_inputs]
+            ways = {way for tensor in read for way in met.get(tensor, ())}
             for tensor in node.outputs:
                 if ways and tensor in graph.active:
                     met[tensor] = frozenset(way | self._own(tensor) for way in ways)

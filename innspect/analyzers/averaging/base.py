@@ -135,8 +135,8 @@ class Averaging(Analyzer):
     def masks(self):  # type: ignore[override]  # it depends on the averaged method
         return self.runner is not None and self.inner.masks
 
-    def arguments_up_to(self, layer, site):
-        arguments = super().arguments_up_to(layer, site)
+    def arguments_up_to(self, layer):
+        arguments = super().arguments_up_to(layer)
         return arguments if isinstance(self.of, str) else arguments | {"of": self.of.up_to(layer)}
 
     def _explained(self, number):

@@ -6,7 +6,7 @@ from typing import Any
 
 from innspect.inputs.contrast import Contrast
 from innspect.inputs.passing import Channels
-from innspect.inputs.units import Quantity, Sum, Unit
+from innspect.inputs.units import layer_of
 from innspect.types import Neuron
 
 
@@ -37,28 +37,3 @@ class Asked:
     def has_units(self) -> bool:
         """Whether units of layers are among it."""
         return any(layer_of(neuron) is not None for neuron in self.listed)
-
-
-def layer_of(neuron: Any) -> str | None:
-    """The layer of a unit, or of a list of units with one for each sample; None for a neuron of the output.
-
-    Raises:
-        ValueError: The units are of several layers.
-        TypeError: It is a sum of units.
-    """
-    listed = neuron if isinstance(neuron, list | tuple) else [neuron]
-    units = [each for each in listed if isinstance(each, Quantity)]
-    if not units:
-        return None
-    if any(isinstance(each, Sum) for each in units):
-        raise TypeError(
-            "Sums of units are targets of `innspect.synthesize`. To explain one, add the maps of its units, which `neurons` "
-            f"takes as a list. Received: {neuron!r}"
-        )
-    layers = {each.layer for each in listed if isinstance(each, Unit)}
-    if len(layers) != 1 or len(units) != len(listed):
-        raise ValueError(
-            "`neuron_selection` as a list of units has one for each sample, all of one layer; `neurons` takes a list of what "
-            f"is to be explained of every sample. Received: {neuron!r}"
-        )
-    return layers.pop()

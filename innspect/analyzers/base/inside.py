@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from innspect.analyzers.base.asked import Asked, layer_of
+from innspect.analyzers.base.asked import Asked
+from innspect.analyzers.base.assembly import some
+from innspect.analyzers.base.concepts import Concepts, concepts_of, one_by_one
 from innspect.analyzers.base.config import Configured
 from innspect.analyzers.base.explanation import Explanation
-from innspect.graph.opened.cut import CutModel
-from innspect.inputs.sites import UnitSite, site_of
-from innspect.inputs.units import Unit, selection_of
-from innspect.types import Nest
+from innspect.inputs.batches import batches_of, is_stream
+from innspect.inputs.contrast import Contrast
+from innspect.inputs.passing import Passing
+from innspect.inputs.units import Unit, cut_at, layer_of, selection_of
+from innspect.types import Nest, Neuron
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.analyzer import Analyzer
@@ -30,7 +33,7 @@ class Inside(Configured):
     _inner_ones: "dict[str, Analyzer]"
 
     def up_to(self, layer: str) -> "Analyzer":
-        """This analyzer for the model up to a layer, whose output is the layer's; of attention the heads.
+        """An analyzer like this one for the model up to a layer, whose output is the layer's; of attention the heads.
 
         Args:
             layer: The layer's path; "conv5[1]" for its second call.
@@ -39,10 +42,60 @@ class Inside(Configured):
             KeyError: No layer has this path.
             ValueError: The model is a function, or the layer makes no numbers that depend on the inputs.
         """
+        if getattr(self.opened, "name", None) == layer:
+            return self  # type: ignore[return-value]
         made = vars(self).setdefault("_inner_ones", {})
         if layer not in made:
             made[layer] = self._made_up_to(layer)
         return made[layer]
+
+    def concepts(
+        self,
+        x: Nest,
+        neuron_selection: Neuron = None,
+        *,
+        at: str,
+        top: int = 5,
+        normalize: bool = False,
+        batch_size: int = 32,
+        output: int | str = 0,
+        contrast: Contrast = None,
+    ) -> Concepts:
+        """The channels of a layer that weigh most in what is explained, and a map through each (Achtibat et al. 2023).
+
+        The relevance of a channel is the sum of the signal over its positions; of attention the channels are the heads. A map
+        through a channel is that of `analyze` with `through={at: channel}`.
+
+        Args:
+            x, neuron_selection, batch_size, output, contrast: As for `analyze`.
+            at: The layer's path.
+            top: How many channels, those of the largest relevance first; at ties the smaller number.
+            normalize: Whether relevances are shares of the sum of all channels' magnitudes.
+
+        Returns:
+            `Concepts`, with `ids`, `relevances` and `maps`, samples first, then the channels.
+
+        Raises:
+            KeyError: No layer has this path.
+            ValueError: The method sends no signal, no signal passes the layer, or it has not so many channels.
+
+        Examples:
+            >>> found = analyzer.concepts(x, 3, at="block4_conv3", top=5)
+            >>> found.ids[0], found.relevances[0], found.maps[0].shape
+        """
+        asked = Asked(neuron_selection, None, batch_size, output, 0, contrast)
+
+        def found(batch: Nest) -> Concepts:
+            if getattr(self.opened, "site", None) is None and asked.has_units:
+                inner = self.up_to(str(layer_of(neuron_selection)))
+                return concepts_of(inner, batch, replace(asked, output=0), at, top, normalize)
+            return concepts_of(self, batch, asked, at, top, normalize)  # type: ignore[arg-type]
+
+        return Concepts.join(some(map(found, batches_of(x)))) if is_stream(x) else found(x)
+
+    def concepts_found(self, x: Nest, asked: Asked, layer: Passing, top: int) -> dict[str, Any]:
+        """What `concepts_of` needs: see `one_by_one`."""
+        return one_by_one(self, x, asked, layer, top)  # type: ignore[arg-type]
 
     def _forget_inside(self) -> None:
         """What was learned has changed: the analyzers up to a layer are made anew."""
@@ -54,17 +107,11 @@ class Inside(Configured):
                 f"A unit needs a Keras model that can be opened, whose layers can be seen. Received: a unit of the layer "
                 f"{layer!r}, and the model {self.model!r}"
             )
-        site = site_of(self.opened.graph, layer)
-        model = CutModel(self.opened, site.tensor, layer, site.frames)
-        model.site = site
-        return self._made_anew(model, self.arguments_up_to(layer, site), self.state())
+        return self._made_anew(cut_at(self.opened, layer), self.arguments_up_to(layer), self.state())
 
-    def arguments_up_to(self, layer: str, site: UnitSite) -> dict[str, Any]:
-        """The arguments of the analyzer for the model up to a layer: a head is taken off the model's own output only."""
-        arguments = self.untaught() | {"labels": None, "neuron_selection_mode": None, "name": self.name}
-        if site.tensor not in self.opened.graph.outputs and "head" in arguments:
-            arguments["head"] = "output"
-        return arguments
+    def arguments_up_to(self, layer: str) -> dict[str, Any]:
+        """The arguments of the analyzer for the model up to a layer."""
+        return self.untaught() | {"labels": None, "neuron_selection_mode": None, "name": self.name}
 
     def of_units(self, neuron: Any, samples: int) -> Any:
         """Units of the layer that this analyzer's model ends at, as a `Selection`; all else as it is."""
@@ -89,8 +136,8 @@ class Inside(Configured):
             groups.setdefault(layer_of(neuron), []).append(number)
         found = {}
         for layer, numbers in groups.items():
-            some = [asked.listed[i] for i in numbers]
-            mine = replace(asked, neurons=some) if asked.neurons is not None else replace(asked, neuron=some[0])
+            these = [asked.listed[i] for i in numbers]
+            mine = replace(asked, neurons=these) if asked.neurons is not None else replace(asked, neuron=these[0])
             analyzer: Any = self if layer is None else self.up_to(layer)
             found[layer] = analyzer._run(x, mine if layer is None else replace(mine, output=0))
         return _together(list(found.values()), list(groups.values())) if len(found) > 1 else found.popitem()[1]

@@ -87,6 +87,10 @@ class Request:
         targets, through = tuple(t.of(samples) for t in self.targets), tuple(p.of(samples) for p in self.through)
         return replace(self, inputs=inputs, targets=targets, through=through)
 
+    def through_too(self, layer: Passing) -> "Request":
+        """The request with one layer more that signals must pass."""
+        return replace(self, through=(*self.through, layer))
+
     def batches(self) -> "Iterator[tuple[Batch, int]]":
         """A `Batch` for so many samples at once, and how many of its samples count."""
         for rows, count in self.inputs.batches(self.batch_size):

@@ -8,13 +8,14 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.analyzers.base.asked import Asked, layer_of
+from innspect.analyzers.base.asked import Asked
 from innspect.analyzers.base.assembly import settings_of
 from innspect.analyzers.relevance.losses import LOSSES, ConservationSummary, summarised
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer, sums
 from innspect.checks import Integer
 from innspect.inputs.contrast import Contrast
 from innspect.inputs.passing import Channels
+from innspect.inputs.units import layer_of
 from innspect.layers.program import per_sample
 from innspect.layers.steps import Entry
 from innspect.tables import Table

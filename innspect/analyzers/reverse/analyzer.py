@@ -9,15 +9,20 @@ import keras
 from keras import ops
 
 from innspect.analyzers.base.analyzer import Analyzer
+from innspect.analyzers.base.asked import Asked
+from innspect.analyzers.base.concepts import one_by_one
 from innspect.analyzers.base.request import Batch, Request, Result, few_at_once
+from innspect.analyzers.reverse.concepts import found_in_one_run
 from innspect.analyzers.reverse.passes import Pass, Passage, Runs, tensors_at
 from innspect.analyzers.reverse.plan import Plan
+from innspect.analyzers.reverse.refusals import no_rule
 from innspect.checks import Elsewhere, OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.activity import sends_nothing
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import Graph, Node, Rewritten, Tensor, is_float
 from innspect.graph.opened.opened_model import OpenedModel
+from innspect.inputs.passing import Passing
 from innspect.inputs.sites import UnitSite
 from innspect.inputs.targets import weighed
 from innspect.layers.base import Rule
@@ -25,7 +30,7 @@ from innspect.layers.guarded import Guarded, numbers
 from innspect.layers.program import Program, per_sample
 from innspect.layers.rule_table import Made, Row, Rows, RuleTable, anything, rows_for
 from innspect.layers.weightless import Proportional
-from innspect.types import BackendTensor
+from innspect.types import BackendTensor, Nest
 
 if TYPE_CHECKING:
     from innspect.analyzers.reverse.summary import Summary
@@ -175,26 +180,12 @@ class ReverseAnalyzer(Analyzer):
         return rules
 
     def _no_rule(self, node: Node) -> str:
-        if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):
-            return (
-                f"{self.name!r} has no rule for {node.path!r}, a quotient of two tensors that both depend on the input. Where "
-                "the denominator only scales, as in a normalization, say so: x / keras.ops.stop_gradient(y)."
-            )
-        text = (
-            f"{self.name!r} has no rule for {node.path!r} (a {node.operation or node.kind}). Register one for the layer's "
-            "class with `innspect.register_reverse_mapping(LayerClass, rule=...)`, or use a gradient method."
-        )
-        reason = self.opened.unopened.get(node.path)
-        if reason:
-            text += f" The layer could not be opened into Keras operations: {reason}."
-            if any(None in tuple(t.shape)[1:] for t in node.inputs):
-                text += " A length that is not known beforehand may be why: call the model on a `keras.Input` of a known one."
-        return text
+        return no_rule(self.name, self.opened, node)
 
     # ------------------------------------------------------------------ passes
     def way(self, request: Request) -> Pass:
         """The `Pass` for a request's output and layers; it is made once."""
-        sites = tuple((p.path, p.sites) for p in request.bare.through)
+        sites = tuple((p.path, p.sites) for p in request.through)
         return self._kept((request.output, request.at, sites), self.make_pass, request.output, request.at, None, dict(sites))
 
     def _kept(self, key: Hashable, make: Callable[..., Pass], *arguments: Any) -> Pass:
@@ -276,6 +267,10 @@ class ReverseAnalyzer(Analyzer):
         return Summary(self, self._kept((number, (), ()), self.make_pass, number).program)
 
     # ------------------------------------------------------------------ running
+    def concepts_found(self, x: Nest, asked: Asked, layer: Passing, top: int) -> dict[str, Any]:
+        find = found_in_one_run if self.composable else one_by_one
+        return find(self, x, asked, layer, top)
+
     @few_at_once
     def explain_batch(self, batch: Batch) -> Result:
         return self.way(batch.request).explain(batch, self.attributed)

@@ -10,9 +10,9 @@ from keras import ops
 from innspect import backend
 from innspect.analyzers.base.request import Bare, Batch, Result
 from innspect.graph.ir import Graph, Tensor, is_float
+from innspect.graph.opened.layer_paths import called, tensors_of
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.graph.precision import PreciseCompiler
-from innspect.graph.opened.layer_paths import called, tensors_of
 from innspect.inputs.sites import UnitSite
 from innspect.inputs.targets import explained_value
 from innspect.layers.steps import Entry, Step
@@ -97,6 +97,10 @@ class Pass:
     def masks(self, channels: Tensors) -> list[Mask]:
         """For each layer that signals must pass the function that masks them, from a mask (samples, channels)."""
         return [masking(site, mask) for site, mask in zip(self._sites, channels, strict=True)]
+
+    def of_channels(self, signals: dict[Tensor, BackendTensor], samples: int) -> BackendTensor:
+        """The sums over each channel, (samples, channels), of the signals at the one layer that all must pass."""
+        return sum(self._sites[0].of_channels(signal, samples) for signal in signals.values())
 
     def __call__(self, key: Hashable, function: Callable[..., Nest], *arguments: Nest) -> Nest:
         """`function(*arguments)`, compiled; `key` says which function this is, so that it is compiled but once."""
@@ -196,12 +200,14 @@ class Passage:
         """The signals at the outputs of the one layer that all must pass, before any mask, for `begun`."""
         travelling = Travelling({self.program.output: self.program.sent(self.tape, seed)}, self._way.through, ends=True)
         self.program.walk(self.tape, travelling, keep_tape=True)
-        return travelling.ended
+        shapes = {t: shape for step, _, shapes in self.tape for t, shape in zip(step.outputs, shapes, strict=True)}
+        crossed = self._way.through.of if self._way.through is not None else ()
+        return {t: ops.zeros(shapes[t], seed.dtype) for t in crossed if t not in travelling.ended} | travelling.ended
 
     def begun(self, signals: dict[Tensor, BackendTensor], masks: Tensors) -> "Passage":
-        """This passage with the ways back begun at some tensors, and with other masks."""
+        """A passage like this one with the ways back begun at some tensors, and with other masks."""
         made = copy.copy(self)
-        made._begun, made._masks = signals, masks
+        made._begun, made._masks = signals, list(masks)
         return made
 
     def at_inputs(self, signals: dict[Tensor, BackendTensor]) -> Tensors:

@@ -8,6 +8,7 @@ from innspect import backend
 from innspect.backend.compiling import read_only
 from innspect.backend.weights import steadily, weights
 from innspect.errors import NotAnalyzeableModelError
+from innspect.graph.heads import is_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph, Node, Ref, Tensor
 from innspect.graph.opened.opened_model import OpenedModel
@@ -22,21 +23,21 @@ class CutModel(OpenedModel):
         tensor: Of its graph.
         name: What the output is called.
         frames: Lengths of the axes that the tensor's rows hold beside the samples; the output has them apart.
+        site: Whatever tells where units of the output are.
 
     Attributes:
         whole: The opened model.
         name: What the output is called.
-        site: Where units of the output are, set by who asks for them.
+        site: As given.
     """
 
-    def __init__(self, whole: OpenedModel, tensor: Tensor, name: str, frames: Shape = ()):
-        self.whole, self.name = whole, name
+    def __init__(self, whole: OpenedModel, tensor: Tensor, name: str, frames: Shape = (), site: Any = None):
+        self.whole, self.name, self.site = whole, name, site
         self.model, self.description = whole.model, whole.description
         self.structure, self.specs, self.unopened = whole.structure, whole.specs, whole.unopened
         self.graph = _up_to(whole.graph, tensor, name, frames)
         self.output_names = [name]
         self._tensor = tensor
-        self.site: Any = None
         self.compiled = None
         vars(self)["dtype"] = whole.dtype
 
@@ -44,7 +45,8 @@ class CutModel(OpenedModel):
     def hidden_softmax(self) -> dict[int, str]:  # type: ignore[override]
         """Of the whole model, where the tensor is its output."""
         known, outputs = self.whole.hidden_softmax, self.whole.graph.outputs
-        return {0: path for number, path in known.items() if outputs[number] is self._tensor}
+        hidden = [path for number, path in known.items() if outputs[number] is self._tensor]
+        return dict(enumerate(hidden[:1]))
 
     def verify(self, inputs: list[Array] | None = None) -> None:
         self.whole.verify(inputs)
@@ -67,11 +69,18 @@ class CutModel(OpenedModel):
 def _up_to(graph: Graph, tensor: Tensor, name: str, frames: Shape) -> Graph:
     nodes = graph.ancestors([tensor])
     active, output = graph.active, tensor
-    if frames:
-        node = _frames_apart(tensor, name, frames)
+    inner_head = tensor not in graph.outputs and is_head(graph.producer(tensor))  # which is not to be taken off
+    if frames or inner_head:
+        node = _frames_apart(tensor, name, frames) if frames else _as_it_is(tensor, name)
         nodes, output = [*nodes, node], node.outputs[0]
         active = active | {output}
     return Graph(tuple(nodes), graph.inputs, (output,), graph.paths, graph.layers, active, graph.name)
+
+
+def _as_it_is(tensor: Tensor, name: str) -> Node:
+    made = Tensor(tensor.shape, tensor.dtype)
+    node = Node(f"{name}/unit", "reindex", lambda x: x, (Ref(tensor),), {}, (made,), operation="Identity")
+    return node.among({tensor})
 
 
 def _frames_apart(tensor: Tensor, name: str, frames: Shape) -> Node:

@@ -19,7 +19,8 @@ from innspect.concepts.targets import Targets
 from innspect.graph.opened.fields import Field, fields
 from innspect.graph.opened.layer_paths import inputs_read
 from innspect.inputs.batches import Inputs, called, is_stream, labelled_batches, of_a_stream
-from innspect.inputs.units import UnitSite
+from innspect.inputs.sites import UnitSite
+from innspect.inputs.units import layer_of
 from innspect.patterns.fingerprint import layer_fingerprints
 from innspect.progress import Progress
 from innspect.types import Array, Nest, Path
@@ -105,6 +106,10 @@ def collect(
         raise TypeError("`analyzer` must be of a Keras model, whose layers can be seen. Received: one of a function")
     if not listed:
         raise ValueError("`at` must name at least one layer. Received: an empty list")
+    inner = layer_of(target)  # of a unit, which is an output of the model up to its layer
+    if inner is not None:
+        analyzer, output = analyzer.up_to(inner), 0
+        opened = analyzer.opened
     sites = sites_of(opened.graph, listed)
     wanted = Targets(analyzer, target, opened.number(output))
     told = {"at": listed, "by": by, "reduce": reduce, "normalize": bool(normalize), "top": top, "crops": crops}
@@ -248,7 +253,7 @@ class Collection:
             found: dict[str, tuple[int, Field] | None] = {}
             for path, site in self._sites.items():
                 read = inputs_read(graph, [site.tensor])
-                of_inputs = fields(graph, site.tensor, inputs.arrays, frames=len(site.frames))
+                of_inputs = fields(graph, site.tensor, inputs.arrays, whole=bool(site.frames) or site.heads)
                 pictures = [i for i in read if inputs.arrays[i].ndim > 2] or list(read)
                 viewed = of_inputs[pictures[0]] if pictures else None
                 found[path] = None if viewed is None else (pictures[0], viewed)

@@ -13,16 +13,15 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.analyzer import Analyzer
+from innspect.analyzers.base.asked import Asked
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.reverse.passes import Passage
-from innspect.analyzers.base.work import requested
 from innspect.backend.weights import steadily
-from innspect.errors import PlainKeyError
 from innspect.graph.heads import without_head
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph
 from innspect.graph.precision import PreciseCompiler
-from innspect.inputs.units import Unit, UnitSite
+from innspect.inputs.sites import UnitSite, site_of
 from innspect.types import Array, BackendTensor, Nest, Tensors
 
 SHARE = 1e-10  # beside the sum of magnitudes, where values are shares of it
@@ -62,12 +61,7 @@ def sites_of(graph: Graph, at: Iterable[str], argument: str = "at") -> dict[str,
         KeyError: No layer has such a path.
         ValueError: A layer has no channels, is called several times, or does not depend on the inputs.
     """
-    try:
-        return {path: Unit(path, 0).site(graph) for path in at}
-    except PlainKeyError as error:
-        raise PlainKeyError(str(error).replace("`layer`", f"`{argument}`")) from None
-    except ValueError as error:
-        raise type(error)(str(error).replace("`layer`", f"`{argument}`")) from None
+    return {path: site_of(graph, path, argument) for path in at}
 
 
 def measure_of(analyzer: Analyzer, sites: Mapping[str, UnitSite], by: str, reduce: str, normalize: bool, output: int | str) -> Measure:
@@ -88,15 +82,10 @@ class Summary:
     reduce: str
     normalize: bool
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Their paths."""
-        return tuple(site.layer for site in self.sites)
-
-    def of(self, maps: Mapping[str, BackendTensor], samples: int) -> dict[str, dict[str, BackendTensor]]:
+    def of(self, maps: Mapping[UnitSite, BackendTensor], samples: int) -> dict[str, dict[str, BackendTensor]]:
         """Of each layer's output, or the signal there: "values" and "places" (samples, channels), and a tensor of the
         positions' shape."""
-        return {site.layer: self._of(site.arranged(maps[site.layer], samples)) for site in self.sites}
+        return {site.layer: self._of(site.arranged(maps[site], samples)) for site in self.sites}
 
     def _of(self, z: BackendTensor) -> dict[str, BackendTensor]:
         flat = ops.reshape(z, (z.shape[0], -1, z.shape[-1]))
@@ -136,9 +125,8 @@ class ByPass:
         self._told = _Told(analyzer, summary)
 
     def __call__(self, x: Nest, target: Any, batch_size: int) -> Iterator[Measured]:
-        request = requested(
-            self._analyzer, x, target, at=self._summary.layers, batch_size=batch_size, output=self._output
-        )
+        asked = Asked(target, None, batch_size, self._output, at=self._summary.sites)
+        request = self._analyzer.request(x, asked)
         way = self._analyzer.way(request)
         for batch, count in request.batches():
             result = steadily(functools.partial(way.explain, batch, self._told))
@@ -152,10 +140,9 @@ class ByExplanation:
         self._analyzer, self._summary, self._output = analyzer, summary, output
 
     def __call__(self, x: Nest, target: Any, batch_size: int) -> Iterator[Measured]:
-        at = self._summary.layers
-        told = self._analyzer.explain(x, target, at=at, batch_size=batch_size, output=self._output)
+        told = self._analyzer._run(x, Asked(target, None, batch_size, self._output, at=self._summary.sites))
         samples = len(told.outputs)
-        maps = {path: ops.convert_to_tensor(told.signals[path]) for path in at}
+        maps = {site: ops.convert_to_tensor(told.signals[site]) for site in self._summary.sites}
         yield self._summary.measured(self._summary.of(maps, samples), told.outputs, samples)
 
 
@@ -172,10 +159,10 @@ class ByActivation:
 
     def _look(self, xs: Tensors) -> Nest:
         *tensors, y = self._run(xs)
-        return {"found": self._summary.of(dict(zip(self._summary.layers, tensors, strict=True)), xs[0].shape[0]), "outputs": y}
+        return {"found": self._summary.of(dict(zip(self._summary.sites, tensors, strict=True)), xs[0].shape[0]), "outputs": y}
 
     def __call__(self, x: Nest, target: Any, batch_size: int) -> Iterator[Measured]:
-        request = requested(self._analyzer, x, target, batch_size=batch_size, output=self._number)
+        request = self._analyzer.request(x, Asked(target, None, batch_size, self._number))
         for batch, count in request.batches():
             result = steadily(functools.partial(self._compiler, "look", self._look, batch.xs))
             yield self._summary.measured(result["found"], result["outputs"], count)

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from innspect._version import __version__
+from innspect.analyzers.base.asked import Asked
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.request import Request, Result
 from innspect.types import Array, Nest
+
+if TYPE_CHECKING:
+    from innspect.analyzers.base.analyzer import Analyzer
 
 
 def assembled(request: Request, parts: Iterable[Result], settings: dict[str, Any]) -> Explanation:
@@ -38,6 +43,24 @@ def _explanation(part: Result, request: Request, settings: dict[str, Any]) -> Ex
         settings=settings,
         details=trimmed("details") if "details" in part else {},
     )
+
+
+def settings_of(analyzer: "Analyzer", asked: Asked) -> dict[str, Any]:
+    """What is needed to compute the same again."""
+    model, beside = analyzer.model, {"contrast": asked.contrast, "through": asked.through}
+    settings = {k: plain(v) for k, v in beside.items() if v is not None} | {
+        "method": analyzer.name,
+        "arguments": {k: plain(v) for k, v in analyzer.arguments().items() if k != "labels"},
+        "signed": analyzer.signed,
+        "scale": analyzer.scale,
+        "model": getattr(model, "name", None) or getattr(model, "__name__", type(model).__name__),
+        "neuron_selection": plain(analyzer.numbered(asked.neuron)),
+        "output": asked.output,
+        "innspect": __version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+    }
+    return settings | ({} if analyzer.labels is None else {"labels": list(analyzer.labels)})
 
 
 def empty(request: Request, shapes: list[tuple[int, ...]], settings: dict[str, Any], dtype: str) -> Explanation:

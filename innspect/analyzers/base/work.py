@@ -1,8 +1,8 @@
-"""What a user asks as a request; its work, batch by batch, and what is said of it meanwhile."""
+"""The work of a request, batch by batch, and what is said of it meanwhile."""
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,39 +11,10 @@ import keras
 from innspect import backend
 from innspect.analyzers.base.request import Request, Result
 from innspect.backend.weights import steadily
-from innspect.inputs.contrast import Contrast
 from innspect.progress import LOG, LONG, duration
-from innspect.types import Nest, Neuron
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.analyzer import Analyzer
-
-
-def requested(
-    analyzer: "Analyzer",
-    x: Nest,
-    neuron: Neuron = None,
-    *,
-    at: tuple[str, ...] = (),
-    explained: bool = True,
-    batch_size: int = 32,
-    output: int | str = 0,
-    neurons: Sequence[Neuron] | None = None,
-    contrast: Contrast = None,
-) -> Request:
-    """The checked `Request` for what `Analyzer.explain` is asked; `explained` says whether more than maps is wanted."""
-    number = analyzer._output_number(output)
-    inputs = analyzer.filled(analyzer._inputs(x), number)
-    analyzer.check(inputs)
-    return Request(
-        inputs,
-        tuple(analyzer._selections(neuron, neurons, number, inputs, contrast)),
-        several=neurons is not None,
-        output=number,
-        at=at,
-        explained=explained,
-        batch_size=inputs.checked_size(batch_size),
-    )
 
 
 def done(analyzer: "Analyzer", request: Request, verbose: int) -> list[Result]:

@@ -58,20 +58,20 @@ class Field:
         return tuple(int((high - low).max(initial=0)) for low, high in self.spans)
 
 
-def fields(graph: Graph, tensor: Tensor, inputs: list[Array], frames: int = 0) -> list[Field | None]:
+def fields(graph: Graph, tensor: Tensor, inputs: list[Array], whole: bool = False) -> list[Field | None]:
     """The fields of a layer's positions in each of the model's inputs; None for inputs that it does not read.
 
     Args:
         graph: The model's graph.
         tensor: The layer's output, (samples, *positions, channels) or with channels first.
         inputs: A sample for each input, arrays (1, ...), or of more of which the first is taken.
-        frames: How many axes of frames the layer's rows hold; what these see is not told apart.
+        whole: Whether positions are not told apart, such as those of frames that the rows hold.
     """
     nodes = graph.ancestors([tensor])
     shapes = _shapes(graph, nodes, tensor, inputs)
     found: dict[Tensor, list[Span] | None] = {}  # None: the whole
     axes = _axes(graph, tensor)
-    found[tensor] = [(np.arange(n), np.arange(n) + 1) for n in (shapes[tensor][a] for a in axes)] if axes and not frames else None
+    found[tensor] = [(np.arange(n), np.arange(n) + 1) for n in (shapes[tensor][a] for a in axes)] if axes and not whole else None
     for node in reversed(nodes):
         for made in node.outputs:
             if made not in found:

@@ -41,12 +41,17 @@ def images(count, seed=0):
 def test_the_pattern_points_along_the_concept_and_the_filter_does_not():
     a, seen, others = planted(4000)
     model = linear(np.eye(6, dtype="float32"))
-    cosine = lambda v: float(v @ a / np.linalg.norm(v))
+
+    def cosine(v):
+        return float(v @ a / np.linalg.norm(v))
+
     pattern = concepts.vector(model, "linear", seen, others)
     filtering = concepts.vector(model, "linear", seen, others, kind="filter")
-    assert cosine(pattern.vector) > 0.999 and cosine(filtering.vector) < 0.8
+    assert cosine(pattern.vector) > 0.999
+    assert cosine(filtering.vector) < 0.8
     np.testing.assert_allclose(pattern.vector, seen.mean(0) - others.mean(0), atol=1e-5)
-    assert pattern.auc > 0.99 and pattern.vector_auc < 0.95  # no decoder, and yet right
+    assert pattern.auc > 0.99
+    assert pattern.vector_auc < 0.95
 
 
 def test_convolutions_have_one_direction_of_means_over_positions():
@@ -72,7 +77,7 @@ def test_a_concept_that_cannot_be_told_is_refused():
     random = np.random.default_rng(0)
     x = random.normal(size=(80, 6)).astype("float32")
     model = linear(np.eye(6, dtype="float32"))
-    with pytest.raises(ValueError, match="cannot be told.*AUC.*`least_auc=0`"):
+    with pytest.raises(ValueError, match=r"cannot be told.*AUC.*`least_auc=0`"):
         concepts.vector(model, "linear", x[:40], x[40:])
     assert concepts.vector(model, "linear", x[:40], x[40:], least_auc=0).auc < 0.8
 
@@ -87,10 +92,12 @@ def test_of_a_linear_head_along_its_weights():
     x = random.normal(size=(10, 6)).astype("float32")
     cav = concepts.ConceptVector("h", w[:, 1].astype("float64"), 1.0, 1.0, np.zeros(6))
     found = concepts.tcav(model, cav, x, 1)
-    assert found.score == 1.0 and found.p < 0.05
+    assert found.score == 1.0
+    assert found.p < 0.05
     np.testing.assert_allclose(found.values, w[:, 1] @ w[:, 1], rtol=1e-5)
     several = concepts.tcav(model, [cav, concepts.ConceptVector("h", -cav.vector, 1.0, 1.0, np.zeros(6))], x, 1)
-    assert several[1].score == 0.0 and several[0].adjusted >= several[0].p
+    assert several[1].score == 0.0
+    assert several[0].adjusted >= several[0].p
     np.testing.assert_allclose(several[0].adjusted, min(1, 2 * min(s.p for s in several)))
 
 
@@ -101,7 +108,8 @@ def test_sensitivities_are_gradients_along_the_vector():
     found = concepts.tcav(model, cav, x, 2)
     slopes = innspect.create_analyzer("gradient", model).explain(x, 2, at="conv").signals["conv"]
     np.testing.assert_allclose(found.values, slopes.sum((1, 2)) @ cav.vector, rtol=1e-3, atol=1e-5)
-    assert found.score == (found.values > 0).mean() and len(found.random_means) == 50
+    assert found.score == (found.values > 0).mean()
+    assert len(found.random_means) == 50
 
 
 @pytest.mark.once
@@ -115,7 +123,8 @@ def test_p_is_uniform_where_labels_are_random():
         cav = concepts.ConceptVector("any", v, 0.5, 0.5, h[30:].mean(0), "pattern", h[:30], h[30:])
         found.append(one_among(v @ slopes, random_vectors(cav, 50, seed) @ slopes))
     assert stats.kstest(found, "uniform").pvalue > 0.01
-    assert one_among(1.0, np.ones(30)) == 1.0 and one_among(2.0, np.ones(30)) == 0.0
+    assert one_among(1.0, np.ones(30)) == 1.0
+    assert one_among(2.0, np.ones(30)) == 0.0
 
 
 def along(model, layer, cav, x):
@@ -129,7 +138,9 @@ def nested():
     keras.utils.set_random_seed(2)
     inner = image_net("inner")
     backbone = keras.Model(inner.inputs[0], inner.get_layer("high").output, name="backbone")
-    head = keras.Sequential([keras.Input((4, 4, 4)), L.Conv2D(4, 1, name="mix"), L.GlobalAveragePooling2D(), L.Dense(2)], name="head")
+    head = keras.Sequential(
+        [keras.Input((4, 4, 4)), L.Conv2D(4, 1, name="mix"), L.GlobalAveragePooling2D(), L.Dense(2)], name="head"
+    )
     x = keras.Input((8, 8, 3))
     return keras.Model(x, head(backbone(x)), name="whole")
 
@@ -151,7 +162,9 @@ def test_nothing_of_the_concept_is_left_and_all_else_stays(make, layer, tmp_path
     np.testing.assert_array_equal(model.predict(x, verbose=0), before)
     # It is saved and loaded, and trains, with weights of its own.
     copy.save(tmp_path / "copy.keras")
-    np.testing.assert_allclose(keras.models.load_model(tmp_path / "copy.keras").predict(x, verbose=0), copy.predict(x, verbose=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        keras.models.load_model(tmp_path / "copy.keras").predict(x, verbose=0), copy.predict(x, verbose=0), rtol=1e-5
+    )
     assert np.abs(copy.predict(x, verbose=0) - before).max() > 1e-6
     copy.compile("sgd", "mse")
     copy.fit(x, np.ones_like(before), epochs=1, verbose=0)
@@ -169,7 +182,9 @@ def test_shared_layers_sequential_models_and_those_that_cannot_be_copied():
     cav = concepts.vector(model, "shared[1]", points[:20] + 1, points[20:], least_auc=0)
     copy = concepts.without(model, cav)
     assert len(copy.layers) == len(model.layers) + 1
-    np.testing.assert_allclose(along(copy, "shared_without_concept", cav, points), cav.origin @ cav.vector / np.linalg.norm(cav.vector), atol=1e-5)
+    np.testing.assert_allclose(
+        along(copy, "shared_without_concept", cav, points), cav.origin @ cav.vector / np.linalg.norm(cav.vector), atol=1e-5
+    )
 
     class Own(keras.Model):
         def __init__(self):
@@ -182,7 +197,7 @@ def test_shared_layers_sequential_models_and_those_that_cannot_be_copied():
     own = Own()
     own(points)
     cav = concepts.vector(own, "inner", points[:20] + 1, points[20:], least_auc=0)
-    with pytest.raises(ValueError, match="functional or Sequential.*Own"):
+    with pytest.raises(ValueError, match=r"functional or Sequential.*Own"):
         concepts.without(own, cav)
 
 
@@ -199,7 +214,7 @@ def test_channels_first():
 def test_bad_arguments_are_named():
     a, seen, others = planted(20)
     model = linear(np.eye(6, dtype="float32"))
-    with pytest.raises(KeyError, match="`layer` must be.*'lineer'.*'linear'"):
+    with pytest.raises(KeyError, match=r"`layer` must be.*'lineer'.*'linear'"):
         concepts.vector(model, "lineer", seen, others)
     with pytest.raises(ValueError, match="`kind` must be"):
         concepts.vector(model, "linear", seen, others, kind="logistic")

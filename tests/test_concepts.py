@@ -97,15 +97,18 @@ def test_known_samples_are_found(by, reduce):
             scale = 1 if by == "activation" else 1 / size**2  # the average pooling
             np.testing.assert_allclose(found.values[c, :3], [scale * (i + 1) for i in known], rtol=1e-4)
             # Of the others all are 0, and the smaller id is first.
-            assert found.samples[c, 3] == min(i for i in range(len(images)) if i % channels != c) and found.values[c, 3] == 0
+            assert found.samples[c, 3] == min(i for i in range(len(images)) if i % channels != c)
+            assert found.values[c, 3] == 0
         assert found.classes.count.tolist() == [3] * channels  # each has the largest output in its own channel
         means = found.classes.mean
-        assert (means[~np.eye(channels, dtype=bool)] == 0).all() and (np.diag(means) > 0).all()
+        assert (means[~np.eye(channels, dtype=bool)] == 0).all()
+        assert (np.diag(means) > 0).all()
     # What a unit sees is its field about the position: 3 x 3, and 5 x 5, cut at the border.
     row, column = gallery["first"].positions[2, 0]
     crop, sample = gallery["first"].crops(2)[0], images[gallery["first"].samples[2, 0]]
     part = sample[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
-    assert crop.shape == part.shape and np.abs(crop - part).max() <= part.max() / 255
+    assert crop.shape == part.shape
+    assert np.abs(crop - part).max() <= part.max() / 255
     assert gallery["second"].crops(2)[0].shape[0] == min(row + 3, size) - max(row - 2, 0)
 
 
@@ -122,8 +125,9 @@ def test_shards_in_any_order_are_the_whole(analyzer, tmp_path, by):
     a, b, c = map(concepts.load, shards)
     for merged in (a.merge(b).merge(c), c.merge(a).merge(b), b.merge(c.merge(a)), concepts.merge(reversed(shards))):
         check_same(whole, merged)
-        assert merged.samples == 40 and merged.seen == [(0, 40)]
-    with pytest.raises(ValueError, match="samples 16 to 23 would be counted twice.*first_id"):
+        assert merged.samples == 40
+        assert merged.seen == [(0, 40)]
+    with pytest.raises(ValueError, match=r"samples 16 to 23 would be counted twice.*first_id"):
         a.merge(b).merge(b)
     assert arrays_of(a)["high/count"].tolist() == [6, 5, 5]  # an operand stays what it is
 
@@ -191,8 +195,10 @@ def test_bytes_are_shown_as_they_were_and_large_crops_reduced():
     images = np.random.default_rng(0).integers(0, 256, (3, 90, 80, 3)).astype("uint8")
     found = concepts.collect(innspect.create_analyzer("gradient", model), images, at="wide", by="activation", crops=1)["wide"]
     crop = found.crops(0)[0]
-    assert max(crop.shape[:2]) <= 64 and crop.dtype == np.float32
-    assert max(crop.shape[:2]) >= 17 and abs(crop.mean() - images[found.samples[0, 0]].mean()) < 6
+    assert max(crop.shape[:2]) <= 64
+    assert crop.dtype == np.float32
+    assert max(crop.shape[:2]) >= 17
+    assert abs(crop.mean() - images[found.samples[0, 0]].mean()) < 6
 
 
 def test_memory_does_not_grow_with_the_stream(analyzer, tmp_path):
@@ -202,7 +208,8 @@ def test_memory_does_not_grow_with_the_stream(analyzer, tmp_path):
         gallery = concepts.collect(analyzer, (x for _ in range(count)), at="conv", top=3, by_class=2, crops=1)
         gallery.save(tmp_path / "gallery.h5")
         sizes.append(os.path.getsize(tmp_path / "gallery.h5"))
-        assert gallery["conv"].samples.shape == (4, 3) and gallery.samples == 10 * count
+        assert gallery["conv"].samples.shape == (4, 3)
+        assert gallery.samples == 10 * count
     assert sizes[1] <= sizes[0] * 1.05
 
 
@@ -210,10 +217,14 @@ def test_a_file_holds_everything(analyzer, tmp_path):
     gallery = concepts.collect(analyzer, data(9), at=["conv", "dense"], top=4, path=tmp_path / "gallery.h5")
     found = concepts.load(tmp_path / "gallery.h5", analyzer.model)
     check_same(gallery, found)
-    assert found.settings == gallery.settings and found.settings["method"] == "lrp.epsilon"
-    assert found.samples == 9 and found["conv"].samples[0, -1] >= 0
+    assert found.settings == gallery.settings
+    assert found.settings["method"] == "lrp.epsilon"
+    assert found.samples == 9
+    assert found["conv"].samples[0, -1] >= 0
     few = concepts.collect(analyzer, data(2), at="conv", top=4)["conv"]
-    assert few.samples[:, 2:].tolist() == [[-1, -1]] * 4 and np.isnan(few.values[:, 2:]).all() and len(few.crops(1)) == 2
+    assert few.samples[:, 2:].tolist() == [[-1, -1]] * 4
+    assert np.isnan(few.values[:, 2:]).all()
+    assert len(few.crops(1)) == 2
 
 
 RUN = """
@@ -227,7 +238,8 @@ def batches():
         if number == {dies}:
             os.kill(os.getpid(), signal.SIGKILL)
         yield x[6 * number : 6 * number + 6]
-innspect.concepts.collect(innspect.create_analyzer("lrp.epsilon", small_net()), batches(), ["conv", "high"], top=4, path={path!r}, every=3)
+analyzer = innspect.create_analyzer("lrp.epsilon", small_net())
+innspect.concepts.collect(analyzer, batches(), ["conv", "high"], top=4, path={path!r}, every=3)
 """
 
 
@@ -243,7 +255,10 @@ def test_a_run_that_was_killed_goes_on_to_the_bit(tmp_path):
     assert concepts.load(killed).samples == 36  # six batches were written
     x, model = data(60), small_net()
     analyzer = innspect.create_analyzer("lrp.epsilon", model)
-    batches = lambda: (x[i : i + 6] for i in range(0, 60, 6))
+
+    def batches():
+        return (x[i : i + 6] for i in range(0, 60, 6))
+
     resumed = concepts.collect(analyzer, batches(), ["conv", "high"], top=4, path=killed, every=3)
     whole = concepts.collect(analyzer, batches(), ["conv", "high"], top=4, path=tmp_path / "whole.h5", every=3)
     check_same(resumed, whole)
@@ -274,7 +289,7 @@ def test_what_was_begun_otherwise_is_refused(analyzer, tmp_path):
     other.get_layer("high").set_weights([w + 1 for w in other.get_layer("high").get_weights()])
     with pytest.raises(ValueError, match="first layer that differs is 'high'"):
         concepts.collect(innspect.create_analyzer("lrp.epsilon", other), x, **told)
-    with pytest.raises(ValueError, match="another model.*'high'"):
+    with pytest.raises(ValueError, match=r"another model.*'high'"):
         concepts.load(path, other)
     anew = concepts.collect(analyzer, x + 1, **told, resume=False)
     assert anew.samples == 12
@@ -288,7 +303,9 @@ def test_values_that_are_not_finite_count_nowhere(analyzer):
     x[2, 0, 0] = np.inf
     with pytest.warns(UserWarning, match="not finite"):
         found = concepts.collect(analyzer, x, at="conv", by="activation", top=6)["conv"]
-    assert 2 not in found.samples and (found.samples[:, 5] == -1).all() and found.left_out == 1
+    assert 2 not in found.samples
+    assert (found.samples[:, 5] == -1).all()
+    assert found.left_out == 1
     assert np.isfinite(found.mean).all()
 
 
@@ -328,7 +345,7 @@ def test_a_layer_behind_the_output_or_without_a_signal(analyzer):
     with pytest.raises(ValueError, match="called 2 times"):
         concepts.collect(gradient, points, at="shared")
     assert concepts.collect(gradient, points, at="shared[1]", target=0)["shared[1]"].samples.shape == (4, 16)
-    with pytest.raises(ValueError, match="depends on.*'b'"):
+    with pytest.raises(ValueError, match=r"depends on.*'b'"):
         concepts.collect(gradient, points, at="b", target=0)
     with pytest.raises(ValueError, match="sends no signal"):
         concepts.collect(innspect.create_analyzer("occlusion", small_net()), data(2), at="conv")
@@ -347,6 +364,67 @@ def test_frames_within_time_distributed():
     np.testing.assert_array_equal(found.samples[:, 0], best)
     places = np.stack(np.unravel_index(z.reshape(5, -1, 4).argmax(1), z.shape[1:-1]), -1)
     np.testing.assert_array_equal(found.positions[:, 0], places[best, np.arange(4)])
+
+
+def test_maps_of_reference_samples(analyzer):
+    x, y = data(20), np.arange(20) % 3
+    told = {"at": "high", "top": 4, "batch_size": 5}
+    relevant = concepts.collect(analyzer, x, target=y, **told)
+    ids = relevant["high"].samples[2]
+    for given, target in ((x, y), (((x[i : i + 5], y[i : i + 5]) for i in range(0, 20, 5)), None)):
+        samples, maps = relevant.maps(analyzer, given, "high", 2, target=target)
+        np.testing.assert_array_equal(samples, x[ids])
+        np.testing.assert_allclose(maps, analyzer.analyze(x[ids], y[ids], through={"high": [2]}), rtol=1e-4, atol=1e-6)
+    active = concepts.collect(analyzer, x, by="activation", reduce="max", **told)
+    samples, maps = active.maps(analyzer, x, "high", 1, top=2)
+    unit = innspect.unit("high", 1, reduce="max")
+    np.testing.assert_allclose(maps, analyzer.analyze(samples, unit), rtol=1e-4, atol=1e-6)
+    with pytest.raises(KeyError, match="`data` must hold the samples"):
+        relevant.maps(analyzer, x[:2], "high", 2, target=y[:2])
+    with pytest.raises(ValueError, match="`channel` must be"):
+        relevant.maps(analyzer, x, "high", 6)
+
+
+def test_units_are_targets_and_heads_are_channels(analyzer):
+    x = data(8)
+    unit = innspect.unit("high", 1, position=(1, 1))
+    found = concepts.collect(analyzer, x, "conv", target=unit, top=8)["conv"]
+    signals = analyzer.explain(x, unit, at=["conv"]).signals["conv"].sum((1, 2))
+    np.testing.assert_allclose(found.values, -np.sort(-signals, axis=0).T, rtol=1e-3, atol=1e-6)
+    assert found.classes.count.shape == (0,)
+    given = keras.Input((6, 4))
+    attended = L.MultiHeadAttention(3, 2, name="attention")(given, given)
+    network = keras.Model(given, L.Dense(2)(L.GlobalAveragePooling1D()(attended)))
+    points = np.random.default_rng(0).normal(size=(5, 6, 4)).astype("float32")
+    heads = concepts.collect(innspect.create_analyzer("gradient", network), points, "attention", target=1, top=2)["attention"]
+    assert heads.samples.shape == (3, 2)
+    assert heads.positions.shape == (3, 2, 1)
+    assert heads.crops(0)[0].shape == (6, 4)
+
+
+def test_a_page_opens_offline_and_shows_what_was_kept(analyzer, tmp_path):
+    gallery = concepts.collect(analyzer, data(9), at=["conv", "dense"], top=4, crops=2)
+    page = gallery.html(tmp_path / "page.html", labels=["cat", "dog", "<b>"], names=lambda i: f"<i>{i}</i>")
+    text = (tmp_path / "page.html").read_text()
+    assert page.html == text
+    assert 'src="http' not in text
+    assert "default-src 'none'" in text
+    assert "<i>" not in text
+    assert "&lt;i&gt;" in text
+    assert "cat" in text
+    assert text.count('<section class="channel">') == 4 + 7
+    assert gallery.html(channels=[1]).html.count("<section") == 2
+    concepts.collect(analyzer, data(3), at="conv", top=4, crops=0).html()
+    for arguments, kind, words in (
+        ({"layers": ["cnov"]}, KeyError, "'conv'"),
+        ({"channels": [99]}, ValueError, "`channels` must be between 0 and 3"),
+        ({"channels": []}, ValueError, "`channels` must be"),
+        ({"top": 0}, ValueError, "`top` must be"),
+        ({"names": 3}, ValueError, "`names` must be"),
+        ({"labels": ["one"]}, ValueError, "3 names"),
+    ):
+        with pytest.raises(kind, match=words):
+            gallery.html(**arguments)
 
 
 def test_the_model_stays_as_it_is():

@@ -33,9 +33,13 @@ def _branched():
 
 
 EXACT = {
-    "windows": lambda: _net((17, 14), L.Conv2D(3, 3, strides=2), L.DepthwiseConv2D((2, 3), padding="same"), L.AveragePooling2D(2)),
+    "windows": lambda: _net(
+        (17, 14), L.Conv2D(3, 3, strides=2), L.DepthwiseConv2D((2, 3), padding="same"), L.AveragePooling2D(2)
+    ),
     "dilated": lambda: _net((15, 16), L.Conv2D(3, 3, dilation_rate=(2, 1), padding="same"), L.SeparableConv2D(2, 3)),
-    "padded": lambda: _net((11, 12), L.ZeroPadding2D(((1, 2), (0, 3))), L.Conv2D(2, 3, strides=2, padding="same"), L.Cropping2D(1)),
+    "padded": lambda: _net(
+        (11, 12), L.ZeroPadding2D(((1, 2), (0, 3))), L.Conv2D(2, 3, strides=2, padding="same"), L.Cropping2D(1)
+    ),
     "enlarged": lambda: _net((7, 6), L.Conv2D(2, 2), L.UpSampling2D(2), L.Conv2D(2, 3, padding="same")),
     "smooth": lambda: _net((6, 5), L.UpSampling2D(2, interpolation="bilinear"), L.Conv2D(2, 1)),
     "branched": _branched,

@@ -95,7 +95,9 @@ def _run(given):
     )
     if given.html:
         skipped = {path for path, _ in source.skipped}
-        names = source.names if source.arrays else [n for n, p in zip(source.names, source.paths, strict=True) if p not in skipped]
+        names = (
+            source.names if source.arrays else [n for n, p in zip(source.names, source.paths, strict=True) if p not in skipped]
+        )
         gallery.html(page, channels=given.channel, labels=labels, names=names, title=_title(given))
     _print_best(gallery)
     print(f"{gallery.samples} input{'s' * (gallery.samples > 1)}: written to {printable(given.out)}")

@@ -1,5 +1,6 @@
 """What a layer makes of samples, a number for each channel."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,6 @@ class Activations:
         parts = [np.zeros((0, self.site.channels or 1))]
         for rows, count in inputs.batches(batch_size):
             xs = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]
-            z = steadily(lambda xs=xs: self._compiler("means", self._look, xs))
+            z = steadily(functools.partial(self._compiler, "means", self._look, xs))
             parts.append(backend.to_numpy(z)[:count].astype("float64"))
         return np.concatenate(parts)

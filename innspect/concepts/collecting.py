@@ -1,9 +1,8 @@
 """`collect`: reference samples of channels from a stream of any length, in one run, resumed, or in shards."""
 
-import hashlib
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.request import paths
 from innspect.checks import Boolean, Count, File, Integer, OneOf
+from innspect.concepts.batches import batches, digest
 from innspect.concepts.fingerprint import settings_of
 from innspect.concepts.gallery import Gallery, load
 from innspect.concepts.measuring import Measured, measure_of, sites_of
@@ -18,7 +18,7 @@ from innspect.concepts.references import References
 from innspect.concepts.targets import Targets
 from innspect.graph.opened.fields import Field, fields
 from innspect.graph.opened.layer_paths import inputs_read
-from innspect.inputs.batches import Inputs, called, is_stream, labelled_batches, of_a_stream
+from innspect.inputs.batches import Inputs, called, is_stream, of_a_stream
 from innspect.inputs.sites import UnitSite
 from innspect.inputs.units import layer_of
 from innspect.patterns.fingerprint import layer_fingerprints
@@ -117,12 +117,12 @@ def collect(
     fresh = Gallery(settings_of(analyzer, told), opened.model.name, layer_fingerprints(opened.graph))
     gallery = _begun(fresh, path, resume)
     collection = Collection(analyzer, gallery, sites, wanted, batch_size, first_id)
-    progress = Progress("Collecting", _number_of_batches(data, batch_size, steps)) if verbose else None
+    progress = Progress("Collecting", number_of_batches(data, batch_size, steps)) if verbose else None
     written = done = gallery.progress.get("batches", 0)
-    for number, (x, labels) in enumerate(_batches(data, analyzer, batch_size, steps, done, wanted)):
+    for number, (x, labels) in enumerate(batches(data, analyzer, batch_size, steps, done, wanted)):
         if number == 0:
             given = {"batch_size": None if is_stream(data) else batch_size, "first_id": first_id}
-            collection.check_same_run(given | {"first": _digest(x, labels)}, path)
+            collection.check_same_run(given | {"first": digest(x, labels)}, path)
         if number >= done:
             with called("data"), of_a_stream():
                 collection.add(x, labels)
@@ -143,7 +143,17 @@ def collect(
 
 
 def _check(
-    by: Any, top: Any, reduce: Any, normalize: Any, by_class: Any, crops: Any, every: Any, steps: Any, first_id: Any, path: Any, resume: Any
+    by: Any,
+    top: Any,
+    reduce: Any,
+    normalize: Any,
+    by_class: Any,
+    crops: Any,
+    every: Any,
+    steps: Any,
+    first_id: Any,
+    path: Any,
+    resume: Any,
 ) -> None:
     OneOf(*BY).check("by", by)
     OneOf(*REDUCTIONS).check("reduce", reduce)
@@ -167,7 +177,7 @@ def _begun(fresh: Gallery, path: Path | None, resume: bool) -> Gallery:
         fresh.check_mergeable(found)
     except ValueError as error:
         raise ValueError(
-            f"The file {os.fsdecode(path)!r} cannot be gone on with; give another `path`, or resume=False to begin anew. {error}"
+            f"The file {os.fsdecode(path)!r} cannot be gone on with: give another `path`, or resume=False. {error}"
         ) from None
     return found
 
@@ -200,8 +210,8 @@ class Collection:
             if before.get(name, value) != value:
                 what = "first batch of data" if name == "first" else f"`{name}`"
                 raise ValueError(
-                    f"The file {str(path)!r} was begun with another {what}, so it cannot be gone on with; give another `path`, or "
-                    f"resume=False to begin anew. Received: {value!r}, there {before[name]!r}"
+                    f"The file {str(path)!r} was begun with another {what}, so it cannot be gone on with: give another "
+                    f"`path`, or resume=False to begin anew. Received: {value!r}, there {before[name]!r}"
                 )
         before.update(given)
 
@@ -265,48 +275,6 @@ def _as_seen(inputs: Inputs, viewed: tuple[int, Field]) -> Array:
     """The samples of an input, in the shape that the model takes; bytes where they were given as these."""
     given, taken = inputs.given[viewed[0]], inputs.arrays[viewed[0]]
     return given.reshape(taken.shape) if given.dtype == np.uint8 else taken
-
-
-# ------------------------------------------------------------------ data
-def _batches(
-    data: Any, analyzer: Analyzer, batch_size: int, steps: int | None, done: int, targets: Targets
-) -> Iterator[tuple[Nest, Any]]:
-    """Inputs and labels of each batch; of arrays those before `done` are nothing, but the first."""
-    if is_stream(data):
-        for number, batch in enumerate(labelled_batches(data)):
-            if steps is not None and number >= steps:
-                return
-            yield batch
-        return
-    with called("data"):
-        inputs = Inputs(data, analyzer.opened)
-    targets.check(inputs.samples)
-    for number, start in enumerate(range(0, inputs.samples, batch_size)):
-        if steps is not None and number >= steps:
-            return
-        yield (None if 0 < number < done else inputs.pack([a[start : start + batch_size] for a in inputs.given])), None
-
-
-def _number_of_batches(data: Any, batch_size: int, steps: int | None) -> int:
-    if is_stream(data):
-        count = len(data) if hasattr(data, "__len__") else steps or 1
-    else:
-        import keras
-
-        leaves = keras.tree.flatten(data)
-        count = -(-len(leaves[0]) // batch_size) if leaves and hasattr(leaves[0], "__len__") else 1
-    return max(1, count if steps is None else min(count, steps))
-
-
-def _digest(x: Nest, labels: Any) -> str:
-    import keras
-
-    hasher = hashlib.sha256()
-    for leaf in keras.tree.flatten([x, [] if labels is None else labels]):
-        array = np.asarray(keras.ops.convert_to_numpy(leaf) if hasattr(leaf, "shape") else leaf)
-        hasher.update(f"{array.dtype}{array.shape}".encode())
-        hasher.update(array.tobytes() if array.dtype.kind not in "OSU" else repr(array.tolist()).encode())
-    return hasher.hexdigest()[:32]
 
 
 def _tell(gallery: Gallery) -> None:

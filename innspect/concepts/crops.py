@@ -52,11 +52,11 @@ class Cutter:
 
     Args:
         samples: The samples as they were given, (batch, ...).
-        field: What the layer's positions see of them.
+        seen: What the layer's positions see of them.
     """
 
     samples: Array
-    field: Field
+    seen: Field
     _whole: dict[int, Array] = field(default_factory=dict)
     _cut: dict[tuple, Crop] = field(default_factory=dict)
 
@@ -66,13 +66,13 @@ class Cutter:
 
     @property
     def _factor(self) -> int:
-        first = 1 if self.field.channels_first else 0
-        extent = self.field.extent or self.samples.shape[1 + first : 3 + first]
+        first = 1 if self.seen.channels_first else 0
+        extent = self.seen.extent or self.samples.shape[1 + first : 3 + first]
         return max(1, math.ceil(max(extent, default=1) / _LONGEST)) if self._is_picture else 1
 
     def __call__(self, sample: int, position: tuple[int, ...]) -> Crop:
         """The crop of a sample of the batch at a position of the layer."""
-        box = self.field.box(position)
+        box = self.seen.box(position)
         key = (sample, *((s.start, s.stop) for s in box))
         if key not in self._cut:
             self._cut[key] = self._made(sample, box)
@@ -81,7 +81,7 @@ class Cutter:
     def _made(self, sample: int, box: tuple[slice, ...]) -> Crop:
         if not self._is_picture:
             return Crop(self.samples[sample][box].copy())
-        factor, first = self._factor, 1 if self.field.channels_first else 0
+        factor, first = self._factor, 1 if self.seen.channels_first else 0
         if sample not in self._whole:
             self._whole[sample] = _reduced(self.samples[sample], factor, first)
         axes = (first, first + 1)

@@ -6,7 +6,7 @@ settings, progress, fingerprints        text, JSON
 seen                    (parts, 2): the ids of the samples, each part from its first up to its last and one
 layers/<number>         a group for each layer, with the attributes path, number, keeps, by_class, left_out
 whole, classes          values, ids, positions, total, error, count; of classes with an axis of these first, and their numbers
-crops                   data of different ones, one after the other, their shapes, low, high; channels, and the numbers of theirs
+crops                   data of different ones, one after the other, shapes, low, high; channels, and numbers of theirs
 """
 
 import json
@@ -66,14 +66,16 @@ def _write_layer(group: h5py.Group, name: str, references: References) -> None:
     pieces = [(channel, crop) for channel, listed in enumerate(references.pieces) for crop in listed]
     if pieces:
         different = {id(crop): crop for _, crop in pieces}  # several channels may see the same
-        numbers = {key: number for number, key in enumerate(different)}
+        places = {key: number for number, key in enumerate(different)}
         stored = [crop.stored for crop in different.values()]
         group.create_dataset("crops/data", data=np.concatenate([s.reshape(-1) for s in stored]))
         group.create_dataset("crops/shapes", data=np.array([s.shape for s in stored], "int64"))
         group.create_dataset("crops/channels", data=np.array([channel for channel, _ in pieces], "int64"))
-        group.create_dataset("crops/numbers", data=np.array([numbers[id(crop)] for _, crop in pieces], "int64"))
+        group.create_dataset("crops/numbers", data=np.array([places[id(crop)] for _, crop in pieces], "int64"))
         for name in ("low", "high"):
-            group.create_dataset(f"crops/{name}", data=np.array([getattr(crop, name) for crop in different.values()], "float64"))
+            group.create_dataset(
+                f"crops/{name}", data=np.array([getattr(crop, name) for crop in different.values()], "float64")
+            )
 
 
 def _arrays(parts: list[Part]) -> dict[str, Array]:

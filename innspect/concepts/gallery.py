@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from innspect.analyzers.base.analyzer import Analyzer
 from innspect.concepts import files
+from innspect.concepts.maps import reference_maps
 from innspect.concepts.references import References
 from innspect.errors import PlainKeyError, suggest
 from innspect.files import reading
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.patterns.fingerprint import Fingerprints, first_difference, layer_fingerprints
-from innspect.types import Path
+from innspect.types import Nest, Path
 
 if TYPE_CHECKING:
     from innspect.reports.document import Page
@@ -113,6 +115,39 @@ class Gallery(Mapping[str, References]):
         return load(path, model)
 
     # ------------------------------------------------------------------ looking at it
+    def maps(
+        self,
+        analyzer: Analyzer,
+        data: Any,
+        layer: str,
+        channel: int,
+        *,
+        target: Any = None,
+        top: int | None = None,
+        batch_size: int = 32,
+    ) -> tuple[Nest, Nest]:
+        """The reference samples of a channel, and a map of each: what in them the channel answers to.
+
+        By relevance it is the relevance that passes the channel on its way from the sample's target; by activation that of the
+        channel itself, as a unit.
+
+        Args:
+            analyzer: The analyzer; by relevance it must send a signal that can be masked.
+            data: What was collected from, again, in the same order.
+            layer, channel: Which channel.
+            target: As for `collect`.
+            top: How many samples; None: all that are kept.
+            batch_size: Samples computed at once.
+
+        Returns:
+            The samples and the maps, (samples, ...), in descending order of the channel's values.
+
+        Raises:
+            KeyError: Nothing was collected at the layer, or `data` has not all of the samples.
+            ValueError: There is no such channel, or another argument does not fit.
+        """
+        return reference_maps(self, analyzer, data, layer, channel, target, top, batch_size)
+
     def html(
         self,
         path: Path | None = None,
@@ -208,8 +243,8 @@ def _joined(first: Seen, second: Seen) -> Seen:
     for start, end in sorted(part for part in (*first, *second) if part[0] < part[1]):
         if result and start < result[-1][1]:
             raise ValueError(
-                f"The samples {start} to {min(end, result[-1][1]) - 1} would be counted twice. Give each shard the number of its "
-                "first sample, `first_id`."
+                f"The samples {start} to {min(end, result[-1][1]) - 1} would be counted twice. Give each shard the number of "
+                "its first sample, `first_id`."
             )
         if result and start == result[-1][1]:
             result[-1] = (result[-1][0], end)

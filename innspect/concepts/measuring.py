@@ -64,7 +64,9 @@ def sites_of(graph: Graph, at: Iterable[str], argument: str = "at") -> dict[str,
     return {path: site_of(graph, path, argument) for path in at}
 
 
-def measure_of(analyzer: Analyzer, sites: Mapping[str, UnitSite], by: str, reduce: str, normalize: bool, output: int | str) -> Measure:
+def measure_of(
+    analyzer: Analyzer, sites: Mapping[str, UnitSite], by: str, reduce: str, normalize: bool, output: int | str
+) -> Measure:
     """What measures relevance by an analyzer, or activation."""
     summary = Summary(tuple(sites.values()), reduce, normalize)
     if by == "activation":
@@ -82,9 +84,10 @@ class Summary:
     reduce: str
     normalize: bool
 
-    def of(self, maps: Mapping[UnitSite, BackendTensor], samples: int) -> dict[str, dict[str, BackendTensor]]:
+    def of(self, maps: Mapping[Any, BackendTensor], samples: int) -> dict[str, dict[str, BackendTensor]]:
         """Of each layer's output, or the signal there: "values" and "places" (samples, channels), and a tensor of the
-        positions' shape."""
+        positions' shape.
+        """
         return {site.layer: self._of(site.arranged(maps[site], samples)) for site in self.sites}
 
     def _of(self, z: BackendTensor) -> dict[str, BackendTensor]:
@@ -142,7 +145,8 @@ class ByExplanation:
     def __call__(self, x: Nest, target: Any, batch_size: int) -> Iterator[Measured]:
         told = self._analyzer._run(x, Asked(target, None, batch_size, self._output, at=self._summary.sites))
         samples = len(told.outputs)
-        maps = {site: ops.convert_to_tensor(told.signals[site]) for site in self._summary.sites}
+        signals: Mapping[Any, Array] = told.signals  # by site, as was asked
+        maps = {site: ops.convert_to_tensor(signals[site]) for site in self._summary.sites}
         yield self._summary.measured(self._summary.of(maps, samples), told.outputs, samples)
 
 

@@ -98,7 +98,7 @@ def without(model: keras.Layer | OpenedModel, vector: ConceptVector) -> keras.Mo
     name = _free_name(whole, f"{route[-1].name}_without_concept")
 
     def inserted() -> keras.Layer:
-        return WithoutConcept(vector.vector, vector.origin, axis, name=name, dtype=route[-1].dtype_policy)
+        return WithoutConcept(vector.vector.tolist(), vector.origin.tolist(), axis, name=name, dtype=route[-1].dtype_policy)
 
     copy = _copied(whole, route, call, inserted)
     _take_weights(copy, whole)
@@ -112,8 +112,8 @@ def _parsed(layer: str) -> tuple[str, int | None]:
 
 def _is_known(model: Any) -> bool:
     """Whether a model is put together of layers that can be copied one by one: `Sequential`, or functional and nothing else."""
-    return type(model) is keras.Sequential or (type(model) is keras.Model or type(model).__name__ == "Functional") and hasattr(
-        model, "operations"
+    return type(model) is keras.Sequential or (
+        (type(model) is keras.Model or type(model).__name__ == "Functional") and hasattr(model, "operations")
     )
 
 

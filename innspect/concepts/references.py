@@ -130,7 +130,9 @@ class References:
     by_class: int = 0  # places of each class
 
     @classmethod
-    def none(cls, layer: str, channels: int, axes: int, dtype: str, top: int, by_class: int, number: int, crops: int) -> "References":
+    def none(
+        cls, layer: str, channels: int, axes: int, dtype: str, top: int, by_class: int, number: int, crops: int
+    ) -> "References":
         whole = Part.none(channels, top, axes, dtype)
         return cls(layer, whole, {}, number, min(crops, top), [[] for _ in range(channels)], by_class=by_class)
 
@@ -236,7 +238,9 @@ class References:
         whole, whence = self.whole.merged(other.whole)
         top = self.whole.best.values.shape[1]
         parts = {
-            c: self.parts[c].merged(other.parts[c])[0] if c in self.parts and c in other.parts else (self.parts | other.parts)[c]
+            c: self.parts[c].merged(other.parts[c])[0]
+            if c in self.parts and c in other.parts
+            else (self.parts | other.parts)[c]
             for c in sorted({*self.parts, *other.parts})
         }
         made = References(

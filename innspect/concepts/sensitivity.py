@@ -56,8 +56,8 @@ def tcav(
 ) -> Any:
     """How an output answers to a step along a concept, over samples, and whether random vectors would do as well.
 
-    The sensitivity of a sample is S = sum_p df/dh_p . v over the layer's positions p (Kim et al. 2018, eq. 1), of the logit. The
-    random vectors are made as the concept's was, from the same samples with their labels drawn anew, so that a vector of
+    The sensitivity of a sample is S = sum_p df/dh_p . v over the layer's positions p (Kim et al. 2018, eq. 1), of the logit.
+    The random vectors are made as the concept's was, from the same samples with their labels drawn anew, so that a vector of
     random samples is one of them, and p is uniform.
 
     Args:
@@ -80,7 +80,7 @@ def tcav(
     """
     Integer(30).check("random", random)
     Integer().check("seed", seed)
-    listed = [cav] if isinstance(cav, ConceptVector) else list(cav) if isinstance(cav, list | tuple) else [None]
+    listed: list[Any] = [cav] if isinstance(cav, ConceptVector) else list(cav) if isinstance(cav, list | tuple) else []
     if not listed or not all(isinstance(each, ConceptVector) for each in listed):
         raise ValueError(f"`cav` must be what `innspect.concepts.vector` returns, or a list of these. Received: {cav!r:.200}")
     distributions()  # says what is missing before any work is done

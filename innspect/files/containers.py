@@ -1,4 +1,4 @@
-"""HDF5 files of innspect's own: written whole or not at all, and read only where they are whole, of a known format and version."""
+"""HDF5 files of innspect's own: written whole or not at all, read only where whole, of a known format and version."""
 
 import contextlib
 import os

@@ -75,8 +75,8 @@ def _legend(told: Mapping[str, Any]) -> str:
     what = "relevance for what is explained" if told["by"] == "relevance" else "activation"
     size = "the largest" if told["reduce"] == "max" else "the sum"
     return (
-        f"<p>Each row is a channel. Its pictures are the samples with the largest {what}, cut to what a unit of the channel can "
-        f"see, about the position where it is largest; below each the sample, and its value: {size} over positions.</p>"
+        f"<p>Each row is a channel. Its pictures are the samples with the largest {what}, cut to what a unit of the channel "
+        f"can see, about the position where it is largest; below each the sample, and its value: {size} over positions.</p>"
     )
 
 
@@ -121,10 +121,8 @@ def _channel(
     if not figures:
         figures = [f"<p>{on_page(_listed(samples, values, called))}</p>"]
     mean = f"mean {references.mean[channel]:.3g}"
-    return (
-        f'<section class="channel"><div class="head"><h3>{channel}</h3><span>{mean}</span>{_classes(means, channel, labels)}</div>'
-        f'<div class="crops">{"".join(figures)}</div></section>\n'
-    )
+    head = f"<h3>{channel}</h3><span>{mean}</span>{_classes(means, channel, labels)}"
+    return f'<section class="channel"><div class="head">{head}</div><div class="crops">{"".join(figures)}</div></section>\n'
 
 
 def _listed(samples: Array, values: Array, called: Callable[[int], str]) -> str:
@@ -165,7 +163,9 @@ def _picture(crop: Array, low: Any, high: Any) -> str:
         scaled = (crop.astype("float64") - float(low)) / (float(high) - float(low) or 1.0)
         image = np.broadcast_to(np.round(255 * np.clip(scaled, 0, 1)).astype("uint8"), (*crop.shape[:2], 3))
         uri = base64.b64encode(png(image)).decode()
-        return f'<img alt="crop" class="{"small" if max(image.shape[:2]) < _SIDE // 2 else ""}" src="data:image/png;base64,{uri}">'
+        return (
+            f'<img alt="crop" class="{"small" if max(image.shape[:2]) < _SIDE // 2 else ""}" src="data:image/png;base64,{uri}">'
+        )
     if crop.dtype.kind in "iu" or crop.dtype.kind not in "f":
         return f"<code>{on_page(' '.join(map(str, crop.reshape(-1)[:_BARS])))}{' ...' * (crop.size > _BARS)}</code>"
     return _curve(crop.reshape(len(crop), -1), float(low), float(high))

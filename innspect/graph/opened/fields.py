@@ -71,7 +71,9 @@ def fields(graph: Graph, tensor: Tensor, inputs: list[Array], whole: bool = Fals
     shapes = _shapes(graph, nodes, tensor, inputs)
     found: dict[Tensor, list[Span] | None] = {}  # None: the whole
     axes = _axes(graph, tensor)
-    found[tensor] = [(np.arange(n), np.arange(n) + 1) for n in (shapes[tensor][a] for a in axes)] if axes and not whole else None
+    found[tensor] = (
+        [(np.arange(n), np.arange(n) + 1) for n in (shapes[tensor][a] for a in axes)] if axes and not whole else None
+    )
     for node in reversed(nodes):
         for made in node.outputs:
             if made not in found:
@@ -96,7 +98,7 @@ def _shapes(graph: Graph, nodes: list[Node], tensor: Tensor, inputs: list[Array]
     tensors = list(dict.fromkeys([*graph.inputs, tensor, *(t for n in nodes for t in (*n.inputs, *n.outputs))]))
     if not any(None in t.shape[1:] for t in tensors):
         given = {t: (1, *a.shape[1:]) for t, a in zip(graph.inputs, inputs, strict=True)}
-        return {t: given.get(t, (1, *t.shape[1:])) for t in tensors}  # type: ignore[misc]
+        return {t: given.get(t, (1, *t.shape[1:])) for t in tensors}
     with backend.inference():
         values = Interpreter(nodes, graph.inputs, tensors)([ops.convert_to_tensor(a[:1]) for a in inputs])
     return {t: tuple(v.shape) if hasattr(v, "shape") else () for t, v in zip(tensors, values, strict=True)}

@@ -24,12 +24,12 @@ LAYER, ROWS, COLUMNS = "block4_add", 6, 8
 
 
 def windows(size, names):
-    """Nine windows of each photograph, which overlap by half, and its name for each."""
+    """Nine windows of each photograph, and its name for each."""
     cut, called = [], []
     for name in names:
-        whole = np.asarray(photograph(name, 2 * size))
-        for row in range(0, size + 1, size // 2):
-            for column in range(0, size + 1, size // 2):
+        whole = np.asarray(photograph(name, 3 * size))
+        for row in range(0, 3 * size, size):
+            for column in range(0, 3 * size, size):
                 cut.append(whole[row : row + size, column : column + size])
                 called.append(name)
     return np.stack(cut), called

@@ -67,12 +67,12 @@ class Concepts:
             sample: Its number.
             **arguments: Of `innspect.visualize.concepts`, such as `references`, crops that show what each concept means.
         """
-        from innspect.visualize.concepts import concepts
+        from innspect.visualize.concept_rows import concepts
 
         return concepts(self, x, sample, **arguments)
 
     def _repr_html_(self) -> str:
-        from innspect.visualize.concepts import concepts_html
+        from innspect.visualize.concept_rows import concepts_html
 
         return concepts_html(self)
 

@@ -10,7 +10,7 @@ from innspect.analyzers.base.registry import example_arguments
 from innspect.visualize.concept_rows import captions_of
 
 METHODS = [n for n in innspect.list_analyzers() if not n.startswith("test.") and n not in ("cam", "innspect")]
-SILENT = ["ablation_cam", "guided_grad_cam", "input", "occlusion", "random", "rise", "rsi_grad_cam", "score_cam", "simple_taylor"]
+SILENT = ["ablation_cam", "guided_grad_cam", "input", "occlusion", "random", "rise", "rsi_grad_cam", "score_cam"]
 LINEAR = ["gradient", "input_t_gradient", "lrp.epsilon", "lrp.epsilon_plus_flat", "lrp.attention", "deep_lift", "smoothgrad"]
 X = np.random.default_rng(0).uniform(size=(3, 8, 8, 3)).astype("float32")
 
@@ -45,7 +45,9 @@ def made(name, model):
     return analyzer.fit(np.concatenate([X, 1 - X])) if analyzer.learned else analyzer
 
 
-@pytest.mark.sweep(keep=["lrp.epsilon_plus_flat", "integrated_gradients", "deep_lift", "lrp.attention", "grad_cam", "deconvnet"])
+@pytest.mark.sweep(
+    keep=["lrp.epsilon_plus_flat", "integrated_gradients", "deep_lift", "lrp.attention", "grad_cam", "deconvnet"]
+)
 @pytest.mark.parametrize("name", [n for n in METHODS if n not in SILENT])
 def test_concepts_are_the_largest_sums_of_the_signal_and_their_maps_those_through_them(name, model):
     analyzer = made(name, model)
@@ -142,7 +144,6 @@ def test_many_concepts_go_in_groups_and_batches_do_not_show(model):
     near(every.maps.sum(axis=1), analyzer.analyze(x, 1))
     shares = analyzer.concepts(x, 1, at="wide", top=19, normalize=True)
     near(np.abs(shares.channels).sum(axis=1), np.ones(5))
-    assert (every.ids[every.relevances == 0] == np.sort(every.ids[every.relevances == 0].reshape(-1))).all() or True
     for row, relevances in zip(every.ids, every.relevances, strict=True):
         assert (np.diff(row[relevances == 0]) > 0).all()  # at ties the smaller number
 
@@ -160,17 +161,22 @@ def test_concepts_of_a_unit_and_of_a_stream(model):
 def test_the_books_say_what_a_mask_took(name, model):
     analyzer = innspect.create_analyzer(name, model, epsilon=0.01)
     whole = analyzer.conservation(X, 1)
-    assert not whole.columns["masked"].any() and "masked" not in str(whole)
+    assert not whole.columns["masked"].any()
+    assert "masked" not in str(whole)
     books = analyzer.conservation(X, 1, through={"third": [0, 3], "second": 1})
-    assert books.error < 1e-4 and "masked" in str(books)
+    assert books.error < 1e-4
+    assert "masked" in str(books)
     lost = sum(books.columns[k].sum(axis=0) for k in ("bias", "stabiliser", "dropped", "masked", "unexplained"))
     near(books.kept + lost, books.explained, 1e-4)
     near(books.kept, analyzer.analyze(X, 1, through={"third": [0, 3], "second": 1}).reshape(3, -1).sum(axis=1), 1e-4)
     signal = analyzer.explain(X, 1, at="third").signals["third"].reshape(3, -1, 5).sum(axis=1)
-    near(books.columns["masked"].sum(axis=0)[0] > 0 or True, True)
+    signal[:, [1, 2, 4]].sum(axis=1)
     alone = analyzer.conservation(X, 1, through={"third": [0, 3]})
     near(alone.columns["masked"].sum(axis=0), signal[:, [1, 2, 4]].sum(axis=1), 1e-4)
-    near(alone.summary().masked, (signal[:, [1, 2, 4]].sum(axis=1) * np.sign(alone.explained)).sum() / np.abs(alone.explained).sum())
+    near(
+        alone.summary().masked,
+        (signal[:, [1, 2, 4]].sum(axis=1) * np.sign(alone.explained)).sum() / np.abs(alone.explained).sum(),
+    )
 
 
 def test_what_has_no_number_is_told_of_its_sample_alone(model):
@@ -207,9 +213,9 @@ def test_layers_of_which_neither_lies_behind_the_other_are_refused():
     left, right = L.Dense(3, name="left")(i), L.Dense(3, name="right")(i)
     model = keras.Model(i, L.Dense(2, name="last")(L.Add()([left, right])))
     analyzer, x = innspect.create_analyzer("lrp.epsilon", model), np.ones((1, 4), "float32")
-    with pytest.raises(ValueError, match="one lies behind the other. Received: 'left' and 'right'"):
+    with pytest.raises(ValueError, match=r"one lies behind the other. Received: 'left' and 'right'"):
         analyzer.analyze(x, 1, through={"left": 0, "right": 1})
-    with pytest.raises(ValueError, match="'right', which no signal passes"):
+    with pytest.raises(ValueError, match=r"`through` must name a layer before the unit that is explained. Received: 'right'"):
         analyzer.analyze(x, innspect.unit("left", 0), through={"right": 1})
 
 
@@ -224,12 +230,12 @@ def test_methods_that_send_no_signal_refuse_masks(name, model):
 
 def test_concepts_that_are_none_are_refused(model):
     analyzer = innspect.create_analyzer("lrp.epsilon", model)
-    with pytest.raises(KeyError, match="`at` must name layers.*Did you mean 'third'"):
+    with pytest.raises(KeyError, match=r"`at` must name layers.*Did you mean 'third'"):
         analyzer.concepts(X, 1, at="thirt")
-    with pytest.raises(ValueError, match="`top` must be between 1 and 5. Received: 6"):
+    with pytest.raises(ValueError, match=r"`top` must be between 1 and 5. Received: 6"):
         analyzer.concepts(X, 1, at="third", top=6)
     with pytest.raises(ValueError, match="'first', which no signal passes"):
-        innspect.create_analyzer("grad_cam", model, layer="third").concepts(X, 1, at="first")
+        innspect.create_analyzer("grad_cam", model, layer="third").concepts(X, 1, at="first", top=2)
 
 
 def test_a_row_is_drawn_for_each_concept(model):
@@ -237,11 +243,14 @@ def test_a_row_is_drawn_for_each_concept(model):
     crops = {int(c): [np.ones((n, n + 1, 3)) * np.arange(3) for n in range(2, 4 + k)] for k, c in enumerate(found.ids[1])}
     figure = found.plot(X, 1, references=crops, names={int(found.ids[1, 0]): "a wheel"})
     texts = [t.get_text() for t in figure.axes[0].texts]
-    assert sum("channel" in t for t in texts) == 4 and "third" in texts and any("a wheel" in t for t in texts)
+    assert sum("channel" in t for t in texts) == 4
+    assert "third" in texts
+    assert any("a wheel" in t for t in texts)
     assert len(figure.axes[0].images) == 4 * (1 + 1 + 5) + 1
     assert captions_of(found, 1)[0].startswith(f"channel {found.ids[1, 0]}\n")
     html = found._repr_html_()
-    assert html.count("<img") == 3 * 4 and "channel" in html
+    assert html.count("<img") == 3 * 4
+    assert "channel" in html
     with pytest.raises(ValueError, match="`references` must be what"):
         found.plot(X, 1, references=3)
     with pytest.raises(ValueError, match="`sample` must be"):

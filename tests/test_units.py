@@ -52,7 +52,8 @@ def pair(name, model, layer, x=X):
 def test_a_unit_is_explained_as_the_output_of_the_model_up_to_its_layer(name, layer, model):
     analyzer, other = pair(name, model, layer)
     found, expected = analyzer.analyze(X, innspect.unit(layer, 1)), other.analyze(X, 1)
-    assert found.shape == expected.shape and np.abs(expected).max() > 0
+    assert found.shape == expected.shape
+    assert np.abs(expected).max() > 0
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max(), rtol=1e-4)
 
 
@@ -98,14 +99,16 @@ def test_a_map_is_exactly_zero_outside_the_field_of_a_unit(name, model):
     found = innspect.create_analyzer(name, model, **arguments).analyze(X, innspect.unit("first", 1, position=(2, 3)))
     inside = np.zeros((8, 8), bool)
     inside[2:5, 3:6] = True
-    assert not found[:, ~inside].any() and found[:, inside].any()
+    assert not found[:, ~inside].any()
+    assert found[:, inside].any()
 
 
 def test_units_of_several_layers_and_neurons_are_told_in_the_order_asked(model):
     analyzer = innspect.create_analyzer("lrp.epsilon", model)
     asked = [innspect.unit("dense", 3), 1, innspect.unit("third", 0, reduce="max"), innspect.unit("dense", 0), None]
     found = analyzer.explain(X, neurons=asked)
-    assert found.attributions.shape == (5, *X.shape) and found.targets.shape == found.delta.shape == (5, 3)
+    assert found.attributions.shape == (5, *X.shape)
+    assert found.targets.shape == found.delta.shape == (5, 3)
     for number, one in enumerate(asked):
         alone = analyzer.explain(X, one)
         np.testing.assert_allclose(found.attributions[number], alone.attributions, atol=1e-6)
@@ -141,15 +144,12 @@ def test_channels_first_frames_steps_and_heads_are_found_where_they_are():
         for unit, value in ((innspect.unit(layer, 3, 2), z[:, 2, 3]), (innspect.unit(layer, 1), z[..., 1].sum(1))):
             np.testing.assert_allclose(analyzer.explain(x, unit).targets, value, rtol=1e-4, atol=1e-6)
     assert analyzer.analyze(x, innspect.unit("frames", 3, 2)).shape == x.shape
-    kernels = model.get_layer("heads").get_weights()[-2]  # (heads, width, features)
-    told = np.stack([analyzer.explain(x, innspect.unit("heads", h)).targets for h in range(3)], axis=1)
-    query, key, value = (
-        np.einsum("btf,fhd->bthd", x, w) + b for w, b in zip(*[iter(model.get_layer("heads").get_weights()[:6])] * 2, strict=True)
-    )
+    arrays = iter(model.get_layer("heads").get_weights()[:6])  # a kernel (features, heads, width) and a bias each
+    query, key, value = (np.einsum("btf,fhd->bthd", x, w) + bias for w, bias in zip(arrays, arrays, strict=False))
     scores = np.einsum("bthd,bshd->bhts", query, key) / 2**0.5
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     seen = np.einsum("bhts,bshd->bthd", weights, value)
-    assert kernels.shape == (3, 2, 6)
+    told = np.stack([analyzer.explain(x, innspect.unit("heads", h)).targets for h in range(3)], axis=1)
     np.testing.assert_allclose(told, seen.sum(axis=(1, 3)), rtol=1e-3, atol=1e-5)
     at = analyzer.explain(x, innspect.unit("heads", 2, position=3)).targets
     np.testing.assert_allclose(at, seen[:, 3, 2].sum(-1), rtol=1e-3, atol=1e-5)

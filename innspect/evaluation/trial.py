@@ -136,7 +136,7 @@ class Trial:
         self._shape = self.predictor.output_shape(self.output, self.inputs)
         self.layer = layer_of(targets)
         if self.layer is not None:
-            units = list(targets) if isinstance(targets, list | tuple) else [targets] * self.samples
+            units: Any = list(targets) if isinstance(targets, list | tuple) else [targets] * self.samples
             return selection_of(units, self.predictor.opened.site, self.samples)  # type: ignore[union-attr]
         chosen = resolve(targets, None, self._shape, self.samples)
         if chosen.kind != "max":

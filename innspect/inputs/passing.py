@@ -11,7 +11,7 @@ from innspect.graph.ir import Graph
 from innspect.inputs.sites import UnitSite, mask_of, sites_of
 from innspect.types import Array
 
-Channels: TypeAlias = Mapping[str, int | Sequence[int]] | None
+Channels: TypeAlias = "Mapping[str, int | Sequence[int] | Passing] | None"
 """For each layer, by path, the channels that signals may pass."""
 
 

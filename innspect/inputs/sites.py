@@ -183,6 +183,8 @@ def site_of(graph: Graph, layer: str, argument: str = "layer") -> UnitSite:
             f"`{argument}` must name a layer that makes one tensor with channels, (samples, ..., channels). Received: "
             f"{layer!r}, which makes floating-point tensors of shapes {shapes}"
         )
+    if tensor not in graph.producers and tensor not in graph.inputs:  # of a model that ends before it
+        raise ValueError(f"`{argument}` must name a layer before the unit that is explained. Received: {layer!r}")
     if tensor not in graph.active:
         raise ValueError(f"The layer {layer!r}{sends_nothing(graph, tensor)}")
     frames = frames_of(graph).get(tensor)

@@ -7,6 +7,7 @@ decided in `palettes`.
 
 from innspect.visualize.charts import series, table
 from innspect.visualize.colours import colours, heatmap, reduce, scaled
+from innspect.visualize.concept_rows import concepts
 from innspect.visualize.figures import grid
 from innspect.visualize.html import explanation_html
 from innspect.visualize.images import overlay, pictures, signal, to_pil
@@ -16,6 +17,7 @@ from innspect.visualize.tokens import text
 __all__ = [
     "PALETTES",
     "colours",
+    "concepts",
     "explanation_html",
     "grid",
     "heatmap",

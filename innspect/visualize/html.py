@@ -16,7 +16,7 @@ from innspect.visualize.uncertainty import error_text
 if TYPE_CHECKING:
     from innspect.analyzers.base.explanation import Explanation
 
-_MAX_SAMPLES, _MAX_FEATURES, _MAX_NEURONS = 16, 24, 4
+MAX_SAMPLES, _MAX_FEATURES, _MAX_NEURONS = 16, 24, 4
 _CELL = "border:1px solid #ddd;padding:2px 6px;text-align:right;color:{ink};background:rgb({r},{g},{b})"
 
 
@@ -36,18 +36,18 @@ def explanation_html(explanation: "Explanation") -> str:
     model = explanation.settings.get("model")
     heading += f" of {on_page(model)}" if model else ""
     blocks, shares = [f"<div>{heading}</div>"], getattr(explanation, "relative_error", None)
-    for name, array in _named(explanation.attributions):
+    for name, array in named(explanation.attributions):
         neurons = list(array[:_MAX_NEURONS]) if several else [array]
         for number, attribution in enumerate(neurons):
             targets = explanation.targets[number] if several else explanation.targets
             label = ", ".join(part for part in (name, f"neuron {number + 1} of {len(array)}" if several else "") if part)
             error = shares[number] if several and shares is not None else shares
             captions = _captions(explanation, targets, len(attribution), error)
-            blocks.append(_block(label, attribution, captions, explanation))
+            blocks.append(maps_html(label, attribution, captions, explanation))
     return f'<div style="font-family:sans-serif;font-size:13px">{"".join(blocks)}</div>'
 
 
-def _named(attributions: Nest) -> list[tuple[str, Array]]:
+def named(attributions: Nest) -> list[tuple[str, Array]]:
     """(name, array) for every input; a single one needs no name."""
     if isinstance(attributions, dict):
         return [(str(k), np.asarray(v)) for k, v in attributions.items()]
@@ -73,7 +73,8 @@ def _kind(explanation: "Explanation") -> str:
     return "sampling" if "draws" in explanation.details else "numerical"
 
 
-def _block(label: str, attribution: Array, captions: list[str], of: Any) -> str:
+def maps_html(label: str, attribution: Array, captions: list[str], of: Any) -> str:
+    """Maps (rows, ...) as pictures or a table, with a caption each."""
     if attribution.size == 0:
         content = f"nothing to show, shape {attribution.shape}"
     elif attribution.ndim in (3, 4):
@@ -85,7 +86,7 @@ def _block(label: str, attribution: Array, captions: list[str], of: Any) -> str:
 
 
 def _pictures(attribution: Array, captions: list[str], of: Any) -> str:
-    images = heatmap(attribution[:_MAX_SAMPLES], channel_axis=channel_axis(attribution), of=of)
+    images = heatmap(attribution[:MAX_SAMPLES], channel_axis=channel_axis(attribution), of=of)
     figures = "".join(
         '<figure style="display:inline-block;margin:4px;text-align:center">'
         f'<img alt="attribution" src="data:image/png;base64,{base64.b64encode(png(image)).decode()}" '
@@ -93,7 +94,7 @@ def _pictures(attribution: Array, captions: list[str], of: Any) -> str:
         f"<figcaption>{on_page(caption)}</figcaption></figure>"
         for image, caption in zip(images, captions, strict=False)
     )
-    return f"<div>{figures}</div>" + _more(len(attribution), _MAX_SAMPLES, "samples")
+    return f"<div>{figures}</div>" + more_html(len(attribution), MAX_SAMPLES, "samples")
 
 
 def _width(image: Array) -> int:
@@ -103,15 +104,15 @@ def _width(image: Array) -> int:
 
 
 def _table(attribution: Array, captions: list[str]) -> str:
-    shown = attribution[:_MAX_SAMPLES, :_MAX_FEATURES]
-    shades = colours(scaled(attribution, 100)[:_MAX_SAMPLES, :_MAX_FEATURES])
+    shown = attribution[:MAX_SAMPLES, :_MAX_FEATURES]
+    shades = colours(scaled(attribution, 100)[:MAX_SAMPLES, :_MAX_FEATURES])
     head = "".join(f"<th>{i}</th>" for i in range(shown.shape[1]))
     rows = "".join(
         f"<tr><td>{on_page(caption)}</td>" + "".join(map(_cell, values, row)) + "</tr>"
         for caption, values, row in zip(captions, shown, shades, strict=False)
     )
     table = f'<table style="border-collapse:collapse"><tr><th></th>{head}</tr>{rows}</table>'
-    left_out = _more(len(attribution), _MAX_SAMPLES, "samples") + _more(attribution.shape[1], _MAX_FEATURES, "features")
+    left_out = more_html(len(attribution), MAX_SAMPLES, "samples") + more_html(attribution.shape[1], _MAX_FEATURES, "features")
     return table + left_out
 
 
@@ -121,7 +122,8 @@ def _cell(value: Any, shade: Array) -> str:
     return f'<td style="{_CELL.format(ink=ink, r=r, g=g, b=b)}">{value:.3g}</td>'
 
 
-def _more(count: int, shown: int, what: str) -> str:
+def more_html(count: int, shown: int, what: str) -> str:
+    """What is said of those that are not shown."""
     return f"<div>... and {count - shown} more {what}</div>" if count > shown else ""
 
 

@@ -67,12 +67,12 @@ class Concepts:
             sample: Its number.
             **arguments: Of `innspect.visualize.concepts`, such as `references`, crops that show what each concept means.
         """
-        from innspect.visualize.concepts import concepts
+        from innspect.visualize.concept_rows import concepts
 
         return concepts(self, x, sample, **arguments)
 
     def _repr_html_(self) -> str:
-        from innspect.visualize.concepts import concepts_html
+        from innspect.visualize.concept_rows import concepts_html
 
         return concepts_html(self)
 
@@ -99,8 +99,7 @@ def concepts_of(analyzer: "Analyzer", x: Nest, asked: Asked, at: str, top: int, 
     sites = through_sites(analyzer.opened.graph, at, "at")
     count = sites[0].channels or 0
     Integer(1, count).check("top", top)
-    nobody = Passing(at, sites, np.zeros((1, count), "float32"))
-    found = analyzer.concepts_found(x, asked, nobody, top)
+    found = analyzer.concepts_found(x, asked, Passing(at, sites), top)
     scale = np.abs(found["channels"]).sum(axis=1, keepdims=True) + TINY if normalize else 1.0
     ids, channels = found["ids"][:, :top].astype("int64"), found["channels"] / scale
     settings = settings_of(analyzer, asked) | {"at": at, "normalize": normalize}
@@ -116,7 +115,8 @@ def one_by_one(analyzer: "Analyzer", x: Nest, asked: Asked, layer: Passing, top:
     """
     explanation = analyzer._run(x, replace(asked, at=layer.sites))
     samples = len(explanation.targets)
-    sums = [_of_channels(site, explanation.signals[site], samples) for site in layer.sites]
+    signals: dict[Any, Array] = explanation.signals
+    sums = [_of_channels(site, signals[site], samples) for site in layer.sites]
     channels = np.sum(sums, axis=0)
     ids = ordered(channels)
     maps = []

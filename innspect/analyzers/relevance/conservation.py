@@ -118,8 +118,8 @@ class Conserving(ReverseAnalyzer):
         """
         asked = Asked(neuron_selection, None, batch_size, output, 0, contrast, through)
         if asked.has_units and getattr(self.opened, "site", None) is None:
-            asked = replace(asked, output=0)
-            return self.up_to(layer_of(neuron_selection)).books_of(x, asked)
+            inner: Any = self.up_to(str(layer_of(neuron_selection)))
+            return inner.books_of(x, replace(asked, output=0))
         return self.books_of(x, asked)
 
     def books_of(self, x: Nest, asked: Asked) -> ConservationTable:

@@ -201,14 +201,7 @@ class ReverseAnalyzer(Analyzer):
         plan: Plan | None = None,
         through: Mapping[str, tuple[UnitSite, ...]] = types.MappingProxyType({}),
     ) -> Pass:
-        """A `Pass` for an output.
-
-        Args:
-            number: Of the output.
-            at: Layers whose signals are wanted.
-            plan: Another plan than the method's own.
-            through: Dict from the path of a layer that signals must pass to where its channels are.
-        """
+        """A `Pass` for an output that stops, too, at some layers, and whose signals must pass some, each at its sites."""
         plan = plan or self.plan
         layers = {path: [self._stand_in(t, plan) for t in tensors_at(self.opened, path)] for path in at}
         passed = {path: ([self._stand_in(s.tensor, plan) for s in sites], sites[0]) for path, sites in through.items()}

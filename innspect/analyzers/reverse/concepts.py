@@ -1,5 +1,7 @@
 """Concept relevance in one run forward: a way back down to the layer, and from there one more for each concept."""
 
+import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -12,6 +14,7 @@ from innspect.analyzers.base.concepts import one_by_one
 from innspect.analyzers.reverse.passes import Pass
 from innspect.backend.weights import steadily
 from innspect.inputs.passing import Passing
+from innspect.layers.program import Program
 from innspect.types import BackendTensor, Nest, Tensors
 
 if TYPE_CHECKING:
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
 def found_in_one_run(analyzer: "ReverseAnalyzer", x: Nest, asked: Asked, layer: Passing, top: int) -> dict[str, Any]:
     """As `one_by_one`; of few concepts with one run forward, of many with one for each group, as neurons are."""
     request = analyzer.request(x, asked)
-    whole = np.broadcast_to(layer.mask, (request.inputs.samples, layer.mask.shape[1]))
-    request = request.through_too(Passing(layer.path, layer.sites, whole))
+    whole = np.zeros((request.inputs.samples, layer.sites[0].channels or 0), "float32")  # each way back has a mask of its own
+    request = request.through_too(replace(layer, mask=whole))
     way = analyzer.way(request)
-    if not hasattr(way.program, "walk") or not request.inputs.samples:
+    if not isinstance(way.program, Program) or not request.inputs.samples:
         return one_by_one(analyzer, x, asked, layer, top)
     parts = [_of_batch(analyzer, way, batch, count, top) for batch, count in request.batches()]
     found = {key: np.concatenate([part[key] for part in parts]) for key in ("ids", "channels", "targets", "outputs")}
@@ -39,11 +42,9 @@ def _of_batch(analyzer: "ReverseAnalyzer", way: Pass, batch: Any, count: int, to
     parts = []
     for first in range(0, top, size):
         first = min(first, top - size)  # the last group begins earlier, so that one function serves all
-        function = _finding(analyzer, way, batch.request.bare, size)
-        key = ("concepts", size, batch.request.key)
-        arguments = batch.xs, batch.values, ops.convert_to_tensor(np.int32(first))
-        found = steadily(lambda f=function, k=key, a=arguments: way(k, f, *a))
-        parts.append((first, keras.tree.map_structure(lambda v: backend.to_numpy(v), found)))
+        key, function = ("concepts", size, batch.request.key), _finding(analyzer, way, batch.request.bare, size)
+        found = steadily(functools.partial(way, key, function, batch.xs, batch.values, ops.convert_to_tensor(np.int32(first))))
+        parts.append((first, keras.tree.map_structure(backend.to_numpy, found)))
     _, told = parts[0]
     maps = []
     for each in zip(*(part["maps"] for _, part in parts), strict=True):
@@ -61,6 +62,7 @@ def _finding(analyzer: "ReverseAnalyzer", way: Pass, request: Any, size: int) ->
         passage = way.forward(xs, request, values)
         (weights,), samples = passage.weights, xs[0].shape[0]
         signals = passage.down_to(analyzer.seed(weights, passage.y))
+        assert isinstance(way.program, Program)
         relevance = way.of_channels(way.program.told(passage.tape, signals, ()), samples)
         ids = ops.argsort(ops.where(ops.isnan(relevance), float("inf"), -relevance), axis=1)
         ids = ops.cast(ids, "int32")

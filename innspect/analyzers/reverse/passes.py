@@ -15,6 +15,7 @@ from innspect.graph.opened.opened_model import OpenedModel
 from innspect.graph.precision import PreciseCompiler
 from innspect.inputs.sites import UnitSite
 from innspect.inputs.targets import explained_value
+from innspect.layers.program import Program
 from innspect.layers.steps import Entry, Step
 from innspect.layers.through import Mask, Through, Travelling
 from innspect.types import BackendTensor, Nest, Tensors
@@ -191,13 +192,15 @@ class Passage:
         """Dict from tensor to the signal there, where the seed starts at y; of a `begun` passage, where that began."""
         way, wanted = self._way, [t for tensors in self._way.layers.values() for t in tensors]
         if self._begun is not None:
+            assert isinstance(self.program, Program)  # which `down_to` was asked of
             travelling = Travelling(self._begun, way.through, way.masks(self._masks))
             return self.program.told(self.tape, self.program.walk(self.tape, travelling, wanted, keep_tape=True), wanted)
         keep, masks = self.request.several, way.masks(self._masks)
         return self.program.backward(self.tape, seed, wanted, ledger, keep, way.through, masks)
 
     def down_to(self, seed: BackendTensor) -> dict[Tensor, BackendTensor]:
-        """The signals at the outputs of the one layer that all must pass, before any mask, for `begun`."""
+        """The signals at the outputs of the one layer that all must pass, before any mask, for `begun`; of a `Program`."""
+        assert isinstance(self.program, Program)
         travelling = Travelling({self.program.output: self.program.sent(self.tape, seed)}, self._way.through, ends=True)
         self.program.walk(self.tape, travelling, keep_tape=True)
         shapes = {t: shape for step, _, shapes in self.tape for t, shape in zip(step.outputs, shapes, strict=True)}

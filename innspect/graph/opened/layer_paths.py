@@ -26,7 +26,8 @@ def tensors_of(graph: Graph, layer: str, argument: str = "layer") -> tuple[Tenso
         path, call = layer, 0
     calls = graph.paths.get(path, operations.get(path))
     if calls is None:
-        raise PlainKeyError(f"`{argument}` must be the path of a layer of the model. Received: {layer!r}. {_near(graph, path)}")
+        wanted = "be the path of a layer of the model" if argument == "layer" else "name layers of the model by path"
+        raise PlainKeyError(f"`{argument}` must {wanted}. Received: {layer!r}. {_near(graph, path)}")
     if call is None and len(calls) > 1:
         told = "; ".join(f"'{path}[{n}]' reads {_told(graph, tensors)}" for n, tensors in enumerate(calls))
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.request import paths
 from innspect.checks import Boolean, Count, File, Integer, OneOf
-from innspect.concepts.batches import batches, digest
+from innspect.concepts.batches import batches, digest, number_of_batches
 from innspect.concepts.fingerprint import settings_of
 from innspect.concepts.gallery import Gallery, load
 from innspect.concepts.measuring import Measured, measure_of, sites_of

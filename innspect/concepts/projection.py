@@ -10,6 +10,7 @@ from keras import ops
 
 from innspect.concepts.measuring import sites_of
 from innspect.concepts.vectors import ConceptVector
+from innspect.graph.keras_internals import layers_of
 from innspect.graph.opened.opened_model import OpenedModel, model_of, open_model
 from innspect.types import Array, BackendTensor, Shape
 
@@ -139,7 +140,7 @@ def _route(model: keras.Layer, path: str) -> list[keras.Layer]:
 
 
 def _free_name(model: Any, name: str) -> str:
-    taken = {layer.name for layer in model._flatten_layers()}
+    taken = {layer.name for layer in layers_of(model)}
     number, free = 1, name
     while free in taken:
         number, free = number + 1, f"{name}_{number}"

@@ -62,6 +62,7 @@ def main():
         row[0].set_ylabel(f"channel {channel}", fontsize=10)
     figure.subplots_adjust(0.03, 0.005, 0.998, 0.995, 0.03, 0.03)
     figure.savefig(folder / "concepts.jpg", dpi=130, pil_kwargs={"quality": 85})
+    print(f"written: {folder / 'concepts.jpg'}, {folder / 'concepts.html'}")
 
 
 if __name__ == "__main__":

@@ -173,7 +173,17 @@ def targets(gallery):
     gallery.show("targets", maps, np.repeat(mosaic, 2, axis=0), captions)
 
 
-PICTURES = (explanations, gradient, averaged, signal, lrp, taylor, deep_lift, cam, perturbation, targets)
+def inside(gallery):
+    """What passes the channels of a layer that weigh most, each alone."""
+    x = gallery.network.preprocess(gallery.pixels)
+    analyzer = innspect.create_analyzer("lrp.epsilon_plus_flat", gallery.opened)
+    found = analyzer.concepts(x, at="block14_add", top=4)
+    maps = {"the whole map": analyzer.analyze(x)} | {f"concept {k + 1}": found.maps[:, k] for k in range(4)}
+    listed = ["channels\n" + ", ".join(map(str, ids)) for ids in found.ids]
+    gallery.show("inside", maps, gallery.pixels, [f"{said}\n{ids}" for said, ids in zip(gallery.said(x), listed, strict=True)])
+
+
+PICTURES = (explanations, gradient, averaged, signal, lrp, taylor, deep_lift, cam, perturbation, targets, inside)
 
 
 def main():

@@ -26,6 +26,7 @@ FLOORS = [
     {"analyzers"},
     {"study"},
     {"evaluation", "synthesis"},
+    {"concepts"},
     {"reports", "callbacks", "testing", "migration"},
     {"demo"},
     {"cli", "analyzer", "tools", "utils"},
@@ -41,6 +42,7 @@ EXCEPTIONS = {
     ): "palette and scale by the name of a method",
     ("innspect.evaluation.scores", "innspect.reports.scores"): "scores.report()",
     ("innspect.evaluation.choosing.choice", "innspect.reports.choices"): "choice.report()",
+    ("innspect.concepts.gallery", "innspect.reports.references"): "gallery.html()",
 }
 
 

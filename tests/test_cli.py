@@ -458,3 +458,22 @@ def test_patterns_say_what_is_missing(run, command):
     code, out, err = run(*command)
     assert code in (1, 2)
     assert "usage: innspect patterns" in out or "--out" in one_line(err)
+
+
+def test_concepts_writes_what_channels_look_for(run, tmp_path):
+    (tmp_path / "bad.png").write_text("no image")
+    told = ("model.keras", "photos", "bad.png", "--preprocess", "unit", "--at", "conv", "--labels", "labels.txt", "--top", "2")
+    code, out, _ = run("concepts", *told, "--html", "--channel", "1", "--out", "found")
+    assert code == 3
+    assert "conv: 4 channels" in out
+    gallery = innspect.concepts.load(tmp_path / "found" / "concepts.h5")
+    assert gallery.samples == 3
+    assert gallery["conv"].samples.shape == (4, 2)
+    page = (tmp_path / "found" / "concepts.html").read_text()
+    assert page.count("<section") == 1
+    assert any(f"<figcaption>{name}<small>" in page for name in "abc")
+    assert run("concepts", *told, "--out", "found")[0] == 1  # there is one already
+    assert run("concepts", *told, "--out", "found", "--resume")[0] == 3
+    code, _, said = run("concepts", "model.keras", "x.npy", "--at", "cnov", "--out", "other")
+    assert code == 1
+    assert "'conv'" in said

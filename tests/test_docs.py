@@ -27,6 +27,7 @@ EVERYWHERE = {"README.md", "docs/index.md", "docs/migrating.md", "docs/patterns.
 # The longest first.
 EXAMPLES = sorted((p.stem for p in ROOT.glob("examples/*.py")), key=lambda name: name not in ("gallery", "patterns_digits"))
 SMALL = {
+    "concepts": ["--small"],
     "evaluate": ["--small"],
     "gallery": ["--small"],
     "gallery_digits": ["--quick"],

@@ -60,7 +60,7 @@ class DeepLift(ReverseAnalyzer):
     family = "difference to a reference"
     paper = "Shrikumar et al. 2017"
     zero_vectors = True
-    one_graph = True
+    one_graph = masks = True
     takes = rules.MultiplierRule
     ranges = {
         "reference_inputs": Elsewhere("References"),
@@ -189,7 +189,7 @@ class DeepLift(ReverseAnalyzer):
 
             of_samples = (lambda v: v[:, ::count]) if request.several else (lambda v: v[::count])
             starts = passage.explained(passage.result.reference)
-            several = [_mean(starts[n], ws, xs) for n in range(len(values))] if request.several else None
+            several = [_mean(starts[n], ws, xs) for n in range(len(request.targets))] if request.several else None
             starts = _mean(starts, ws, xs) if several is None else ops.stack(several)
             here = {"outputs": way.output(passage.y[::count]), "targets": of_samples(passage.targets)}
             return {"sums": passage.each(back) | {"start": starts}, "here": here}

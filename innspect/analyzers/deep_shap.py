@@ -41,6 +41,8 @@ class DeepShap(DeepLift):
         super().__init__(model, **arguments)
         self.background, self.tolerance = background, tolerance
 
+    masks = True
+
     @property
     def one_graph(self):  # type: ignore[override]  # it depends on an argument
         return self.tolerance is None

@@ -128,7 +128,11 @@ class PatternAnalyzer(ReverseAnalyzer):
 
     def _take(self, patterns):
         patterns = patterns if self._chosen_type is None else patterns.select(self._chosen_type)
+        self._forget_inside()
+        known = {unit.path for unit in self._units}
         for path, array in patterns.items():
+            if path not in known:  # of a layer behind the unit that is explained
+                continue
             if path in self._kernels:
                 self._kernels[path].assign(array)
             else:
@@ -168,14 +172,14 @@ class PatternAnalyzer(ReverseAnalyzer):
         largest = ops.max(ops.absolute(signal), axis=tuple(range(1, len(x.shape))), keepdims=True)
         return signal / ops.where(largest == 0, ops.ones_like(largest), largest)
 
-    def _run(self, x, neuron, batch_size, output, verbose, neurons, at, contrast):
+    def request(self, x, asked):
         if self._patterns is None:
             raise RuntimeError(
                 f"{self.name!r} has no patterns yet. Call `analyzer.fit(training_inputs)` first, or give them: "
                 f"`innspect.create_analyzer({self.name!r}, model, patterns=...)` with what `innspect.patterns.fit` "
                 "returned, or with its file."
             )
-        return super()._run(x, neuron, batch_size, output, verbose, neurons, at, contrast)
+        return super().request(x, asked)
 
     # ------------------------------------------------------------------ growth
     def growth(self, signals, inputs, targets):

@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from innspect._version import __version__
-from innspect.cli import benchmark, choose, compare, demo, evaluate, explain, methods, patterns, synthesize
+from innspect.cli import benchmark, choose, compare, concepts, demo, evaluate, explain, methods, patterns, synthesize
 from innspect.cli.starting import start_keras
 from innspect.errors import PlainKeyError
 from innspect.tables import printable
@@ -27,6 +27,7 @@ examples:
   innspect compare model.keras data.npz --method gradient --method lrp.epsilon:epsilon=0.1
   innspect evaluate model.keras data.npz --method gradient --method grad_cam --format html --out scores.html
   innspect choose model.keras photos/ --preprocess mean=127,std=128 --time 10min
+  innspect concepts model.keras photos/ --at conv5 --html  what its channels look for
   innspect benchmark --task xor --seeds 3                 which methods find what was planted
   innspect patterns fit model.keras train.npy --out model.patterns.h5
   innspect synthesize model.keras --target espresso --labels names.txt --preprocess mean=127,std=128
@@ -85,7 +86,7 @@ def make_parser():
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, methods, explain, compare, evaluate, choose, benchmark, patterns, synthesize):
+    for command in (demo, methods, explain, compare, evaluate, choose, concepts, benchmark, patterns, synthesize):
         command.add(commands, common)
     return parser
 

@@ -81,7 +81,7 @@ def _fit(given):
     model = models.load_model(given)
     source = options.read_inputs(given, given.data, model)
     # Arrays go in whole, so that their batch size is kept in the checkpoint; images are read batch by batch.
-    data = source[:] if source.arrays else _Batches(source, given.batch_size)
+    data = source[:] if source.arrays else Batches(source, given.batch_size)
     fitted = patterns.fit(
         model,
         data,
@@ -100,7 +100,7 @@ def _fit(given):
     return options.exit_code(source)
 
 
-class _Batches:
+class Batches:
     """Batches that are read when their turn comes; with a length, for the progress bar."""
 
     def __init__(self, source, batch_size):

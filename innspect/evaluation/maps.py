@@ -31,6 +31,8 @@ class Maps:
 
     def __init__(self, trial: Trial, given: Any):
         self._trial, self.analyzer = trial, given if hasattr(given, "analyze") else None
+        if trial.layer is not None and hasattr(given, "up_to"):  # of a unit: the weights behind it take no part
+            self.analyzer = given.up_to(trial.layer)
         if self.analyzer is None:
             self.full = self._given(given)
 

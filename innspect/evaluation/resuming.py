@@ -36,6 +36,8 @@ def samples_key(trial: Trial, asked: str) -> str:
     digest.update(np.array(trial.keys, "uint64").tobytes())
     digest.update(np.ascontiguousarray(trial.outputs.astype("float32")).tobytes())
     values = trial.selection.values
+    if trial.layer is not None:
+        digest.update(f"{trial.layer} {trial.selection.mean}".encode())
     digest.update(b"" if values is None else values.tobytes())
     return digest.hexdigest()[:32]
 

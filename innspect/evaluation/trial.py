@@ -5,38 +5,25 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from innspect import backend
 from innspect.checks import Integer, OneOf
-from innspect.errors import NotAnalyzeableModelError
 from innspect.evaluation.draws import generator, sample_keys
+from innspect.evaluation.running import predictor_of
 from innspect.graph.ir import is_float
-from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs
 from innspect.inputs.masking import Axes
-from innspect.inputs.predictor import Network, Predictor, black_box
+from innspect.inputs.predictor import Network, Predictor
 from innspect.inputs.targets import Selection, resolve
+from innspect.inputs.units import layer_of, selection_of
 from innspect.progress import Progress, Quiet
 from innspect.types import Array, BackendTensor, Nest, Neuron, Tensors
 
 Score = str | Callable[[BackendTensor], BackendTensor]
 SCORES = ("logit", "probability", "output")
 _ELEMENTS = 2**20  # of the samples that are computed at once by default
-
-
-def _predictor(model: Any) -> Predictor:
-    if isinstance(model, keras.Layer | OpenedModel):
-        try:
-            network = Network(model, "logit")
-        except NotAnalyzeableModelError:  # it can still be called
-            pass
-        else:
-            network.opened.compiled = network.call = network.opened.compiled or network.call
-            return network
-    return black_box(model)
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,8 @@ class Trial:
         model: A built Keras model, its opened form, or a function from inputs to outputs; or another trial, whose model is
             then not compiled anew.
         x: Samples, as `analyze` takes them.
-        targets: What is explained, as `neuron_selection` of `analyze`; None: the largest element of the clean output.
+        targets: What is explained, as `neuron_selection` of `analyze`; None: the largest element of the clean output. For a
+            unit of a layer the output is that of the model up to there.
         seed: Of all draws.
         batch_size: Samples, or versions of samples, computed at once; None: by their size, 32 to 256.
         output: Number or name of the output.
@@ -95,9 +83,9 @@ class Trial:
     ):
         self.seed = int(Integer().check("seed", seed))
         OneOf("auto", None, -1, 1).check("channel_axis", channel_axis)
-        shared = isinstance(model, Trial)
+        shared, layer = isinstance(model, Trial), layer_of(targets)
         self.model = model.model if shared else model
-        self.predictor: Predictor = model.predictor if shared else _predictor(model)
+        self.predictor: Predictor = model.predictor if shared else predictor_of(model, layer)
         self.inputs = self.predictor.inputs(x)
         self.samples = self.inputs.samples
         if not self.samples:
@@ -146,6 +134,10 @@ class Trial:
     # ------------------------------------------------------------------ what is explained
     def _settled(self, targets: Neuron) -> Selection:
         self._shape = self.predictor.output_shape(self.output, self.inputs)
+        self.layer = layer_of(targets)
+        if self.layer is not None:
+            units: Any = list(targets) if isinstance(targets, list | tuple) else [targets] * self.samples
+            return selection_of(units, self.predictor.opened.site, self.samples)  # type: ignore[union-attr]
         chosen = resolve(targets, None, self._shape, self.samples)
         if chosen.kind != "max":
             return chosen
@@ -169,6 +161,9 @@ class Trial:
         chosen = self.selection
         if chosen.kind in ("callable", "all"):
             return chosen.function or "all"
+        if self.layer is not None:
+            given = self.given_targets
+            return [given[row] for row in rows] if isinstance(given, list | tuple) else given
         assert chosen.values is not None
         if chosen.kind == "element":
             return np.eye(int(np.prod(self.outputs.shape[1:])), dtype="float32")[chosen.values[rows]].reshape(
@@ -201,6 +196,8 @@ class Trial:
         if given == "logit":
             said = "logit" if self._has_head or isinstance(self.predictor, Network) else "output"
             return Scored(given, said, lambda y: y)
+        if self.layer is not None:
+            return Scored("output", "the unit's value", head)
         if given == "output" or not several:
             return Scored("output", "output" if given == "output" else f"{given}: the output", head)
         if self._logs:

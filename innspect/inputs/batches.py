@@ -39,10 +39,19 @@ def batches_of(stream: Any) -> Iterator[Nest]:
 
     A batch that is a tuple is (inputs, labels) or (inputs, labels, weights), as in `model.fit`; only inputs are used.
     """
+    for inputs, _ in labelled_batches(stream):
+        yield inputs
+
+
+def labelled_batches(stream: Any) -> Iterator[tuple[Nest, Any]]:
+    """As `batches_of`, the inputs with the labels of every batch, which are None where it has none."""
     if isinstance(stream, keras.utils.PyDataset):
         stream = map(stream.__getitem__, range(stream.num_batches))
     for batch in stream:
-        yield batch[0] if isinstance(batch, tuple) or _is_torch_pair(batch) else batch
+        if isinstance(batch, tuple) or _is_torch_pair(batch):
+            yield batch[0], batch[1] if len(batch) > 1 else None
+        else:
+            yield batch, None
 
 
 def _is_torch_pair(batch: Any) -> bool:

@@ -1,7 +1,7 @@
 """Which output neuron is explained: from what the user says to a weight for every output element."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from keras import ops
 from innspect import backend
 from innspect.graph.ir import is_float
 from innspect.inputs.batches import as_numbers
+from innspect.inputs.sites import Form
 from innspect.layers.program import per_sample
 from innspect.types import Array, BackendTensor, Neuron, Shape
 
@@ -22,20 +23,29 @@ class Selection:
     """What is explained, for a whole set of samples.
 
     Attributes:
-        kind: "max", "index", "element", "place", "weights", "all" or "callable"; a compiled function is made for each.
+        kind: "max", "index", "element", "place", "weights", "all", "callable" or "unit"; a compiled function is made for each.
         values: For "index" and "element" the positions, (samples,); for "max" None, or positions in the flattened output
             of which a negative one stands for the largest; for "place", an element of an output whose shape is not known
-            before the input is, (samples, axes); for "weights" an array of the output's shape.
+            before the input is, (samples, axes); for "weights" an array of the output's shape; for "unit" the channel, and
+            its position where there is one, of which negative numbers stand for the largest, (samples, 1 + axes).
         function: For "callable".
+        form: For "unit": where the output's axes are.
+        mean: For "unit": whether all positions share a weight of 1.
     """
 
     kind: str
     values: Array | None = None
     function: Callable[[BackendTensor], BackendTensor] | None = None
+    form: Form | None = None
+    mean: bool = False
 
     @property
     def key(self) -> Hashable:
-        return (self.kind, self.function)
+        return (self.kind, self.function, self.form, self.mean)
+
+    def of(self, samples: Array) -> "Selection":
+        """The selection of some samples, by number."""
+        return self if self.values is None else replace(self, values=self.values[samples])
 
     def rows(self, rows: Array) -> Array:
         """The values of some samples, an array that may be empty."""
@@ -51,6 +61,8 @@ class Selection:
             return _slope(self.function, y)
         if self.kind == "place":
             return self._at_place(values, y)
+        if self.form is not None:
+            return self._of_unit(self.form, values, y)
         batch, size = y.shape[0], int(np.prod(y.shape[1:]))
         if self.kind == "index" and len(y.shape) == 1:  # one neuron, number 0
             return ops.ones_like(y)
@@ -63,6 +75,8 @@ class Selection:
 
     def settled(self, values: BackendTensor, y: BackendTensor) -> BackendTensor:
         """The rows' values with the largest element of y, a tensor (batch, ...), where these leave it open."""
+        if self.form is not None and values.shape[1] > 1:
+            return ops.concatenate([values[:, :1], self._position(self.form, values, y)], axis=1)
         if self.kind != "max":
             return values
         largest = ops.argmax(ops.reshape(y, (y.shape[0], -1)), axis=-1)
@@ -70,9 +84,32 @@ class Selection:
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise where the place is outside the output's shape, now that it is known."""
+        if 0 in shape:  # a method that does not run the model
+            return
         places = self.values if self.kind == "place" else None
         if places is not None and len(places) and any(places[0] >= shape):
             raise ValueError(_outside(tuple(shape), tuple(map(int, places[0]))))
+        if self.form is not None and self.values is not None and len(self.values):
+            known = [shape[axis - 1] for axis in (self.form.channel, *self.form.places)][: self.values.shape[1]]
+            if (self.values >= np.array(known)).any():
+                raise ValueError(
+                    f"A unit must be inside what its layer has, channels and positions {tuple(known)}. Received: "
+                    f"{tuple(map(int, self.values.max(axis=0)))}"
+                )
+
+    @staticmethod
+    def _position(form: Form, values: BackendTensor, y: BackendTensor) -> BackendTensor:
+        """The position of a unit, (samples, axes), where its channel is largest unless that was settled."""
+        given = values[:, 1:]
+        return ops.where(given < 0, ops.cast(form.largest(values[:, 0], y), given.dtype), given)
+
+    def _of_unit(self, form: Form, values: BackendTensor, y: BackendTensor) -> BackendTensor:
+        weights = form.hot(values[:, 0], y)
+        if values.shape[1] > 1:
+            weights = weights * form.placed(self._position(form, values, y), y)
+        elif self.mean:
+            weights = weights / float(np.prod([y.shape[axis] for axis in form.places]))
+        return ops.broadcast_to(weights, y.shape)
 
     @staticmethod
     def _at_place(values: BackendTensor, y: BackendTensor) -> BackendTensor:
@@ -132,6 +169,8 @@ def resolve(neuron: Neuron, mode: str | None, shape: Shape, samples: int) -> Sel
         )
     if mode == "index" and neuron is None:
         raise ValueError("`neuron_selection` must be given with neuron_selection_mode='index'. Received: None")
+    if isinstance(neuron, Selection):
+        return neuron
     if neuron is None:
         return Selection("all" if mode == "all" else "max")
     if isinstance(neuron, str):

@@ -2,7 +2,7 @@
 
 Requirements of the design:
 
-- A unit says what is meant, and knows no model: `UnitSite` is its place in one.
+- A unit says what is meant, and knows no model: a `UnitSite` is its place in one.
 - Sums and differences are new objects: an operand stays what it is, and may stand in several.
 """
 
@@ -14,13 +14,12 @@ import numpy as np
 from keras import ops
 
 from innspect.checks import Integer, OneOf, is_number
-from innspect.errors import NotAnalyzeableModelError
-from innspect.graph.activity import sends_nothing
-from innspect.graph.channels import channels_first_at
-from innspect.graph.ir import Graph, Tensor, is_float
-from innspect.graph.opened.layer_paths import tensors_of
-from innspect.graph.opened.rows import frames_of
-from innspect.types import BackendTensor, Shape
+from innspect.graph.ir import Graph
+from innspect.graph.opened.cut import CutModel
+from innspect.graph.opened.opened_model import OpenedModel
+from innspect.inputs.sites import UnitSite, site_of
+from innspect.inputs.targets import Selection
+from innspect.types import Array, BackendTensor
 
 REDUCTIONS = ("sum", "max", "mean")
 
@@ -96,30 +95,14 @@ class Unit(Quantity):
         where = f" at {', '.join(map(str, self.position))}" if self.position is not None else ""
         return f"{self.layer} {self.channel}{where}"
 
-    def site(self, graph: Graph) -> "UnitSite":
+    def site(self, graph: Graph) -> UnitSite:
         """Where it is in a model.
 
         Raises:
             KeyError: No layer has this path.
             ValueError: The layer has no such channel or position, makes no numbers, or does not depend on the inputs.
         """
-        made = [t for t in tensors_of(graph, self.layer) if is_float(t.dtype)]
-        if len(made) != 1 or len(made[0].shape) < 2:
-            shapes = [t.shape for t in made]
-            raise ValueError(
-                f"`layer` must make one tensor with channels, (samples, ..., channels). Received: layer={self.layer!r}, which "
-                f"makes floating-point tensors of shapes {shapes}"
-            )
-        tensor = made[0]
-        if tensor not in graph.active:
-            raise ValueError(f"The layer {self.layer!r}{sends_nothing(graph, tensor)}")
-        frames = frames_of(graph).get(tensor)
-        if frames is None:
-            raise NotAnalyzeableModelError(
-                f"The rows of the layer {self.layer!r} are not known to be samples, so it is not known whose a unit there is. "
-                f"Keep the samples the first axis. Received: shape {tensor.shape}"
-            )
-        site = UnitSite(self.layer, tensor, len(tensor.shape) > 2 and channels_first_at(graph, tensor), frames)
+        site = site_of(graph, self.layer)
         site.check(self, site.channels, site.positions)
         return site
 
@@ -127,15 +110,21 @@ class Unit(Quantity):
 def unit(layer: str, channel: int, position: int | Sequence[int] | None = None, reduce: str = "sum") -> Unit:
     """A unit of a layer, as a target: a channel of its output, after the layer's own activation.
 
+    It stands wherever a neuron does, in `analyze`, `explain`, `evaluate` and `synthesize`, and in lists of neurons. It is
+    explained as the output of the model up to its layer would be: the seed is its value, or 1, as the method has it at an
+    output. Of an attention layer the channels are the heads, each the values that go into the output projection. A unit of
+    the layer that makes the model's output is the neuron itself, and `head` decides as it does there.
+
     Units are added, subtracted and multiplied with numbers: `unit("conv", 3) - 0.5 * unit("conv", 4)` is a target, too.
 
     Args:
         layer: The layer's path, such as "conv5" or "backbone/conv5"; "conv5[1]" for its second call.
-        channel: Its number along the last axis, or the second one where the layer has channels first; from 0.
+        channel: Its number along the last axis, or the second one where the layer has channels first; from 0. Of attention
+            the number of a head.
         position: Where, one integer for each axis between samples and channels, such as (row, column); an integer where there
-            is one. None: at all of them.
+            is one, such as the time step of a recurrent layer. None: at all of them.
         reduce: What is made of all positions: their "sum", their "max", which is the first in row order where several are
-            the largest, or their "mean".
+            the largest, or their "mean". The place of the largest is that in the sample as it is.
 
     Returns:
         A `Unit`. Whether the model has it is known when it is asked for.
@@ -145,6 +134,7 @@ def unit(layer: str, channel: int, position: int | Sequence[int] | None = None, 
         ValueError: Another argument out of its range.
 
     Examples:
+        >>> analyzer.analyze(x, innspect.unit("block4_conv3", 12))
         >>> innspect.synthesize(model, innspect.unit("block4_conv3", 12, reduce="mean"))
     """
     if not isinstance(layer, str):
@@ -160,60 +150,6 @@ def unit(layer: str, channel: int, position: int | Sequence[int] | None = None, 
     return Unit(layer, int(channel), place, reduce)
 
 
-@dataclass(frozen=True)
-class UnitSite:
-    """Where units of one layer are.
-
-    Attributes:
-        layer: The layer's path.
-        tensor: Its output in the model's graph.
-        channels_first: Whether the channels are the second axis.
-        frames: Lengths of the axes that the tensor's rows hold beside the samples, as within TimeDistributed.
-    """
-
-    layer: str
-    tensor: Tensor
-    channels_first: bool
-    frames: Shape
-
-    @property
-    def channels(self) -> int | None:
-        """How many there are; None where that is not known before the input is."""
-        return self.tensor.shape[1 if self.channels_first else -1]
-
-    @property
-    def positions(self) -> Shape:
-        """The lengths of the axes of positions."""
-        shape = self.tensor.shape
-        return (*self.frames, *(shape[2:] if self.channels_first else shape[1:-1]))
-
-    def arranged(self, values: BackendTensor, samples: int) -> BackendTensor:
-        """The layer's output as (samples, *positions, channels)."""
-        values = ops.moveaxis(values, 1, -1) if self.channels_first else values
-        if not self.frames:
-            return values
-        known = [-1 if d is None else d for d in self.frames]
-        return ops.reshape(values, (samples, *known, *values.shape[1:]))
-
-    def check(self, asked: Unit, channels: int | None, positions: Shape) -> None:
-        """Raise where a unit is outside what the layer has; None is a length that is not known."""
-        if channels is not None and asked.channel >= channels:
-            raise ValueError(
-                f"`channel` must be between 0 and {channels - 1} for the layer {self.layer!r}. Received: {asked.channel}"
-            )
-        if asked.position is None:
-            return
-        if len(asked.position) != len(positions):
-            raise ValueError(
-                f"`position` must hold {len(positions)} integers for the layer {self.layer!r}, whose positions are "
-                f"{positions}. Received: {asked.position}"
-            )
-        if any(n is not None and i >= n for i, n in zip(asked.position, positions, strict=True)):
-            raise ValueError(
-                f"`position` must be inside {positions}, the positions of the layer {self.layer!r}. Received: {asked.position}"
-            )
-
-
 def reduced(values: BackendTensor, reduce: str) -> BackendTensor:
     """(samples, *positions, channels) with the positions taken together, (samples, channels).
 
@@ -225,3 +161,60 @@ def reduced(values: BackendTensor, reduce: str) -> BackendTensor:
         return ops.sum(ops.where(winners > 0, flat, ops.zeros((), flat.dtype)), axis=1)
     total = ops.sum(flat, axis=1)
     return total / flat.shape[1] if reduce == "mean" else total
+
+
+def selection_of(units: Sequence[Unit], site: UnitSite, samples: int) -> Selection:
+    """Units of one layer, one for all samples or one for each, as a `Selection` of the output of the model up to there.
+
+    Raises:
+        ValueError: The layer has no such channel or position, or the units are not taken together alike.
+    """
+    for asked in units:
+        site.check(asked, site.channels, site.positions)
+    alike = {(asked.position is None, asked.reduce if asked.position is None else "") for asked in units}
+    if len(alike) > 1:
+        raise ValueError(
+            "The units of a list with one for each sample must all have a position, or all the same `reduce`. Received: "
+            + ", ".join(map(repr, units[:4]))
+        )
+    ((everywhere, reduce),) = alike
+    open_ones = (-1,) * len(site.form.places) if everywhere and reduce == "max" else ()
+    values: Array = np.array([(asked.channel, *(asked.position or open_ones)) for asked in units], "int32")
+    return Selection("unit", np.broadcast_to(values, (samples, values.shape[1])), form=site.form, mean=reduce == "mean")
+
+
+def layer_of(neuron: Any) -> str | None:
+    """The layer of a unit, or of a list of units with one for each sample; None for a neuron of the output.
+
+    Raises:
+        ValueError: The units are of several layers.
+        TypeError: It is a sum of units.
+    """
+    listed = neuron if isinstance(neuron, list | tuple) else [neuron]
+    units = [each for each in listed if isinstance(each, Quantity)]
+    if not units:
+        return None
+    if any(isinstance(each, Sum) for each in units):
+        raise TypeError(
+            "Sums of units are targets of `innspect.synthesize`. To explain one, add the maps of its units, which `neurons` "
+            f"takes as a list. Received: {neuron!r}"
+        )
+    layers = {each.layer for each in listed if isinstance(each, Unit)}
+    if len(layers) != 1 or len(units) != len(listed):
+        raise ValueError(
+            "`neuron_selection` as a list of units has one for each sample, all of one layer; `neurons` takes a list of what "
+            f"is to be explained of every sample. Received: {neuron!r}"
+        )
+    return layers.pop()
+
+
+def cut_at(opened: OpenedModel, layer: str) -> CutModel:
+    """A model up to a layer, whose units are then those of its output; of attention the heads.
+
+    Raises:
+        KeyError: No layer has this path.
+        ValueError: The layer makes no numbers that depend on the inputs.
+        NotAnalyzeableModelError: It is not known which sample its rows belong to.
+    """
+    site = site_of(opened.graph, layer)
+    return CutModel(opened, site.tensor, layer, site.frames, site)

@@ -5,7 +5,7 @@ residual sums, copies and the softmax (whose Taylor rule is x J^T(R / s)) then a
 divided by a small sum, and what is left are the few rules below. `Softmax` is the same in relevance form.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from keras import ops
@@ -14,6 +14,8 @@ from innspect.graph.ir import Tensor
 from innspect.layers import program
 from innspect.layers.base import ReverseLayer, Rule, Shares, safe_divide, stabilised, vjp_at
 from innspect.layers.gradient import Gradient
+from innspect.layers.steps import Entry
+from innspect.layers.through import Mask, Through
 from innspect.layers.weightless import sum_to
 from innspect.types import BackendTensor, Signals, Tensors
 
@@ -161,25 +163,37 @@ class RelevanceProgram(program.Program):
         record.update((t, kept[t]) for t in record)
         return y, Tape(tape, kept)
 
+    def sent(self, tape: program.Tape, seed: BackendTensor) -> BackendTensor:
+        assert isinstance(tape, Tape)  # from `forward`
+        return safe_divide(seed, tape.values[self.output])
+
+    def told(
+        self, tape: program.Tape, signals: dict[Tensor, BackendTensor], wanted: Iterable[Tensor]
+    ) -> dict[Tensor, BackendTensor]:
+        assert isinstance(tape, Tape)
+        values = tape.values
+        unreached = {t: ops.zeros_like(values[t]) for t in wanted if t not in signals}
+        return unreached | {t: s if t in self._relevant else s * values[t] for t, s in signals.items()}
+
     def backward(
         self,
         tape: program.Tape,
         seed: BackendTensor,
         wanted: Iterable[Tensor] = (),
-        ledger: list[program.Entry] | None = None,
+        ledger: list[Entry] | None = None,
         keep_tape: bool = False,
+        through: Through | None = None,
+        masks: Sequence[Mask] = (),
     ) -> dict[Tensor, BackendTensor]:
-        assert isinstance(tape, Tape)  # from `forward`
-        values = tape.values
-        signals = super().backward(tape, safe_divide(seed, values[self.output]), wanted, ledger, keep_tape)
+        assert isinstance(tape, Tape)
+        signals = super().backward(tape, seed, wanted, ledger, keep_tape, through, masks)
         if ledger is not None:
-            ledger[:] = [self._entry(entry, values) for entry in ledger]
-        unreached = {t: ops.zeros_like(values[t]) for t in wanted if t not in signals}
-        return unreached | {t: s if t in self._relevant else s * values[t] for t, s in signals.items()}
+            ledger[:] = [self._entry(entry, tape.values) for entry in ledger]
+        return signals
 
-    def _entry(self, entry: program.Entry, values: dict[Tensor, BackendTensor]) -> program.Entry:
+    def _entry(self, entry: Entry, values: dict[Tensor, BackendTensor]) -> Entry:
         """One line of the books, in relevance."""
-        step, arrived, left, saved = entry
+        step, arrived, saved = entry.step, entry.arrived, entry.saved
 
         def relevance(signals: Signals, tensors: Iterable[Tensor]) -> Signals:
             return [
@@ -188,7 +202,8 @@ class RelevanceProgram(program.Program):
             ]
 
         saved = (*saved, arrived) if isinstance(step, ReverseLayer) and isinstance(step.rule, Linear) else saved
-        return step, relevance(arrived, step.outputs), relevance(left, step.inputs), saved
+        masked = [(t, s) for t, signal in entry.masked for s in relevance([signal], [t])]
+        return Entry(step, relevance(arrived, step.outputs), relevance(entry.left, step.inputs), saved, masked)
 
 
 class Tape(program.Tape):

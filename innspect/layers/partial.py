@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph, Node, Tensor
 from innspect.layers.base import Rule
-from innspect.layers.program import Entry, Program, Step, Tape
+from innspect.layers.program import Program
+from innspect.layers.steps import Entry, Step, Tape
+from innspect.layers.through import Mask, Through
 from innspect.types import BackendTensor, Tensors
 
 
@@ -52,18 +54,28 @@ class CutProgram:
         output: The tensor that is explained.
         tensors: Where signals stop.
         rules: Dict from node to `Rule`.
+        ends: Those of the tensors that all is made of; none: all.
 
     Attributes:
         inputs: The inputs of the whole graph.
         stem: The `Interpreter` from them to the inputs of the tail.
         tail: The `Program` of the tail.
+        graph: What signals flow through on their way to `ends`.
     """
 
-    def __init__(self, graph: Graph, output: Tensor, tensors: Sequence[Tensor], rules: Mapping[Node, Rule]):
+    def __init__(
+        self,
+        graph: Graph,
+        output: Tensor,
+        tensors: Sequence[Tensor],
+        rules: Mapping[Node, Rule],
+        ends: Sequence[Tensor] = (),
+    ):
         self.inputs, self.output, self.tensors = graph.inputs, output, tuple(tensors)
         stem, rest = split(graph, output, tensors)
         self.stem = Interpreter(stem, graph.inputs, rest.inputs)
         self.tail = Program(rest, output, rules, keep=tensors)
+        self.graph = replace(split(graph, output, ends)[1], inputs=tuple(ends)) if ends else rest
         self._computed = {*graph.inputs, output, *(t for node in (*stem, *rest.nodes) for t in node.outputs)}
 
     @property
@@ -94,6 +106,8 @@ class CutProgram:
         wanted: Iterable[Tensor] = (),
         ledger: list[Entry] | None = None,
         keep_tape: bool = False,
+        through: Through | None = None,
+        masks: Sequence[Mask] = (),
     ) -> dict[Tensor, BackendTensor]:
         """Send the seed back to the cut; see `Program.backward`."""
-        return self.tail.backward(tape.steps, seed, [*self.tensors, *wanted], ledger, keep_tape)
+        return self.tail.backward(tape.steps, seed, [*self.tensors, *wanted], ledger, keep_tape, through, masks)

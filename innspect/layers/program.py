@@ -6,7 +6,7 @@ books of every layer and the seeds of many neurons come from the same walk. Runs
 segment, handed to the backend's own differentiation whole.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -16,43 +16,13 @@ from innspect import backend
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Graph, Node, Tensor, is_float
 from innspect.graph.views.activations import Rectifier
-from innspect.layers.base import ReverseLayer, Rule, vjp_at
+from innspect.layers.base import ReverseLayer, Rule
 from innspect.layers.gradient import Gradient
+from innspect.layers.steps import Constant, Entry, Segment, Step, Tape
+from innspect.layers.through import Mask, Through, Travelling
 from innspect.layers.weightless import Pass
-from innspect.types import BackendTensor, Pullback, Shape, Signals, Tensors
+from innspect.types import BackendTensor, Tensors
 
-
-class Segment:
-    """Consecutive nodes whose signal is the plain gradient, as one step."""
-
-    def __init__(self, nodes: list[Node], graph: Graph, keep: Collection[Tensor]):
-        self.nodes = tuple(nodes)
-        made = [t for n in nodes for t in n.outputs]
-        inside, members = set(made), set(nodes)
-        self.inputs = tuple(dict.fromkeys(t for n in nodes for t in n.inputs if t not in inside))
-        self.outputs = tuple(t for t in made if t in keep or any(r not in members for r, _ in graph.readers(t)))
-        self.path = nodes[-1].path
-        # Ids that only constants read, such as a mask, have no gradient.
-        self._positions = [p for p, t in enumerate(self.inputs) if t in graph.active and is_float(t.dtype)]
-        self._run = Interpreter(self.nodes, self.inputs, self.outputs)
-
-    def forward(self, inputs: Tensors) -> tuple[Tensors, Pullback]:
-        return vjp_at(lambda *values: self._run(values), inputs, self._positions)
-
-    def backward(self, pullback: Pullback, signals: Tensors) -> Signals:
-        return pullback(signals)
-
-
-class Constant:
-    """A node that no signal flows through."""
-
-    def __init__(self, node: Node):
-        self.node, self.inputs, self.outputs, self.path = node, node.inputs, node.outputs, node.path
-
-
-Step: TypeAlias = Segment | Constant | ReverseLayer
-Tape: TypeAlias = list[tuple[Step, Any, list[Shape]]]  # steps, what each saved, the shapes of its outputs
-Entry: TypeAlias = tuple[Segment | ReverseLayer, Tensors, Signals, Any]  # a step, signals out, signals in, what it saved
 Bounds: TypeAlias = dict[Tensor, tuple[BackendTensor, BackendTensor]]
 
 
@@ -207,6 +177,8 @@ class Program:
         wanted: Iterable[Tensor] = (),
         ledger: list[Entry] | None = None,
         keep_tape: bool = False,
+        through: Through | None = None,
+        masks: Sequence[Mask] = (),
     ) -> dict[Tensor, BackendTensor]:
         """Send the seed back.
 
@@ -214,36 +186,62 @@ class Program:
             tape: From `forward`.
             seed: The signal at the explained tensor.
             wanted: Tensors whose signals are returned besides those of the inputs.
-            ledger: A list that gets (step, signals out, signals in, saved) for every step.
+            ledger: A list that gets an `Entry` for every step.
             keep_tape: False frees what each step saved as soon as it was used.
+            through: The layers that signals must pass.
+            masks: For each of these a function from the signal at its output to what passes.
 
         Returns:
-            Dict from tensor to signal, for the inputs (absent where none arrived) and `wanted`.
+            Dict from tensor to signal, for the inputs (absent where none arrived) and `wanted`; behind the masks.
         """
-        signals: dict[Tensor, BackendTensor] = {self.output: seed}
+        start = Travelling({self.output: self.sent(tape, seed)}, through, masks, count=ledger is not None)
+        return self.told(tape, self.walk(tape, start, wanted, ledger, keep_tape), wanted)
+
+    def sent(self, tape: Tape, seed: BackendTensor) -> BackendTensor:
+        """The signal that starts at the explained tensor where the seed is told."""
+        return seed
+
+    def told(self, tape: Tape, signals: dict[Tensor, BackendTensor], wanted: Iterable[Tensor]) -> dict[Tensor, BackendTensor]:
+        """What is told of the signals that `walk` returned."""
+        return signals
+
+    def walk(
+        self,
+        tape: Tape,
+        signals: Travelling,
+        wanted: Iterable[Tensor] = (),
+        ledger: list[Entry] | None = None,
+        keep_tape: bool = False,
+    ) -> dict[Tensor, BackendTensor]:
+        """Send signals back from where they are; as `backward`, in the form that they have between the steps."""
         returned: dict[Tensor, BackendTensor] = {}
         tape = list(tape) if keep_tape else tape
         wanted = {*self.inputs, *wanted}
         while tape:
             step, saved, shapes = tape.pop()
-            arrived = [signals.pop(t, None) for t in step.outputs]
-            for tensor, signal, shape in zip(step.outputs, arrived, shapes, strict=True):
-                if tensor in wanted:  # no signal reaches a constant, such as attention weights where these are constants
-                    returned[tensor] = ops.zeros(shape, seed.dtype) if signal is None else signal
-            if isinstance(step, Constant) or all(s is None for s in arrived):
-                continue
-            dtype = next(s.dtype for s in arrived if s is not None)
-            filled = [ops.zeros(shape, dtype) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]
-            made = step.backward(saved, filled)
-            results = [s if t in self.graph.active else None for t, s in zip(step.inputs, made, strict=True)]
-            if ledger is not None:
-                ledger.append((step, filled, results, saved))
-            for tensor, signal in zip(step.inputs, results, strict=True):
-                if signal is not None:
-                    signals[tensor] = signals[tensor] + signal if tensor in signals else signal
-            del saved, filled, made, results
-        returned.update((t, s) for t, s in signals.items() if t in wanted)
-        return returned
+            for passed, arrived, masked in signals.arrived(step.outputs):
+                dtype = next(s.dtype for s in arrived if s is not None)
+                filled = [ops.zeros(shape, dtype) if s is None else s for s, shape in zip(arrived, shapes, strict=True)]
+                for tensor, signal in zip(step.outputs, filled, strict=True):
+                    if tensor in wanted:
+                        returned[tensor] = returned[tensor] + signal if tensor in returned else signal
+                if isinstance(step, Constant):
+                    continue
+                made = step.backward(saved, filled)
+                results = [s if t in self.graph.active else None for t, s in zip(step.inputs, made, strict=True)]
+                for place, (tensor, signal) in enumerate(zip(step.inputs, results, strict=True)):
+                    if signal is not None and not signals.send(passed, tensor, signal):
+                        results[place] = None
+                        masked += [(tensor, signal)]
+                if ledger is not None:
+                    ledger.append(Entry(step, filled, results, saved, masked))
+                del filled, made, results
+            for tensor, shape in zip(step.outputs, shapes, strict=True):
+                if tensor in wanted and tensor not in returned:
+                    # No signal reaches a constant, such as attention weights where these are constants.
+                    returned[tensor] = ops.zeros(shape, signals.dtype)
+            del saved
+        return returned | signals.left(wanted)
 
     def _input_bounds(self, box: Rule, values: Tensors) -> Bounds:
         """The bounds of the model's inputs, for the z-box rule: tensor -> (lowest, highest)."""

@@ -17,9 +17,11 @@ import numpy as np
 
 from innspect._version import __version__
 from innspect.files import UnreadableFileError
-from innspect.patterns.container import FORMAT, VERSION, opened, written
+from innspect.files.containers import Format
 from innspect.patterns.fingerprint import combined
 from innspect.patterns.kinds import KINDS
+
+FORMAT = Format("innspect-patterns", 1, "patterns")
 
 
 # ------------------------------------------------------------------ writing
@@ -33,7 +35,7 @@ def write(path, header, layers, **more):
             "statistics", a dict of the kernel and the `Moments` as a dict.
         **more: Further attributes.
     """
-    with written(path) as file:
+    with FORMAT.written(path) as file:
         _write_header(file, header, layers, more)
         for index, (name, layer) in enumerate(layers.items()):
             group = file.create_group(name)
@@ -48,8 +50,6 @@ def _write_header(file, header, layers, more):
     fingerprints = header["fingerprints"] or {}
     file.attrs.update(
         {
-            "format": FORMAT,
-            "version": VERSION,
             "innspect": __version__,
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
@@ -100,7 +100,7 @@ def read_patterns(path):
         FileNotFoundError: There is no such file.
         UnreadableFileError: It is damaged, holds no patterns, or is of a newer version.
     """
-    with opened(path) as file:
+    with FORMAT.opened(path) as file:
         layers = {str(group.attrs["path"]): _read_patterns(group) for group in _layer_groups(file)}
         if layers and not any(layer["arrays"] for layer in layers.values()):
             raise UnreadableFileError(
@@ -112,7 +112,7 @@ def read_patterns(path):
 
 def read_statistics(path, *, moments=True):
     """The header, the progress, and the layers' statistics, as `write` takes them; without the moments if not wanted."""
-    with opened(path) as file:
+    with FORMAT.opened(path) as file:
         if not file.attrs.get("statistics"):
             raise UnreadableFileError(f"{str(path)!r} holds patterns without statistics. Use `innspect.patterns.load(path)`.")
         layers = {}
@@ -128,7 +128,7 @@ def read_statistics(path, *, moments=True):
 
 def read_moments(path, index):
     """The moments of one layer, by its number, as a dict; None where no data was seen. The file was read from before."""
-    with opened(path, known=True) as file:
+    with FORMAT.opened(path, known=True) as file:
         return _read_moments(_layer_groups(file)[index]["statistics"])
 
 

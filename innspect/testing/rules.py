@@ -161,7 +161,7 @@ class _Answer:
             y, tape = program.forward([ops.convert_to_tensor(batch.x)])
             ledger: list[Entry] = []
             signals = program.backward(tape, ops.convert_to_tensor(batch.signals), ledger=ledger)
-            books = [(arrived, left, _shares(step, saved, arrived)) for step, arrived, left, saved in ledger]
+            books = [(arrived, left, _shares(step, saved, arrived)) for step, arrived, left, saved, _ in ledger]
         self.output = backend.to_numpy(y)
         arrived = signals.get(program.inputs[0])
         self.signal = np.zeros_like(batch.x) if arrived is None else backend.to_numpy(arrived)

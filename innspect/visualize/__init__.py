@@ -7,6 +7,7 @@ decided in `palettes`.
 
 from innspect.visualize.charts import series, table
 from innspect.visualize.colours import colours, heatmap, reduce, scaled
+from innspect.visualize.concept_rows import concepts
 from innspect.visualize.figures import grid
 from innspect.visualize.forms import slices
 from innspect.visualize.html import explanation_html
@@ -18,6 +19,7 @@ from innspect.visualize.tokens import text
 __all__ = [
     "PALETTES",
     "colours",
+    "concepts",
     "explanation_html",
     "grid",
     "heatmap",

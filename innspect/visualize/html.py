@@ -1,6 +1,6 @@
 """Explanations in notebooks. Needs NumPy only: the pictures are PNG files written here and put into the page."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from innspect.tables import on_page
 from innspect.types import Array
 from innspect.visualize.captions import captions_of
 from innspect.visualize.colours import colours
-from innspect.visualize.forms import Form, by_input, forms_of_explanation, input_pictures, picture_shades, slices_told
+from innspect.visualize.forms import Form, by_input, forms_of, forms_of_explanation, input_pictures, picture_shades, slices_told
 from innspect.visualize.palettes import palette_of
 from innspect.visualize.pieces import data_uri, named_rows, series_piece, table_piece
 from innspect.visualize.tokens import ids_shown, text
@@ -17,7 +17,7 @@ from innspect.visualize.uncertainty import error_text
 if TYPE_CHECKING:
     from innspect.analyzers.base.explanation import Explanation
 
-_MAX_SAMPLES, _MAX_NEURONS = 16, 4
+MAX_SAMPLES, _MAX_NEURONS = 16, 4
 _SIDE = 160  # pixels of a picture on the screen
 _WIDE = "min(720px,100%)"  # of series and tokens
 _FIGURE = "display:inline-block;vertical-align:top;margin:4px 10px 6px 0;text-align:left"
@@ -46,7 +46,7 @@ def explanation_html(explanation: "Explanation") -> str:
         title = f"<div style='margin-top:6px'>{on_page(form.name)}</div>" if form.name else ""
         blocks.append(title + _block([each[number] for each in forms], captions, explanation))
     if several:
-        blocks.append(_more(len(explanation.targets), _MAX_NEURONS, "neurons"))
+        blocks.append(more_html(len(explanation.targets), _MAX_NEURONS, "neurons"))
     return f'<div style="font-family:sans-serif;font-size:13px">{"".join(blocks)}</div>'
 
 
@@ -73,7 +73,7 @@ def _block(forms: list[Form], captions: list[list[str]], explanation: "Explanati
     shown = input_pictures(first.x, first.kind) if first.flat and first.x is not None else None
     palette, features = palette_of(explanation), explanation.settings.get("features")
     parts = []
-    for i in range(min(count, _MAX_SAMPLES)):
+    for i in range(min(count, MAX_SAMPLES)):
         figures = []
         if shown is not None:
             figures.append(_picture(shown[i], "input", "input", slices_told(first)))
@@ -84,7 +84,29 @@ def _block(forms: list[Form], captions: list[list[str]], explanation: "Explanati
             else:
                 figures.append(_figure(piece_of(form, i, palette, features), told[i], _WIDE))
         parts.append(f'<div style="{_FIGURE if first.flat else ""}">{"".join(figures)}</div>')
-    return "".join(parts) + _more(count, _MAX_SAMPLES, "samples")
+    return "".join(parts) + more_html(count, MAX_SAMPLES, "samples")
+
+
+def maps_html(label: str, maps: Array, captions: list[str], of: Any) -> str:
+    """Maps of one input, (rows, ...), as pictures, curves or bars, with a caption each.
+
+    Args:
+        label: Above them, or "".
+        maps: An array.
+        captions: One for each row.
+        of: Whose maps they are, as for `heatmap`.
+    """
+    form = forms_of(maps, of=of)[0]
+    if not form.values.size:
+        return f"<div>{on_page(label)}</div>nothing to show, shape {form.values.shape}"
+    palette, parts = palette_of(of), []
+    for i in range(min(len(form.values), MAX_SAMPLES)):
+        if form.flat:
+            parts.append(_picture(colours(picture_shades(form)[i], palette), "attribution", captions[i], slices_told(form)))
+        else:
+            parts.append(_figure(piece_of(form, i, palette), captions[i], _WIDE))
+    title = f"<div style='margin-top:6px'>{on_page(label)}</div>" if label else ""
+    return title + "".join(parts) + more_html(len(form.values), MAX_SAMPLES, "samples")
 
 
 def piece_of(form: Form, i: int, palette: str, names: list[str] | None = None) -> str:
@@ -135,5 +157,6 @@ def _width(image: Array) -> int:
     return width * max(1, round(_SIDE / max(height, width)))
 
 
-def _more(count: int, shown: int, what: str) -> str:
+def more_html(count: int, shown: int, what: str) -> str:
+    """What is said of those that are not shown."""
     return f"<div>... and {count - shown} more {what}</div>" if count > shown else ""

@@ -98,6 +98,7 @@ class Averaging(Analyzer):
     def fit(self, *args, **kwargs):
         """Fit the averaged method, where it learns from data."""
         self.inner.fit(*args, **kwargs)
+        self._forget_inside()
         vars(self).pop("runner", None)
         return self
 
@@ -106,6 +107,7 @@ class Averaging(Analyzer):
 
     def set_state(self, state):
         self.inner.set_state(state)
+        self._forget_inside()
         vars(self).pop("runner", None)
 
     # ------------------------------------------------------------------ what the averaged method knows
@@ -129,6 +131,14 @@ class Averaging(Analyzer):
     @property
     def one_graph(self):  # type: ignore[override]  # it depends on the averaged method
         return self.runner is not None
+
+    @property
+    def masks(self):  # type: ignore[override]  # it depends on the averaged method
+        return self.runner is not None and self.inner.masks
+
+    def arguments_up_to(self, layer):
+        arguments = super().arguments_up_to(layer)
+        return arguments if isinstance(self.of, str) else arguments | {"of": self.of.up_to(layer)}
 
     def _explained(self, number):
         return self.inner._explained(number)
@@ -211,9 +221,10 @@ class Runner:
     def run(self, points, moves, ws, backward):
         """One compiled call; see `Points`."""
         request = points.request.bare
-        key, reduce = (request.output, request.at), getattr(self.owner, points.reduce)
+        sites = tuple((p.path, p.sites) for p in request.through)
+        key, reduce = (request.output, request.at, sites), getattr(self.owner, points.reduce)
         if key not in self._passes:
-            self._passes[key] = self.inner.make_pass(*key, self._plan)
+            self._passes[key] = self.inner.make_pass(request.output, request.at, self._plan, dict(sites))
         way = self._passes[key]
 
         def function(xs, moves, values, ws):

@@ -70,6 +70,10 @@ class SimpleTaylor(OnPath):
         self.root, self.low, self.high, self.damping, self.iterations = root, low, high, damping, iterations
 
     @property
+    def masks(self):  # type: ignore[override]  # a root is sought with all of the signal
+        return super().masks and self.root == "origin"
+
+    @property
     def one_graph(self):  # type: ignore[override]  # it depends on an argument
         return self.root == "origin"
 

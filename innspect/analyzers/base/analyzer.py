@@ -14,10 +14,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from innspect.analyzers.base.asked import Asked
 from innspect.analyzers.base.assembly import assembled, empty, restored, some
 from innspect.analyzers.base.described import labelled, settings_of, told
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.export import Exported
+from innspect.analyzers.base.inside import Inside
 from innspect.analyzers.base.migration import Migrated
 from innspect.analyzers.base.naming import Named
 from innspect.analyzers.base.question import Question, ask
@@ -30,6 +32,7 @@ from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, op
 from innspect.inputs import targets
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.contrast import Contrast, contrasted
+from innspect.inputs.passing import Channels, passing
 from innspect.nests import joined
 from innspect.types import Array, Nest, Neuron, Shape
 
@@ -45,7 +48,7 @@ class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
         return made
 
 
-class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
+class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
     """Base of all methods.
 
     Args:
@@ -64,6 +67,7 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
 
     moves_inputs: bool = False  # whether it multiplies with what an input holds, or moves it, which ids do not allow
     linear_seed: bool = True  # whether it starts from a weighted sum of outputs, or of their values, as `contrast` asks
+    masks: bool = False  # whether it sends signals back that `through` can mask
     one_graph: bool = False  # whether `explain_batch` is a single graph of tensors, so that it can be exported
 
     def __init__(
@@ -101,8 +105,9 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
         contrast: Contrast = None,
+        through: Channels = None,
     ) -> Nest:
-        """Explain the model's output for `x`.
+        """Explain the model's output for `x`, or a unit inside it.
 
         Args:
             x: What `model.predict` takes, samples first: an array, a list of arrays (several inputs), a dict of arrays, a
@@ -111,12 +116,15 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
                 that index of the last axis, summed over spatial axes. A tuple: one element. A float array of the
                 output's shape: weights. A callable from the output (batch, ...) to (batch,). "all": every element. Where
                 the analyzer knows `labels`, the name of a class, a synonym, or a beginning that only one has; or a list.
+                A unit of a layer, `innspect.unit`, or a list with one for each sample.
             batch_size: Samples computed at once.
             output: Number or name of the output, for a model with several.
             verbose: 1 shows progress.
             neurons: A list of selections: the result gets a neuron axis first.
             contrast: What the neuron is compared with, by index of the output's last axis. "rest": all others. "runner_up":
                 the largest other. An integer, or a list. The neuron has weight 1, these have -1 in equal parts.
+            through: What is told is only what passes some channels of some layers, a dict from path to one channel or a list
+                of them: any of a layer's channels, and all of the layers. What runs beside a layer is dropped.
 
         Returns:
             Attributions as NumPy arrays, in the structure and shape of `x`.
@@ -124,10 +132,11 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         Raises:
             ValueError: An argument does not fit the model; the message says what was expected.
         """
-        if is_stream(x):
-            asked = {"batch_size": batch_size, "output": output, "verbose": verbose, "neurons": neurons, "contrast": contrast}
-            return joined(some(self.stream(x, neuron_selection, **asked)), 0 if neurons is None else 1)
-        return self._run(x, neuron_selection, batch_size, output, verbose, neurons, None, contrast).attributions
+        asked = Asked(neuron_selection, neurons, batch_size, output, verbose, contrast, through)
+        if not is_stream(x):
+            return self._run(x, asked).attributions
+        with of_a_stream():
+            return joined(some(self._run(batch, asked).attributions for batch in batches_of(x)), 0 if neurons is None else 1)
 
     def stream(self, data: Any, neuron_selection: Neuron = None, **arguments: Any) -> Iterator[Nest]:
         """Explain a stream of batches one by one: an iterator of what `analyze` returns for each."""
@@ -147,20 +156,23 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
         contrast: Contrast = None,
+        through: Channels = None,
         labels: Any = None,
     ) -> Explanation:
         """As `analyze`, but returns an `Explanation`: inputs, outputs, targets, signals at layers, conservation error.
+
+        For a unit `outputs` is the output of its layer; where several neurons are of several layers, that of the first.
 
         Args:
             at: Layers whose signals are wanted: paths ("conv3", "backbone/conv3"), layers, or numbers in `model.layers`.
             labels: The names of the output's neurons, for pictures, in any form that `innspect.labels.read` takes; None takes
                 the analyzer's own.
         """
-        asked = neuron_selection, batch_size, output, verbose, neurons, paths(at, self.opened), contrast
+        asked = Asked(neuron_selection, neurons, batch_size, output, verbose, contrast, through, paths(at, self.opened))
         if not is_stream(x):
-            return labelled(self._run(x, *asked), labels)
+            return labelled(self._run(x, asked), labels)
         with of_a_stream():
-            return labelled(Explanation.join(some(self._run(batch, *asked) for batch in batches_of(x))), labels)
+            return labelled(Explanation.join(some(self._run(batch, asked) for batch in batches_of(x))), labels)
 
     # ------------------------------------------------------------------ what a method decides
     def check_output(self, output: int | str) -> None:
@@ -206,34 +218,35 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         return None
 
     # ------------------------------------------------------------------ the flow
-    def _run(
-        self,
-        x: Nest,
-        neuron: Neuron,
-        batch_size: int,
-        output: int | str,
-        verbose: int,
-        neurons: Sequence[Neuron] | None,
-        at: tuple[str, ...] | None,
-        contrast: Contrast,
-    ) -> Explanation:
-        AnyOf(Integer(), Boolean()).check("verbose", verbose)
-        number = self._output_number(output)
-        inputs = self.filled(self._inputs(x), number)
-        self.check(inputs)
-        request = Request(
-            inputs,
-            tuple(self._selections(neuron, neurons, number, inputs, contrast)),
-            several=neurons is not None,
-            output=number,
-            at=at or (),
-            explained=at is not None,  # None: only the attributions are wanted
-            batch_size=inputs.checked_size(batch_size),
-        )
-        parts = self._parts(request, verbose) if inputs.samples else []
+    def _run(self, x: Nest, asked: Asked) -> Explanation:
+        AnyOf(Integer(), Boolean()).check("verbose", asked.verbose)
+        if getattr(self.opened, "site", None) is None and asked.has_units:
+            return self._of_layers(x, asked)
+        request = self.request(x, asked)
+        parts = self._parts(request, asked.verbose) if request.inputs.samples else []
         if not request.explained:
             return self._assemble(request, parts, {})
-        return told(self._assemble(request, parts, self._settings(neuron, output, contrast)), self, request, x)
+        return told(self._assemble(request, parts, settings_of(self, asked)), self, request, x)
+
+    def request(self, x: Nest, asked: Asked) -> Request:
+        """What is asked of samples, checked."""
+        number = self._output_number(asked.output)
+        inputs = self.filled(self._inputs(x), number)
+        self.check(inputs)
+        if asked.through is not None and not self.masks:
+            raise ValueError(
+                f"{self.name!r} sends no signal back through layers that could be masked. Received: through={asked.through!r}"
+            )
+        return Request(
+            inputs,
+            tuple(self._selections(asked.neuron, asked.neurons, number, inputs, asked.contrast)),
+            several=asked.neurons is not None,
+            output=number,
+            at=asked.at or (),
+            through=() if asked.through is None else passing(self.opened.graph, asked.through, inputs.samples),
+            explained=asked.at is not None,  # None: only the attributions are wanted
+            batch_size=inputs.checked_size(asked.batch_size),
+        )
 
     def _parts(self, request: Request, verbose: int) -> list[Result]:
         """What was found for each batch, NumPy arrays, and how many of its samples count."""
@@ -254,8 +267,12 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
         contrast: Contrast = None,
     ) -> list[targets.Selection]:
         shape = self._output_shape(number, inputs)
-        several = [self.numbered(n, shape) for n in neurons] if isinstance(neurons, list | tuple | np.ndarray) else neurons
-        chosen = targets.resolve_all(self.numbered(neuron, shape), several, self.neuron_selection_mode, shape, inputs.samples)
+
+        def told(one: Neuron) -> Neuron:
+            return self.of_units(self.numbered(one, shape), inputs.samples)
+
+        several = [told(n) for n in neurons] if isinstance(neurons, list | tuple | np.ndarray) else neurons
+        chosen = targets.resolve_all(told(neuron), several, self.neuron_selection_mode, shape, inputs.samples)
         if contrast is None:
             return chosen
         if not self.linear_seed:
@@ -291,6 +308,3 @@ class Analyzer(Sound, Exported, Migrated, Named, metaclass=_Made):
     def _restore(self, inputs: Inputs, arrays: list[Array], lead: int) -> Nest:
         """Attributions, a flat list, as they are returned; `lead` axes are before the sample's."""
         return inputs.restore(arrays, lead)
-
-    def _settings(self, neuron: Neuron, output: int | str, contrast: Contrast = None) -> dict[str, Any]:
-        return settings_of(self, neuron, output, contrast)

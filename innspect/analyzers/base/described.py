@@ -9,13 +9,14 @@ import numpy as np
 
 from innspect import labels as names_of_neurons
 from innspect._version import __version__
+from innspect.analyzers.base.asked import Asked
 from innspect.analyzers.base.assembly import plain
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.request import Request
 from innspect.graph.opened.kinds import input_kinds
-from innspect.inputs.contrast import Contrast, Contrasted
+from innspect.inputs.contrast import Contrasted
 from innspect.inputs.targets import Selection
-from innspect.types import Array, Nest, Neuron
+from innspect.types import Array, Nest
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.analyzer import Analyzer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _WRITTEN = 12  # elements of an array that a recipe writes down
 
 
-def settings_of(analyzer: "Analyzer", neuron: Neuron, output: int | str, contrast: Contrast = None) -> dict[str, Any]:
+def settings_of(analyzer: "Analyzer", asked: Asked) -> dict[str, Any]:
     """What is needed to compute the same again, as JSON can hold it.
 
     "call" is the line that makes the analyzer; what it cannot write down, such as a table, it calls by the argument's name, and
@@ -31,8 +32,9 @@ def settings_of(analyzer: "Analyzer", neuron: Neuron, output: int | str, contras
     """
     model, arguments = analyzer.model, {k: v for k, v in analyzer.arguments().items() if k != "labels"}
     call, needs = _call(analyzer.name, arguments)
+    beside = {"contrast": asked.contrast, "through": asked.through}
     return (
-        ({} if contrast is None else {"contrast": plain(contrast)})
+        {k: plain(v) for k, v in beside.items() if v is not None}
         | {
             "method": analyzer.name,
             "arguments": {k: plain(v) for k, v in arguments.items()},
@@ -41,13 +43,13 @@ def settings_of(analyzer: "Analyzer", neuron: Neuron, output: int | str, contras
             "signed": analyzer.signed,
             "scale": analyzer.scale,
             "model": getattr(model, "name", None) or getattr(model, "__name__", type(model).__name__),
-            "neuron_selection": plain(analyzer.numbered(neuron)),
-            "output": output,
+            "neuron_selection": plain(analyzer.numbered(asked.neuron)),
+            "output": asked.output,
             "innspect": __version__,
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
         }
-        | analyzer.chosen(output)
+        | analyzer.chosen(asked.output)
         | ({} if analyzer.labels is None else {"labels": list(analyzer.labels)})
     )
 

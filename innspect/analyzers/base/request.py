@@ -15,6 +15,8 @@ from innspect import backend
 from innspect.graph.opened.layer_names import path_of
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs
+from innspect.inputs.passing import Passing
+from innspect.inputs.sites import UnitSite
 from innspect.inputs.targets import Selection
 from innspect.nests import joined
 from innspect.types import Array, Tensors
@@ -27,18 +29,19 @@ class Bare:
     """A request without its data: what a function that is compiled and kept may hold on to.
 
     Attributes:
-        targets, several, output, at: See `Request`; the targets without their values.
+        targets, several, output, at, through: See `Request`; the targets without their values, `through` without masks.
     """
 
     targets: tuple[Selection, ...]
     several: bool
     output: int
-    at: tuple[str, ...]
+    at: tuple[Any, ...]
+    through: tuple[Passing, ...]
 
     @property
     def key(self) -> Hashable:
         """What tells functions apart that are compiled for requests."""
-        return (self.output, self.at, self.several, *(target.key for target in self.targets))
+        return (self.output, self.at, self.through, self.several, *(target.key for target in self.targets))
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Request:
         targets: A `Selection` for each neuron.
         several: Whether results have a neuron axis first.
         output: Number of the model's output.
-        at: Paths of the layers whose signals are wanted.
+        at: Paths of the layers whose signals are wanted, or a `UnitSite`.
+        through: The layers that signals must pass, and their channels.
         explained: Whether more than attributions is wanted, such as the error of completeness where it costs a pass.
         batch_size: How many samples may be computed at once.
         advance: A function that is told of the work that is done, see `Analyzer.work`.
@@ -61,7 +65,8 @@ class Request:
     targets: tuple[Selection, ...]
     several: bool = False
     output: int = 0
-    at: tuple[str, ...] = ()
+    at: tuple[Any, ...] = ()
+    through: tuple[Passing, ...] = ()
     explained: bool = True
     batch_size: int = 32
     advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
@@ -70,12 +75,23 @@ class Request:
     @functools.cached_property
     def bare(self) -> Bare:
         """The request without its data."""
-        return Bare(tuple(replace(target, values=None) for target in self.targets), self.several, self.output, self.at)
+        targets = tuple(replace(target, values=None) for target in self.targets)
+        return Bare(targets, self.several, self.output, self.at, tuple(replace(p, mask=None) for p in self.through))
 
     @property
     def key(self) -> Hashable:
         """What tells functions apart that are compiled for requests."""
         return self.bare.key
+
+    def of(self, samples: Array) -> "Request":
+        """What is asked of some samples, by number."""
+        inputs = self.inputs.holding(a[samples] for a in self.inputs.arrays)
+        targets, through = tuple(t.of(samples) for t in self.targets), tuple(p.of(samples) for p in self.through)
+        return replace(self, inputs=inputs, targets=targets, through=through)
+
+    def through_too(self, layer: Passing) -> "Request":
+        """The request with one layer more that signals must pass."""
+        return replace(self, through=(*self.through, layer))
 
     def batches(self) -> "Iterator[tuple[Batch, int]]":
         """A `Batch` for so many samples at once, and how many of its samples count."""
@@ -91,7 +107,8 @@ class Batch:
         request: The `Request`.
         rows: The numbers of the samples; the last may be repeated.
         xs: The model's inputs, tensors (batch, ...).
-        values: For each target, what tells it for these samples, see `Selection.rows`.
+        values: For each target, what tells it for these samples, see `Selection.rows`; then for each layer that signals
+            must pass the mask of its channels, (batch, channels).
     """
 
     request: Request
@@ -102,7 +119,8 @@ class Batch:
     @classmethod
     def of(cls, request: Request, rows: Array) -> "Batch":
         xs = [ops.convert_to_tensor(a[rows]) for a in request.inputs.arrays]
-        return cls(request, rows, xs, [ops.convert_to_tensor(t.rows(rows)) for t in request.targets])
+        masks = [p.mask[rows] for p in request.through if p.mask is not None]
+        return cls(request, rows, xs, [ops.convert_to_tensor(v) for v in (*(t.rows(rows) for t in request.targets), *masks)])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -119,15 +137,16 @@ class Batch:
 
     def of_targets(self, some: slice) -> "Batch":
         """The batch with some of its targets, a slice."""
+        count = len(self.request.targets)
         request = replace(self.request, targets=self.request.targets[some])
-        return replace(self, request=request, values=self.values[some])
+        return replace(self, request=request, values=[*self.values[:count][some], *self.values[count:]])
 
 
-def paths(at: Any, opened: OpenedModel | None) -> tuple[str, ...]:
-    """The argument `at` of `explain`, a layer or several, as a tuple of paths; see `path_of`."""
-    several = isinstance(at, Iterable) and not isinstance(at, str | keras.Layer)
+def paths(at: Any, opened: OpenedModel | None) -> tuple[Any, ...]:
+    """The argument `at` of `explain`, a layer or several, as a tuple of paths, see `path_of`; or of `UnitSite`."""
+    several = isinstance(at, Iterable) and not isinstance(at, str | keras.Layer | UnitSite)
     given = tuple(at) if several else (at,)
-    return tuple(layer if opened is None else path_of(opened, layer, "at") for layer in given)
+    return tuple(layer if opened is None or isinstance(layer, UnitSite) else path_of(opened, layer, "at") for layer in given)
 
 
 A = TypeVar("A")

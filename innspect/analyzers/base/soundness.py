@@ -78,9 +78,7 @@ class Sound(Facts):
         apart = self._not_finite_at_references(request, np.flatnonzero(known & ~complete))
         lost = np.setdiff1d(np.flatnonzero(known & ~fine), apart)
         if len(lost) and self.guarded() is not None:
-            inputs = request.inputs.holding(a[lost] for a in request.inputs.arrays)
-            targets = tuple(replace(t, values=None if t.values is None else t.values[lost]) for t in request.targets)
-            again = self.explain_again(replace(request, inputs=inputs, targets=targets, advance=lambda count: None))
+            again = self.explain_again(replace(request.of(lost), advance=lambda count: None))
             explanation = explanation.with_samples(lost, again)
             lost = lost[~_finite(again.attributions, axis)]
         dtype = explanation.attributions[0].dtype

@@ -52,6 +52,7 @@ class _TwoPasses:
     def __init__(self, whole, cut):
         self.whole, self.tensors = whole, cut.tensors
         self.inputs, self.steps, self.computes, self.value = whole.inputs, whole.steps, whole.computes, whole.value
+        self.output, self.graph = whole.output, whole.graph
         after = {t for node in cut.tail.graph.nodes for t in node.outputs}
         self._tail = {step for step in whole.steps if any(t in after for t in step.outputs)}
 
@@ -62,10 +63,10 @@ class _TwoPasses:
         plain = [_one(entry, 1) for entry in tape if entry[0] in self._tail]
         return y, (rectified, CutTape(plain, kept))
 
-    def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False):
+    def backward(self, tape, seed, wanted=(), ledger=None, keep_tape=False, through=None, masks=()):
         """The plain pass; see `CutProgram.backward`."""
         _, plain = tape
-        return self.whole.backward(plain.steps, seed, [*self.tensors, *wanted], ledger, keep_tape)
+        return self.whole.backward(plain.steps, seed, [*self.tensors, *wanted], ledger, keep_tape, through, masks)
 
     def rectified(self, tape, seed, keep_tape=False):
         """The rectified pass, down to the input."""
@@ -92,6 +93,7 @@ class GuidedGradCam(GradCam):
 
     default_start = "value"
     signed = True
+    masks = False  # two signals go back, of which the layer's map needs one whole
     scale = "pixels"
     ranges = {"of": OneOf(*_SIGNALS)}
 

@@ -1,6 +1,6 @@
 """The books of a relevance method: where relevance went, layer by layer, so that a map can be trusted or not."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -8,16 +8,21 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.analyzers.base.request import Request
+from innspect.analyzers.base.asked import Asked
+from innspect.analyzers.base.described import settings_of
 from innspect.analyzers.relevance.losses import LOSSES, ConservationSummary, summarised
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer, sums
 from innspect.checks import Integer
 from innspect.inputs.contrast import Contrast
-from innspect.layers.program import Entry, per_sample
+from innspect.inputs.passing import Channels
+from innspect.inputs.units import layer_of
+from innspect.layers.program import per_sample
+from innspect.layers.steps import Entry
 from innspect.tables import Table
 from innspect.types import Array, Nest, Neuron
 
 _SHARES = ("bias", "stabiliser", "dropped")
+_TAKEN = (*_SHARES, "masked")
 _COLUMNS = ("received", "passed_on", *_SHARES, "unexplained")
 
 
@@ -30,7 +35,8 @@ class ConservationTable:
         rules: The rule of each.
         columns: Dict from column to an array (layers, samples): "received" (relevance that arrived at the outputs),
             "passed_on" (that left to the inputs), the shares lost to "bias", "stabiliser" and "dropped" (0/0, an
-            empty side, a constant operand), and "unexplained", what is then missing.
+            empty side, a constant operand), what a mask took, "masked", of channels, or of what ran beside a layer that it
+            had to pass (see `through`), and "unexplained", what is then missing.
         magnitude: (layers, samples), the sum of |relevance| that arrived.
         explained: (samples,), the relevance that the output started with.
         kept: (samples,), the relevance that reached the inputs.
@@ -69,9 +75,10 @@ class ConservationTable:
         return summarised(self.layers, self.rules, lost, self.explained, self.kept, layers)
 
     def _table(self):
-        head = ["layer", "rule", *[c.replace("_", " ") for c in _COLUMNS]]
+        columns = [*_COLUMNS[:-1], *(["masked"] if self.columns["masked"].any() else []), _COLUMNS[-1]]
+        head = ["layer", "rule", *[c.replace("_", " ") for c in columns]]
         rows = [
-            [path, rule, *[f"{np.mean(self.columns[c][i]):.4g}" for c in _COLUMNS]]
+            [path, rule, *[f"{np.mean(self.columns[c][i]):.4g}" for c in columns]]
             for i, (path, rule) in enumerate(zip(self.layers, self.rules, strict=True))
         ]
         samples = self.magnitude.shape[1]
@@ -99,22 +106,28 @@ class Conserving(ReverseAnalyzer):
         batch_size: int = 32,
         output: int | str = 0,
         contrast: Contrast = None,
+        through: Channels = None,
     ) -> ConservationTable:
         """Account for the relevance of every layer.
 
         Args:
-            x, neuron_selection, batch_size, output, contrast: As for `analyze`.
+            x, neuron_selection, batch_size, output, contrast, through: As for `analyze`.
 
         Returns:
             A `ConservationTable`; printing it shows means over the samples, and its `summary()`, what became of the value.
         """
-        number = self._output_number(output)
-        inputs = self.filled(self._inputs(x), number)
-        if not inputs.samples:
+        asked = Asked(neuron_selection, None, batch_size, output, 0, contrast, through)
+        if asked.has_units and getattr(self.opened, "site", None) is None:
+            inner: Any = self.up_to(str(layer_of(neuron_selection)))
+            return inner.books_of(x, replace(asked, output=0))
+        return self.books_of(x, asked)
+
+    def books_of(self, x: Nest, asked: Asked) -> ConservationTable:
+        """As `conservation`."""
+        request = self.request(x, asked)
+        if not request.inputs.samples:
             raise ValueError("`x` must hold at least one sample. Received: none")
-        chosen = self._selections(neuron_selection, None, number, inputs, contrast)
-        request = Request(inputs, tuple(chosen), output=number, batch_size=inputs.checked_size(batch_size))
-        way = self.books_pass(number)
+        way = self.books_pass(request)
         parts = []
         for batch, count in request.batches():
             books = way(("books", request.key), self._books(way, request.bare), batch.xs, batch.values)
@@ -122,10 +135,10 @@ class Conserving(ReverseAnalyzer):
         seen = [s for s in reversed(way.program.steps) if hasattr(s, "rule") and s.path in parts[0]["layers"]]
         table = {
             key: np.array([np.concatenate([p["layers"][s.path][key] for p in parts]) for s in seen])
-            for key in ("received", "passed_on", *_SHARES, "magnitude")
+            for key in ("received", "passed_on", *_TAKEN, "magnitude")
         }
         magnitude = table.pop("magnitude")
-        table["unexplained"] = table["received"] - table["passed_on"] - sum(table[k] for k in _SHARES)
+        table["unexplained"] = table["received"] - table["passed_on"] - sum(table[k] for k in _TAKEN)
         return ConservationTable(
             [s.path for s in seen],
             [type(s.rule).__name__ for s in seen],
@@ -133,12 +146,12 @@ class Conserving(ReverseAnalyzer):
             magnitude,
             np.concatenate([p["explained"] for p in parts]),
             np.concatenate([p["kept"] for p in parts]),
-            self._settings(neuron_selection, output, contrast),
+            settings_of(self, asked),
         )
 
-    def books_pass(self, number):
+    def books_pass(self, request):
         """The `Pass` whose steps are the lines of the books: that of the analyses, where each layer is a step of its own."""
-        return self._kept((number, ()), self.make_pass, number)
+        return self.way(request)
 
     def _books(self, way, request):
         def books(xs, values):
@@ -146,31 +159,35 @@ class Conserving(ReverseAnalyzer):
             ledger: list[Entry] = []
             seed, batch = self.seed(passage.weights[0], passage.y), passage.y.shape[0]
             arrived = passage.at_inputs(passage.back(seed, ledger))
-            return {
-                "layers": {entry[0].path: _entry(*entry, batch) for entry in ledger},
-                "explained": sums(seed),
-                "kept": sum(sums(r) for r in arrived),
-            }
+            layers: dict = {}
+            for entry in ledger:  # a layer that has several signals, by what they have passed, is one line
+                line, known = _line(entry, batch), layers.get(entry.step.path, {})
+                layers[entry.step.path] = {k: v + known[k] if known else v for k, v in line.items()}
+            return {"layers": layers, "explained": sums(seed), "kept": sum(sums(r) for r in arrived)}
 
         return books
 
 
-def _entry(step, arrived, left, saved, batch):
-    """One row of the books."""
-    received = [(r, _batch_axis(t)) for r, t in zip(arrived, step.outputs, strict=True)]
-    passed = [(r, _batch_axis(t)) for r, t in zip(left, step.inputs, strict=True) if r is not None]
-    axes = {tuple(r.shape): axis for r, axis in [*passed, *received]}
-    zero = ops.zeros((batch,), arrived[0].dtype)
+def _line(entry, batch):
+    """One line of the books."""
+    step, saved = entry.step, entry.saved
+    received = [(r, _batch_axis(t)) for r, t in zip(entry.arrived, step.outputs, strict=True)]
+    passed = [(r, _batch_axis(t)) for r, t in zip(entry.left, step.inputs, strict=True) if r is not None]
+    masked = [(r, _batch_axis(t)) for t, r in entry.masked]
+    kept = [(r, _batch_axis(t)) for t, r in entry.masked if t in step.outputs]  # of what arrived
+    axes = {tuple(r.shape): axis for r, axis in [*masked, *passed, *received]}
+    zero = ops.zeros((batch,), entry.arrived[0].dtype)
 
     def total(tensors):
         return sum((_of_samples(r, axis, batch) for r, axis in tensors), zero)
 
     row = {
-        "received": total(received),
+        "received": total([*received, *kept]),
         "passed_on": total(passed),
-        "magnitude": total([(ops.absolute(r), axis) for r, axis in received]),
+        "masked": total(masked),
+        "magnitude": total([(ops.absolute(r), axis) for r, axis in [*received, *kept]]),
     }
-    shares = step.rule.shares(step, saved, arrived)
+    shares = step.rule.shares(step, saved, entry.arrived)
     return row | {share: total([(r, axes.get(tuple(r.shape), 0)) for r in shares.get(share, ())]) for share in _SHARES}
 
 

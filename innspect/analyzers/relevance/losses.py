@@ -8,11 +8,12 @@ import numpy as np
 from innspect.tables import Table
 from innspect.types import Array
 
-LOSSES = ("bias", "stabiliser", "dropped", "unexplained")
+LOSSES = ("bias", "stabiliser", "dropped", "masked", "unexplained")
 _WORDS = {  # of all layers, and of one: what is taken, and where it is below zero what is added
     "bias": ("{} went to biases", "biases added {}", "{} to the bias", "{} added by the bias"),
     "stabiliser": ("{} went to stabilisers", "stabilisers added {}", "{} to the stabiliser", "{} added by the stabiliser"),
     "dropped": ("{} was dropped", "-{} was dropped", "{} dropped", "-{} dropped"),
+    "masked": ("{} did not pass the mask", "-{} did not pass the mask", "{} masked", "-{} masked"),
     "unexplained": ("{} is unexplained", "-{} is unexplained", "{} unexplained", "-{} unexplained"),
 }
 _LITTLE = 0.0005  # 0.1 % when rounded: less is not worth a word
@@ -25,7 +26,7 @@ class Loss(NamedTuple):
         layer: Its path.
         rule: Its rule.
         share: Of the explained value; below zero where the layer added to it.
-        cause: The largest part of it: "bias", "stabiliser", "dropped" or "unexplained".
+        cause: The largest part of it: "bias", "stabiliser", "dropped", "masked" or "unexplained".
     """
 
     layer: str
@@ -43,7 +44,7 @@ class ConservationSummary:
 
     Attributes:
         kept: What reached the map.
-        bias, stabiliser, dropped, unexplained: See `ConservationTable`.
+        bias, stabiliser, dropped, masked, unexplained: See `ConservationTable`.
         layers: A `Loss` for each of the layers that lose most, the largest first.
     """
 
@@ -51,6 +52,7 @@ class ConservationSummary:
     bias: float
     stabiliser: float
     dropped: float
+    masked: float
     unexplained: float
     layers: tuple[Loss, ...]
 
@@ -99,7 +101,7 @@ def summarised(
     size = np.abs(explained).sum()
     if not size:
         nan = float("nan")
-        return ConservationSummary(nan, nan, nan, nan, nan, ())
+        return ConservationSummary(nan, nan, nan, nan, nan, nan, ())
     weights = np.sign(explained) / size
 
     def share(values: Array) -> Array:

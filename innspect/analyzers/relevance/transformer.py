@@ -49,16 +49,18 @@ class _TransformerLRP(Conserving):
         _, relevant = _before_the_network(graph)
         return RelevanceProgram(graph, output, rules, relevant=relevant, **settings)
 
-    def books_pass(self, number):
-        return self._kept(("books", number), self._make_books, number)
+    def books_pass(self, request):
+        sites = tuple((p.path, p.sites) for p in request.bare.through)
+        return self._kept(("books", request.output, sites), self._make_books, request.output, dict(sites))
 
-    def _make_books(self, number):
+    def _make_books(self, number, through):
         """Every layer a step of its own, and the value of every tensor at hand."""
         rules = {n: Linear() if type(r) is Gradient else r for n, r in self.rules_for(number).items()}
         graph = self.plan.graph
         everything = [t for n in graph.nodes for t in n.outputs if t in graph.active]
         program = self.program(graph, self._explained(number), rules, keep=everything)
-        return Pass(program, self.variables, self._head(number))
+        passed = {path: ([self._stand_in(s.tensor, self.plan) for s in sites], sites[0]) for path, sites in through.items()}
+        return Pass(program, self.variables, self._head(number), None, passed)
 
     def rows(self, graph):
         early, relevant = _before_the_network(graph)

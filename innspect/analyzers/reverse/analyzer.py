@@ -1,6 +1,7 @@
 """Methods that send a signal back through the model: a plan of rules, and passes that are compiled from it."""
 
 import functools
+import types
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,22 +9,28 @@ import keras
 from keras import ops
 
 from innspect.analyzers.base.analyzer import Analyzer
+from innspect.analyzers.base.asked import Asked
+from innspect.analyzers.base.concepts import one_by_one
 from innspect.analyzers.base.request import Batch, Request, Result, few_at_once
+from innspect.analyzers.reverse.concepts import found_in_one_run
 from innspect.analyzers.reverse.passes import Pass, Passage, Runs, tensors_at
 from innspect.analyzers.reverse.plan import Plan
+from innspect.analyzers.reverse.refusals import no_rule
 from innspect.checks import Elsewhere, OneOf
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.activity import sends_nothing
 from innspect.graph.heads import is_head, without_head
 from innspect.graph.ir import Graph, Node, Rewritten, Tensor, is_float
 from innspect.graph.opened.opened_model import OpenedModel
+from innspect.inputs.passing import Passing
+from innspect.inputs.sites import UnitSite
 from innspect.inputs.targets import weighed
 from innspect.layers.base import Rule
 from innspect.layers.guarded import Guarded, numbers
 from innspect.layers.program import Program, per_sample
 from innspect.layers.rule_table import Made, Row, Rows, RuleTable, anything, rows_for
 from innspect.layers.weightless import Proportional
-from innspect.types import BackendTensor
+from innspect.types import BackendTensor, Nest
 
 if TYPE_CHECKING:
     from innspect.analyzers.reverse.summary import Summary
@@ -50,6 +57,7 @@ class ReverseAnalyzer(Analyzer):
     conserves: bool = False
     composable: bool = True
     one_graph = True
+    masks = True
     takes: type[Rule] = Rule
     ranges = {"head": OneOf("logit", "output"), "start": OneOf("value", "one"), "rules": Elsewhere("RuleTable")}
 
@@ -58,6 +66,7 @@ class ReverseAnalyzer(Analyzer):
         own = vars(cls)
         if "explain_batch" in own:
             cls.composable, cls.one_graph = own.get("composable", False), own.get("one_graph", False)
+            cls.masks = own.get("masks", False)
 
     def __init__(
         self,
@@ -171,26 +180,13 @@ class ReverseAnalyzer(Analyzer):
         return rules
 
     def _no_rule(self, node: Node) -> str:
-        if node.operation in ("Divide", "TrueDivide", "DivideNoNan"):
-            return (
-                f"{self.name!r} has no rule for {node.path!r}, a quotient of two tensors that both depend on the input. Where "
-                "the denominator only scales, as in a normalization, say so: x / keras.ops.stop_gradient(y)."
-            )
-        text = (
-            f"{self.name!r} has no rule for {node.path!r} (a {node.operation or node.kind}). Register one for the layer's "
-            "class with `innspect.register_reverse_mapping(LayerClass, rule=...)`, or use a gradient method."
-        )
-        reason = self.opened.unopened.get(node.path)
-        if reason:
-            text += f" The layer could not be opened into Keras operations: {reason}."
-            if any(None in tuple(t.shape)[1:] for t in node.inputs):
-                text += " A length that is not known beforehand may be why: call the model on a `keras.Input` of a known one."
-        return text
+        return no_rule(self.name, self.opened, node)
 
     # ------------------------------------------------------------------ passes
     def way(self, request: Request) -> Pass:
         """The `Pass` for a request's output and layers; it is made once."""
-        return self._kept((request.output, request.at), self.make_pass, request.output, request.at)
+        sites = tuple((p.path, p.sites) for p in request.through)
+        return self._kept((request.output, request.at, sites), self.make_pass, request.output, request.at, None, dict(sites))
 
     def _kept(self, key: Hashable, make: Callable[..., Pass], *arguments: Any) -> Pass:
         """The pass of a key, made when it is first asked for."""
@@ -198,12 +194,20 @@ class ReverseAnalyzer(Analyzer):
             self._passes[key] = make(*arguments)
         return self._passes[key]
 
-    def make_pass(self, number: int, at: Iterable[str] = (), plan: Plan | None = None) -> Pass:
-        """A `Pass` for an output that stops, too, at some layers; of another plan than the method's own, if one is given."""
+    def make_pass(
+        self,
+        number: int,
+        at: Iterable[Any] = (),
+        plan: Plan | None = None,
+        through: Mapping[str, tuple[UnitSite, ...]] = types.MappingProxyType({}),
+    ) -> Pass:
+        """A `Pass` for an output that stops, too, at some layers, and whose signals must pass some, each at its sites."""
         plan = plan or self.plan
         layers = {path: [self._stand_in(t, plan) for t in tensors_at(self.opened, path)] for path in at}
-        stops = list(dict.fromkeys(t for tensors in layers.values() for t in tensors))
-        return Pass(self.make_program(number, stops, plan), self.variables, self._head(number), layers)
+        passed = {path: ([self._stand_in(s.tensor, plan) for s in sites], sites[0]) for path, sites in through.items()}
+        stops = [t for tensors in (*layers.values(), *(tensors for tensors, _ in passed.values())) for t in tensors]
+        program = self.make_program(number, list(dict.fromkeys(stops)), plan)
+        return Pass(program, self.variables, self._head(number), layers, passed)
 
     def make_program(self, number: int, stops: list[Tensor], plan: Plan) -> Runs:
         """The program of an output, with signals at some tensors."""
@@ -253,9 +257,13 @@ class ReverseAnalyzer(Analyzer):
         from innspect.analyzers.reverse.summary import Summary
 
         number = self._output_number(output)
-        return Summary(self, self._kept((number, ()), self.make_pass, number).program)
+        return Summary(self, self._kept((number, (), ()), self.make_pass, number).program)
 
     # ------------------------------------------------------------------ running
+    def concepts_found(self, x: Nest, asked: Asked, layer: Passing, top: int) -> dict[str, Any]:
+        find = found_in_one_run if self.composable else one_by_one
+        return find(self, x, asked, layer, top)
+
     @few_at_once
     def explain_batch(self, batch: Batch) -> Result:
         return self.way(batch.request).explain(batch, self.attributed)

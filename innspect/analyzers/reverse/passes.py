@@ -1,6 +1,7 @@
 """A pass: a program at work, compiled, with the values forward and the signals of one target or several back."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import copy
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -8,12 +9,15 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.request import Bare, Batch, Result
-from innspect.errors import PlainKeyError, suggest
-from innspect.graph.ir import Tensor, is_float
+from innspect.graph.ir import Graph, Tensor, is_float
+from innspect.graph.opened.layer_paths import called, tensors_of
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.graph.precision import PreciseCompiler
+from innspect.inputs.sites import UnitSite
 from innspect.inputs.targets import explained_value
-from innspect.layers.program import Entry, Step
+from innspect.layers.program import Program
+from innspect.layers.steps import Entry, Step
+from innspect.layers.through import Mask, Through, Travelling
 from innspect.types import BackendTensor, Nest, Tensors
 
 Attributed = Callable[["Passage", BackendTensor], Nest]  # what a target's signal tells, from its weights
@@ -25,6 +29,14 @@ class Runs(Protocol):
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """The tensors that values are given for."""
+
+    @property
+    def output(self) -> Tensor:
+        """The explained tensor."""
+
+    @property
+    def graph(self) -> Graph:
+        """What signals flow through."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -46,6 +58,8 @@ class Runs(Protocol):
         wanted: Iterable[Tensor] = (),
         ledger: list[Entry] | None = None,
         keep_tape: bool = False,
+        through: Through | None = None,
+        masks: Sequence[Mask] = (),
     ) -> dict[Tensor, BackendTensor]:
         """Dict from tensor to the signal there."""
 
@@ -58,9 +72,10 @@ class Pass:
         variables: Those that the program reads.
         head: A function from the explained tensor to the model's own output.
         layers: Dict from path to the tensors at which signals are wanted.
+        through: Dict from the path of a layer that signals must pass to its tensors, and where its channels are.
 
     Raises:
-        ValueError: The explained output does not depend on one of `layers`.
+        ValueError: The explained output does not depend on one of `layers`, or no signal passes all of `through`.
     """
 
     def __init__(
@@ -68,13 +83,25 @@ class Pass:
         program: Runs,
         variables: list[keras.Variable],
         head: Callable[[BackendTensor], BackendTensor] | None = None,
-        layers: Mapping[str, list[Tensor]] | None = None,
+        layers: Mapping[Any, list[Tensor]] | None = None,
+        through: Mapping[str, tuple[list[Tensor], UnitSite]] | None = None,
     ):
         self.program, self._compiler = program, PreciseCompiler(variables)
         self._head, self.layers = head or (lambda y: y), layers or {}
         for path, tensors in self.layers.items():
             if any(not program.computes(t) for t in tensors):
                 raise ValueError(f"`at` must name layers that the explained output depends on. Received: {path!r}")
+        crossed = {path: tensors for path, (tensors, _) in (through or {}).items()}
+        self.through = Through(program.graph, program.output, crossed) if crossed else None
+        self._sites = [site for _, site in (through or {}).values()]
+
+    def masks(self, channels: Tensors) -> list[Mask]:
+        """For each layer that signals must pass the function that masks them, from a mask (samples, channels)."""
+        return [masking(site, mask) for site, mask in zip(self._sites, channels, strict=True)]
+
+    def of_channels(self, signals: dict[Tensor, BackendTensor], samples: int) -> BackendTensor:
+        """The sums over each channel, (samples, channels), of the signals at the one layer that all must pass."""
+        return sum(self._sites[0].of_channels(signal, samples) for signal in signals.values())
 
     def __call__(self, key: Hashable, function: Callable[..., Nest], *arguments: Nest) -> Nest:
         """`function(*arguments)`, compiled; `key` says which function this is, so that it is compiled but once."""
@@ -86,7 +113,7 @@ class Pass:
         Args:
             xs: What the program takes.
             request: The `Request`, bare, since what is compiled is kept.
-            values: For each of its targets, what tells it for these rows.
+            values: For each of its targets, what tells it for these rows; then for each layer that signals must pass its mask.
         """
         return Passage(self, xs, request, values)
 
@@ -132,7 +159,9 @@ class Passage:
         self.xs, self._way, self.request, self.program = xs, way, request, way.program
         self.result, self.tape = way.program.forward(xs)
         self.y = way.program.value(self.result)
-        self._values = list(zip(request.targets, values, strict=True))
+        self._begun: dict[Tensor, BackendTensor] | None = None
+        count = len(request.targets)
+        self._values, self._masks = list(zip(request.targets, values[:count], strict=True)), list(values[count:])
         self.weights = [target.weights(v, self.y) for target, v in self._values]
 
     @property
@@ -152,17 +181,37 @@ class Passage:
 
     @property
     def settled(self) -> Tensors:
-        """What tells each target for other inputs: the largest element is that of these."""
-        return [target.settled(v, self.y) for target, v in self._values]
+        """What tells each target for other inputs: the largest element is that of these. Then the masks."""
+        return [*(target.settled(v, self.y) for target, v in self._values), *self._masks]
 
     def each(self, function: Callable[[BackendTensor], Nest]) -> Nest:
         """`function(weights)`, a nest of tensors, for each target; with a neuron axis first for several."""
         return backend.scan(function, ops.stack(self.weights)) if self.request.several else function(self.weights[0])
 
     def back(self, seed: BackendTensor, ledger: list[Entry] | None = None) -> dict[Tensor, BackendTensor]:
-        """Dict from tensor to the signal there, where the seed starts at y."""
-        wanted = [t for tensors in self._way.layers.values() for t in tensors]
-        return self._way.program.backward(self.tape, seed, wanted, ledger, keep_tape=self.request.several)
+        """Dict from tensor to the signal there, where the seed starts at y; of a `begun` passage, where that began."""
+        way, wanted = self._way, [t for tensors in self._way.layers.values() for t in tensors]
+        if self._begun is not None:
+            assert isinstance(self.program, Program)  # which `down_to` was asked of
+            travelling = Travelling(self._begun, way.through, way.masks(self._masks))
+            return self.program.told(self.tape, self.program.walk(self.tape, travelling, wanted, keep_tape=True), wanted)
+        keep, masks = self.request.several, way.masks(self._masks)
+        return self.program.backward(self.tape, seed, wanted, ledger, keep, way.through, masks)
+
+    def down_to(self, seed: BackendTensor) -> dict[Tensor, BackendTensor]:
+        """The signals at the outputs of the one layer that all must pass, before any mask, for `begun`; of a `Program`."""
+        assert isinstance(self.program, Program)
+        travelling = Travelling({self.program.output: self.program.sent(self.tape, seed)}, self._way.through, ends=True)
+        self.program.walk(self.tape, travelling, keep_tape=True)
+        shapes = {t: shape for step, _, shapes in self.tape for t, shape in zip(step.outputs, shapes, strict=True)}
+        crossed = self._way.through.of if self._way.through is not None else ()
+        return {t: ops.zeros(shapes[t], seed.dtype) for t in crossed if t not in travelling.ended} | travelling.ended
+
+    def begun(self, signals: dict[Tensor, BackendTensor], masks: Tensors) -> "Passage":
+        """A passage like this one with the ways back begun at some tensors, and with other masks."""
+        made = copy.copy(self)
+        made._begun, made._masks = signals, list(masks)
+        return made
 
     def at_inputs(self, signals: dict[Tensor, BackendTensor]) -> Tensors:
         """The signal at each input, zeros where none arrived."""
@@ -184,11 +233,17 @@ def _arrived(signals: dict[Tensor, BackendTensor], tensor: Tensor, x: BackendTen
     return ops.zeros(x.shape, x.dtype if is_float(x.dtype) else dtype) if signal is None else signal
 
 
-def tensors_at(opened: OpenedModel, path: str) -> list[Tensor]:
-    """The outputs of a layer named by its path, of all its calls."""
-    calls = opened.graph.paths.get(path)
-    if calls is None:
-        raise PlainKeyError(
-            f"`at` must name layers of the model by path. Received: {path!r}. {suggest(path, opened.graph.paths)}"
-        )
-    return [t for call in calls for t in call]
+def masking(site: UnitSite, mask: BackendTensor) -> Mask:
+    """The function that lets the channels of a mask (samples, channels) pass, of a signal at a layer's output."""
+    return lambda signal: signal * ops.cast(site.spread(mask, signal), signal.dtype)
+
+
+def tensors_at(opened: OpenedModel, at: Any) -> list[Tensor]:
+    """The outputs of a layer named by its path, of all its calls or the one named; or the tensor of a `UnitSite`.
+
+    Raises:
+        KeyError: No layer has this path.
+    """
+    if isinstance(at, UnitSite):
+        return [at.tensor]
+    return [t for path in called(opened.graph, at) for t in tensors_of(opened.graph, path, "at")]

@@ -8,8 +8,8 @@ from models import ids, shake
 from networks import SMOOTH, convolutional_networks, dense_networks, drawn, normal, outputs
 
 import innspect
-from innspect.analyzers.averaging.base import Points
 from innspect.analyzers.averaging.path import QUADRATURES
+from innspect.analyzers.averaging.points import Points
 from innspect.layers.program import Program
 
 NOISY = ("smoothgrad", "smoothgrad.squared", "vargrad")

@@ -7,6 +7,7 @@ import shlex
 import sys
 
 from innspect.cli import early, models, options, outputs
+from innspect.cli.index import content
 from innspect.cli.inputs import are_arrays, expand, names_of_images
 from innspect.files import write
 from innspect.labels import name_of, number_of, read
@@ -14,7 +15,6 @@ from innspect.progress import Progress, estimates
 from innspect.tables import printable
 
 _ON_PAGE = 448  # pixels a side of the photographs in a page
-_MOST_LABELS = 1000  # that the index lists
 _DESCRIPTION = "Explain what a model says of images or arrays, and write one map for each input, method and class."
 _WRITES = """\
 what is written to --out:
@@ -104,7 +104,8 @@ def _run(given):
         }
         result = study.explain(analyzers, x, predicted, neurons, **settings)
     os.makedirs(given.out, exist_ok=True)
-    _write_index(given, source, result, labels)
+    index = json.dumps(content(given, source, result, labels), indent=1, default=repr)
+    write(os.path.join(given.out, "explanations.json"), index)
     for kind in formats:
         {"png": _pictures, "npz": _arrays, "html": _page}[kind](given, source, result, labels)
     written = os.path.join(given.out, "explanations.html") if formats == ["html"] else given.out
@@ -253,43 +254,6 @@ def _placed(source):
         return frame.place(picture, (round(width * scale), round(height * scale)), ZERO)
 
     return {"images": photographs, "place": place}
-
-
-def _write_index(given, source, result, labels):
-    content = {
-        "model": given.model,
-        "preprocess": given.preprocess or "none",
-        "output": given.output,
-        **({"labels": list(labels)} if labels is not None and len(labels) <= _MOST_LABELS else {}),
-        **({} if source.arrays else {"resize": given.resize}),
-        "inputs": [
-            {
-                "name": name,
-                "file": source.files[i],
-                "prediction": result.outputs[i].tolist() if result.outputs[i].size <= 1000 else None,
-            }
-            | ({} if source.arrays else _photograph(source, i))
-            | ({} if result.neurons is None else _explained(result, i, labels))
-            for i, name in enumerate(source.names)
-        ],
-        "skipped": [{"file": path, "reason": reason} for path, reason in source.skipped],
-        "methods": {label: method.settings for label, method in result.methods.items()},
-    }
-    write(os.path.join(given.out, "explanations.json"), json.dumps(content, indent=1, default=repr))
-
-
-def _photograph(source, i):
-    """Its width and height upright, and the edges of what the network saw of it, in pixels."""
-    size = source.size(i)
-    return {"size": list(size), "seen": source.frame(i).pixels(size)}
-
-
-def _explained(result, i, labels):
-    from innspect.visualize.captions import output_of
-
-    numbers = result.neurons[:, i].tolist()
-    found = {"explained": numbers, "outputs": [output_of(result.outputs[i], n) for n in numbers]}
-    return found | ({} if labels is None else {"labels": [labels[n] for n in numbers]})
 
 
 def _print_predictions(inputs, result, labels):

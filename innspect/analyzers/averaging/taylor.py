@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from innspect import backend
-from innspect.analyzers.averaging.base import Points
 from innspect.analyzers.averaging.path import OnPath
+from innspect.analyzers.averaging.points import Points
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.checks import Count, Finite, Number, OneOf, check_order
 from innspect.graph.opened.taking import taken

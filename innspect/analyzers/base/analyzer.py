@@ -65,11 +65,6 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         NotAnalyzeableModelError: The model has a layer that the method has no rule for.
     """
 
-    moves_inputs: bool = False  # whether it multiplies with what an input holds, or moves it, which ids do not allow
-    linear_seed: bool = True  # whether it starts from a weighted sum of outputs, or of their values, as `contrast` asks
-    masks: bool = False  # whether it sends signals back that `through` can mask
-    one_graph: bool = False  # whether `explain_batch` is a single graph of tensors, so that it can be exported
-
     def __init__(
         self,
         model: keras.Layer | OpenedModel,
@@ -239,7 +234,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
             )
         return Request(
             inputs,
-            tuple(self._selections(asked.neuron, asked.neurons, number, inputs, asked.contrast)),
+            tuple(self._selections(asked, number, inputs)),
             several=asked.neurons is not None,
             output=number,
             at=asked.at or (),
@@ -258,21 +253,14 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
             self.opened.confirm([a[:1] for a in inputs.arrays])
         return inputs
 
-    def _selections(
-        self,
-        neuron: Neuron,
-        neurons: Sequence[Neuron] | None,
-        number: int,
-        inputs: Inputs,
-        contrast: Contrast = None,
-    ) -> list[targets.Selection]:
-        shape = self._output_shape(number, inputs)
+    def _selections(self, asked: Asked, number: int, inputs: Inputs) -> list[targets.Selection]:
+        shape, neurons, contrast = self._output_shape(number, inputs), asked.neurons, asked.contrast
 
         def told(one: Neuron) -> Neuron:
             return self.of_units(self.numbered(one, shape), inputs.samples)
 
         several = [told(n) for n in neurons] if isinstance(neurons, list | tuple | np.ndarray) else neurons
-        chosen = targets.resolve_all(told(neuron), several, self.neuron_selection_mode, shape, inputs.samples)
+        chosen = targets.resolve_all(told(asked.neuron), several, self.neuron_selection_mode, shape, inputs.samples)
         if contrast is None:
             return chosen
         if not self.linear_seed:

@@ -27,6 +27,10 @@ class Facts(Configured):
         scale: How pictures scale a map: "pixels", whose few largest values are cut off; "regions", smooth or of patches, as
             it is; "above_lowest", what is above the lowest value.
         replaced: Dict from arguments that iNNvestigate's class of this method takes, and it does not, to what replaces them.
+        moves_inputs: Whether it multiplies with what an input holds, or moves it, which ids do not allow.
+        linear_seed: Whether it starts from a weighted sum of outputs, or of their values, as `contrast` asks.
+        masks: Whether it sends signals back that `through` can mask.
+        one_graph: Whether `explain_batch` is a single graph of tensors, so that it can be exported.
     """
 
     family: str = ""
@@ -41,6 +45,10 @@ class Facts(Configured):
     small: dict[str, Any] = {}
     scale: str = "pixels"
     replaced: dict[str, str] = {}
+    moves_inputs: bool = False
+    linear_seed: bool = True
+    masks: bool = False
+    one_graph: bool = False
 
     @property
     def signed(self) -> bool:

@@ -115,8 +115,7 @@ class LayerMap(GradientRules):
 
     def make_program(self, number, stops, plan):
         every = tuple(dict.fromkeys([*self._stops(number), *stops]))
-        rules = self.rules_for(number, plan)
-        return CutProgram(plan.graph, self._explained(number), every, rules, ends=self._stops(number))
+        return CutProgram(plan.graph, self._explained(number), every, self.rules_for(number, plan), ends=self._stops(number))
 
     def _stops(self, number):
         """The tensors whose values and signals the map is made of."""

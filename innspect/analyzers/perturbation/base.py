@@ -121,10 +121,10 @@ class Perturbation(Analyzer):
     def _output_shape(self, number, inputs):
         return self.predictor.output_shape(number, inputs)
 
-    def _selections(self, neuron, neurons, number, inputs, contrast=None):
+    def _selections(self, asked, number, inputs):
         if inputs.samples:
-            return super()._selections(neuron, neurons, number, inputs, contrast)
-        return [targets.Selection("max")] * (1 if neurons is None else len(neurons))
+            return super()._selections(asked, number, inputs)
+        return [targets.Selection("max")] * (1 if asked.neurons is None else len(asked.neurons))
 
     def begin(self, request):
         """The plan of each input's masks."""

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from innspect.analyzers.base.asked import Asked
 from innspect.analyzers.base.registry import register_analyzer
 from innspect.analyzers.base.request import Request
 from innspect.analyzers.perturbation.base import Perturbation, Seen
@@ -90,7 +91,7 @@ class Occlusion(Perturbation):
             raise ValueError(f"`sweep` is for models of one input. Received: {len(inputs.arrays)} inputs")
         if not inputs.samples:
             raise ValueError("`x` must hold at least one sample. Received: none")
-        targets, (plan,) = self._selections(neuron_selection, None, number, inputs), self._plans(inputs)
+        targets, (plan,) = self._selections(Asked(neuron_selection), number, inputs), self._plans(inputs)
         progress = keras.utils.Progbar(inputs.samples * len(plan)) if verbose else None
         size = inputs.checked_size(batch_size)
         request = Request(inputs, tuple(targets), output=number, batch_size=size)

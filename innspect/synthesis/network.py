@@ -56,6 +56,13 @@ class Source:
             )
         return found[0]
 
+    def built(self, number: int, axes: Sequence[int]) -> list[int]:
+        """The lengths with which the model was built, of axes of an input that it leaves open; empty where none is known."""
+        inputs = getattr(self.opened.model, "inputs", None) or []
+        shape = inputs[number].shape[1:] if number < len(inputs) else ()
+        found = [shape[axis] for axis in axes if axis < len(shape)]
+        return [int(n) for n in found] if None not in found else []
+
     def tensor(self, number: int) -> Tensor:
         """What is synthesized of an input: its tensor, or what an embedding makes of it."""
         graph = self.opened.graph

@@ -81,7 +81,7 @@ def shape_of(source: Source, number: int, start: Start, size: Sequence[int] | No
         return start.images[source.free.index(number)].shape[1:]
     shape = list(source.tensor(number).shape[1:])
     unknown = [i for i, n in enumerate(shape) if n is None]
-    lengths = [int(n) for n in np.atleast_1d(size)] if size is not None else []
+    lengths = [int(n) for n in np.atleast_1d(size)] if size is not None else source.built(number, unknown)
     if unknown and len(lengths) != len(unknown):
         raise ValueError(
             f"`size` must have a length for each axis that the model leaves open, of {tuple(shape)} {len(unknown)}. "

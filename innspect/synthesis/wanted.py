@@ -217,15 +217,12 @@ class Wanted:
     def _add_unit(self, row: int, rows: int, factor: float, unit: Unit) -> None:
         site: UnitSite = unit.site(self._opened.graph)
         shape = self._shapes(site.tensor)
-        channels = shape[0 if site.channels_first else -1]
-        inner = shape[1:] if site.channels_first else shape[:-1]
+        channels, positions = shape[site.axis - 1], tuple(int(n or 1) for n in site.positions_of((1, *shape)))
+        site.check(unit, channels, positions)
         if unit.position is None:
             group = self._group("reduced", site.tensor, (site, unit.reduce), (rows, channels))
-            site.check(unit, channels, (*site.frames, *inner))
             group.weights[row, unit.channel] += factor
             return
-        positions = tuple(int(n) for n in (*site.frames, *inner))
-        site.check(unit, channels, positions)
         group = self._group("position", site.tensor, (site, ""), (rows, int(np.prod(positions)) * channels))
         place = int(np.ravel_multi_index((*unit.position, unit.channel), (*positions, channels)))
         group.weights[row, place] += factor

@@ -25,6 +25,8 @@ def _may_vary(model: keras.Sequential, shape: tuple[int | None, ...]) -> bool:
     every = layers_of(model)
     if any(not is_of_keras(type(layer)) or getattr(layer, "stateful", False) for layer in every):
         return False
+    if any(isinstance(layer, keras.layers.Reshape) and -1 not in layer.target_shape for layer in every):
+        return False  # it says a shape for whatever it is given
     built, open_ = (None, *shape[1:]), (None, None, *shape[2:])
     try:
         for layer in model.layers:

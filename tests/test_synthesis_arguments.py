@@ -41,7 +41,7 @@ BAD = {
     "steps": ({"steps": 0}, ValueError, "steps"),
     "seed": ({"seed": -1}, ValueError, "seed"),
     "objective": ({"objective": "logits"}, KeyError, "Did you mean 'logit'"),
-    "regularizer": ({"regularizers": {"l3": 1}}, KeyError, "Did you mean"),
+    "regularizer": ({"regularizers": {"total_varation": 1}}, KeyError, "Did you mean"),
     "strength": ({"regularizers": {"l2": -1}}, ValueError, "not negative"),
     "no dict": ({"regularizers": "l2"}, ValueError, "must be a dict"),
     "argument": ({"regularizers": {"lp": {"strength": 1, "powr": 2}}}, TypeError, "it has: power"),

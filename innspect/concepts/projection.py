@@ -96,7 +96,7 @@ def without(model: keras.Layer | OpenedModel, vector: ConceptVector) -> keras.Mo
     path, call = _parsed(vector.layer)
     route = _route(whole, path)
     axis = 1 if site.channels_first else -1
-    name = _free_name(whole, f"{route[-1].name}_without_concept")
+    name = _free_name(whole, "_".join([route[-1].name, "without", "concept"]))
 
     def inserted() -> keras.Layer:
         return WithoutConcept(vector.vector.tolist(), vector.origin.tolist(), axis, name=name, dtype=route[-1].dtype_policy)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from innspect.inputs.contrast import Contrast
 from innspect.inputs.passing import Channels
 from innspect.inputs.units import layer_of
@@ -31,7 +33,7 @@ class Asked:
     @property
     def listed(self) -> list[Any]:
         """What is asked for, one after the other."""
-        return [self.neuron] if self.neurons is None or isinstance(self.neurons, str | dict) else list(self.neurons)
+        return list(self.neurons) if isinstance(self.neurons, list | tuple | np.ndarray) else [self.neuron]
 
     @property
     def has_units(self) -> bool:

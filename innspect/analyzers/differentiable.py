@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from innspect.analyzers.base.analyzer import Analyzer
-from innspect.analyzers.cam.base import GradientMap
+from innspect.analyzers.base.registry import find
+from innspect.analyzers.cam.base import GradientMap, LayerMap
 from innspect.analyzers.gradient import GradientRules
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.errors import NotAnalyzeableModelError
@@ -47,21 +47,39 @@ class MapFormula:
     where: str | None = None
 
 
-def formula_of(analyzer: Analyzer) -> MapFormula:
+def check_formula(name: str) -> None:
+    """Raise where the map of a method is no formula of values and plain gradients.
+
+    Args:
+        name: Of the method.
+
+    Raises:
+        KeyError: There is no such method.
+        ValueError: Its map is none.
+    """
+    cls, _ = find(name)
+    if issubclass(cls, GradientMap):
+        found = cls.attributed is GradientMap.attributed
+    else:
+        found = issubclass(cls, GradientRules) and not issubclass(cls, LayerMap)
+        found = found and cls.attributed is ReverseAnalyzer.attributed and cls.form == "gradient"
+    if not found or cls.explain_batch is not ReverseAnalyzer.explain_batch:
+        raise ValueError(
+            "`method` must be one whose map is a formula of values and plain gradients, such as 'grad_cam_plus_plus', "
+            "'grad_cam', 'layer_cam', 'hires_cam', 'xgrad_cam', 'cam', 'gradient', 'input_t_gradient' or 'saliency'. "
+            f"Received: {name!r}"
+        )
+
+
+def formula_of(analyzer: GradientRules) -> MapFormula:
     """The formula of an analyzer's map of the model's first output.
 
     Raises:
-        ValueError: The method's map is no such formula, or it has rules of its own.
+        ValueError: The analyzer has rules of its own.
         NotAnalyzeableModelError: The model has no such map.
     """
-    layered = isinstance(analyzer, GradientMap) and type(analyzer).attributed is GradientMap.attributed
-    plain = isinstance(analyzer, GradientRules) and type(analyzer).attributed is ReverseAnalyzer.attributed
-    if not (layered or plain) or analyzer.rules is not None:
-        raise ValueError(
-            "`method` must be one whose map is a formula of values and plain gradients, such as 'grad_cam_plus_plus', 'grad_cam', "
-            "'layer_cam', 'hires_cam', 'xgrad_cam', 'cam', 'gradient', 'input_t_gradient' or 'saliency', without `rules`. "
-            f"Received: {analyzer.name!r}"
-        )
+    if analyzer.rules is not None:
+        raise ValueError(f"`rules` must be None, since maps are trained through plain gradients. Received: {analyzer.rules!r}")
     analyzer.ready()
     analyzer.check_output(0)
     return _of_layer(analyzer) if isinstance(analyzer, GradientMap) else _of_inputs(analyzer)

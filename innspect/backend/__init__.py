@@ -8,6 +8,7 @@ Requirements of the design:
   `vjp(function, inputs)` gives the outputs and a pullback that may be asked more than once;
   `differentiable_vjp` is the same where both are differentiated in turn, with respect to all that the function reads;
   `compile(function)` may trace once per input shape; `once(function, *args)` runs what is not run again;
+  `rehearse(function, *args)` raises what running it would;
   `equal_by_construction(function, *args)` is whether the two lists that it returns are proved equal without running it;
   `after(tensor, others)` is the tensor, for a compiled function to go on with when the others have been computed;
   `rectifier(z)` is a function of the signal at a ReLU of z: max(signal, 0), whatever z is;
@@ -45,6 +46,7 @@ vjp: Callable[[Callable[..., Tensors], Tensors], tuple[Tensors, Callable[[Tensor
 differentiable_vjp = getattr(_active, "differentiable_vjp", _active.vjp)  # elsewhere `vjp` is differentiable as it is
 compile = _active.compile
 once = _active.once
+rehearse: Callable[..., Any] = getattr(_active, "rehearse", _active.once)
 scan = _active.scan
 SCANNED: int | None = getattr(_active, "SCANNED", None)  # None: any number, since nothing is compiled
 recur = _active.recur

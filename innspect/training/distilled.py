@@ -7,6 +7,7 @@ from keras import ops
 
 from innspect.analyzers import Analyzer, create_analyzer
 from innspect.analyzers.base.registry import accepted_arguments
+from innspect.analyzers.differentiable import check_formula
 from innspect.checks import Number, OneOf, Positive
 from innspect.graph.keras_promotion import keeping_float64
 from innspect.graph.opened.opened_model import open_model
@@ -148,6 +149,7 @@ class Distilled(keras.Model):
 
 def _analyzer(method: Any, opened: Any, layer: Any, argument: str) -> Analyzer:
     name, given = pair(method, "method")
+    check_formula(name)
     accepted = accepted_arguments(name)
     if "layer" in accepted:
         return create_analyzer(name, opened, **{**_FORM, "layer": layer, **given})

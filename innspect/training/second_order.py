@@ -48,8 +48,11 @@ def check_second_order(maps: TrainedMap) -> None:
 
 
 def _differentiated(function: Function, inputs: Tensors) -> None:
-    outputs, back = backend.vjp(function, inputs)
-    back([ops.ones_like(y) for y in outputs])
+    def run(*inputs: BackendTensor) -> Tensors:
+        outputs, back = backend.vjp(function, list(inputs))
+        return list(back([ops.ones_like(y) for y in outputs]))
+
+    backend.rehearse(run, *inputs)
 
 
 def _first_without(maps: TrainedMap, x: Nest, values: Tensors) -> Node | None:

@@ -25,7 +25,7 @@ FLOORS = [
     {"analyzers"},
     {"study"},
     {"evaluation"},
-    {"reports", "callbacks", "testing", "migration"},
+    {"reports", "callbacks", "testing", "migration", "training"},
     {"demo"},
     {"cli", "analyzer", "tools", "utils"},
     {"__main__"},
@@ -40,6 +40,8 @@ EXCEPTIONS = {
     ): "palette and scale by the name of a method",
     ("innspect.evaluation.scores", "innspect.reports.scores"): "scores.report()",
     ("innspect.evaluation.choosing.choice", "innspect.reports.choices"): "choice.report()",
+    ("innspect.evaluation.people.sheet", "innspect.reports.sheets"): "sheet()",
+    ("innspect.evaluation.people.sheet", "innspect.reports.document"): "what sheet() returns",
 }
 
 

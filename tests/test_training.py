@@ -34,6 +34,7 @@ def compiled(model, loss="sparse_categorical_crossentropy", optimizer=None, **ar
 
 def term(distilled, x, y, sample_weight=None):
     """What the teacher adds to the loss."""
+
     def run(x):
         with read_only():
             y_pred = distilled(x)

@@ -61,8 +61,8 @@ def check_formula(name: str) -> None:
     if issubclass(cls, GradientMap):
         found = cls.attributed is GradientMap.attributed
     else:
-        found = issubclass(cls, GradientRules) and not issubclass(cls, LayerMap)
-        found = found and cls.attributed is ReverseAnalyzer.attributed and cls.form == "gradient"
+        plain = issubclass(cls, GradientRules) and not issubclass(cls, LayerMap)
+        found = plain and getattr(cls, "attributed", None) is ReverseAnalyzer.attributed
     if not found or cls.explain_batch is not ReverseAnalyzer.explain_batch:
         raise ValueError(
             "`method` must be one whose map is a formula of values and plain gradients, such as 'grad_cam_plus_plus', "
@@ -89,8 +89,8 @@ def _of_layer(analyzer: GradientMap) -> MapFormula:
     place = analyzer.place()
     if None in place.frames:
         raise NotAnalyzeableModelError(
-            f"The layer {place.path!r} has frames, and a map that is trained must know beforehand how many. Give their number in "
-            "the shape of the model's input, or name another layer."
+            f"The layer {place.path!r} has frames, and a map that is trained must know beforehand how many. Give their "
+            "number in the shape of the model's input, or name another layer."
         )
 
     def maps(values: Values, signals: Values) -> Tensors:
@@ -98,7 +98,16 @@ def _of_layer(analyzer: GradientMap) -> MapFormula:
         return [ops.reshape(found, (-1, *place.frames, *found.shape[1:])) if place.frames else found]
 
     read, moved = (place.tensor,), (analyzer.stops(0)[-1],)
-    return MapFormula(analyzer.opened, analyzer._explained(0), read, moved, analyzer.slope, maps, [(*place.frames, *place.positions)], place.path)
+    return MapFormula(
+        analyzer.opened,
+        analyzer._explained(0),
+        read,
+        moved,
+        analyzer.slope,
+        maps,
+        [(*place.frames, *place.positions)],
+        place.path,
+    )
 
 
 def _of_inputs(analyzer: GradientRules) -> MapFormula:
@@ -113,4 +122,6 @@ def _of_inputs(analyzer: GradientRules) -> MapFormula:
     def maps(values: Values, signals: Values) -> Tensors:
         return [analyzer.finish(signals[t], values[t]) for t in inputs]
 
-    return MapFormula(analyzer.opened, analyzer._explained(0), inputs, inputs, analyzer.seed, maps, [t.shape[1:] for t in inputs])
+    return MapFormula(
+        analyzer.opened, analyzer._explained(0), inputs, inputs, analyzer.seed, maps, [t.shape[1:] for t in inputs]
+    )

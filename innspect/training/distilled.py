@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from innspect.analyzers import Analyzer, create_analyzer
+from innspect.analyzers import create_analyzer
 from innspect.analyzers.base.registry import accepted_arguments
 from innspect.analyzers.differentiable import check_formula
 from innspect.checks import Number, OneOf, Positive
@@ -147,7 +147,7 @@ class Distilled(keras.Model):
         self.student.save(filepath, *args, **kwargs)
 
 
-def _analyzer(method: Any, opened: Any, layer: Any, argument: str) -> Analyzer:
+def _analyzer(method: Any, opened: Any, layer: Any, argument: str) -> Any:
     name, given = pair(method, "method")
     check_formula(name)
     accepted = accepted_arguments(name)

@@ -6,7 +6,6 @@ from keras import ops
 
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.heads import is_head
-from innspect.graph.ir import is_float
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.types import BackendTensor
 
@@ -31,8 +30,8 @@ def true_class(y: Any, explained: BackendTensor) -> BackendTensor:
     if shape is None or len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] not in (1, classes)):
         received = type(y).__name__ if shape is None else f"shape {shape}"
         raise ValueError(
-            f"`y` must be labels, whole numbers of shape (batch,), or of shape (batch, {classes}) with one for each class, since "
-            f"the maps that are compared are those of the true class. Received: {received}"
+            f"`y` must be labels, whole numbers of shape (batch,), or of shape (batch, {classes}) with one for each class, "
+            f"since the maps that are compared are those of the true class. Received: {received}"
         )
     if classes == 1:
         yes = ops.cast(ops.reshape(labels, (-1, 1)), explained.dtype) > 0.5

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from innspect import backend
-from innspect.analyzers import Analyzer
 from innspect.analyzers.differentiable import MapFormula, formula_of
+from innspect.analyzers.gradient import GradientRules
 from innspect.backend.compiling import read_only
 from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Node, is_float
@@ -23,7 +23,8 @@ Seed = Callable[[BackendTensor], BackendTensor]
 class TrainedMap:
     """The maps of a model, as functions of its inputs and its weights that can be differentiated.
 
-    The model computes as for `analyze`: without dropout, with the moving statistics of batch normalization, in float32 at least.
+    The model computes as for `analyze`: without dropout, with the moving statistics of batch normalization, and in
+    float32 at least.
 
     Args:
         analyzer: Whose maps they are.
@@ -34,7 +35,7 @@ class TrainedMap:
         float64: Whether they are computed in float64.
     """
 
-    def __init__(self, analyzer: Analyzer):
+    def __init__(self, analyzer: GradientRules):
         self.formula: MapFormula = formula_of(analyzer)
         self.opened, graph = self.formula.opened, self.formula.opened.graph
         self.relu = bool(getattr(analyzer, "relu", False))
@@ -104,7 +105,7 @@ class HeldMap:
             them baked in; the model's own are never touched.
     """
 
-    def __init__(self, analyzer: Analyzer):
+    def __init__(self, analyzer: GradientRules):
         self.trained = TrainedMap(analyzer)
         self.copies = [
             keras.Variable(backend.snapshot(v.value), dtype=v.dtype, trainable=False, name=f"held_{i}")

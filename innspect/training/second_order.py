@@ -41,9 +41,9 @@ def check_second_order(maps: TrainedMap) -> None:
         if node is None:
             raise
         raise NotAnalyzeableModelError(
-            f"{node.path!r} (a {node.operation or node.kind}) has a gradient on {keras.backend.backend()}, but that gradient has "
-            "no derivative there, and a map is trained through it. Name a `layer` behind it, write it with other operations of "
-            f"`keras.ops`, or use another backend. It says: {said(error):.300}"
+            f"{node.path!r} (a {node.operation or node.kind}) has a gradient on {keras.backend.backend()}, but that gradient "
+            "has no derivative there, and a map is trained through it. Name a `layer` behind it, write it with other operations "
+            f"of `keras.ops`, or use another backend. It says: {said(error):.300}"
         ) from error
 
 

@@ -333,3 +333,65 @@ def test_labels_that_are_none_are_told():
     x = array(8, 7, 7, 1)
     with pytest.raises(ValueError, match=r"`y` must be labels.*\(8, 2\)"):
         distilled.compute_loss(x, np.zeros((8, 2)), distilled(x))
+
+
+class Once(L.Layer):
+    """Its gradient has no derivative."""
+
+    def call(self, x):
+        return {"tensorflow": self._tensorflow, "jax": self._jax, "torch": self._torch}[keras.backend.backend()](x)
+
+    def _tensorflow(self, x):
+        import tensorflow as tf
+
+        return tf.nn.local_response_normalization(x)
+
+    def _jax(self, x):
+        import jax
+
+        @jax.custom_vjp
+        def double(x):
+            return 2 * x
+
+        def back(_, g):
+            return (jax.pure_callback(lambda g: 2 * np.asarray(g), jax.ShapeDtypeStruct(g.shape, g.dtype), g),)
+
+        double.defvjp(lambda x: (2 * x, None), back)
+        return double(x)
+
+    def _torch(self, x):
+        import torch
+
+        class Double(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return 2 * x
+
+            @staticmethod
+            @torch.autograd.function.once_differentiable
+            def backward(ctx, g):
+                return 2 * g
+
+        return Double.apply(x)
+
+
+def test_a_layer_without_a_second_derivative_is_named():
+    """Where the map is trained through it, and only there."""
+    layers = [L.Conv2D(3, 3, name="first"), Once(name="once"), L.Conv2D(2, 3, activation="softplus", name="second")]
+    student = shake(keras.Sequential([keras.Input((7, 7, 1)), *layers, L.Flatten(), L.Dense(3, activation="softmax")]))
+    with pytest.raises(innspect.NotAnalyzeableModelError, match=r"(?s)^'once.*no derivative there"):
+        Distilled(student, network(), layer="first", teacher_layer="first")
+    Distilled(student, network(), layer="second", teacher_layer="second")
+    Distilled(student, network(), layer="first", teacher_layer="first", alpha=0)
+
+
+def test_pooling_between_the_map_and_the_output():
+    """Compiled as `fit` compiles it: pooling, padding and a shared way in."""
+    x = keras.Input((8, 8, 1), name="image")
+    h = L.Conv2D(3, 3, padding="same", activation="relu", name="conv")(x)
+    a, b = L.MaxPooling2D(2)(h), L.AveragePooling2D(2)(h)
+    y = L.Dense(3, activation="softmax")(L.Flatten()(L.concatenate([a, L.BatchNormalization()(b)])))
+    student, teacher = shake(keras.Model(x, y)), network(2, size=8)
+    distilled = compiled(Distilled(student, teacher, layer="conv", alpha=1), optimizer=keras.optimizers.SGD(0.02))
+    losses = distilled.fit(array(8, 8, 8, 1), LABELS, epochs=4, verbose=0).history["map_loss"]
+    assert losses[-1] < losses[0]

@@ -44,6 +44,8 @@ _active = importlib.import_module(f"innspect.backend.{keras.backend.backend()}")
 
 vjp: Callable[[Callable[..., Tensors], Tensors], tuple[Tensors, Callable[[Tensors], Tensors]]] = _active.vjp
 differentiable_vjp = getattr(_active, "differentiable_vjp", _active.vjp)  # elsewhere `vjp` is differentiable as it is
+# Elsewhere a gradient without a derivative raises when it is differentiated.
+once_only: Callable[[BackendTensor], bool] = getattr(_active, "once_only", lambda tensor: False)
 compile = _active.compile
 once = _active.once
 rehearse: Callable[..., Any] = getattr(_active, "rehearse", _active.once)

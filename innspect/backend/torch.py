@@ -91,6 +91,22 @@ def differentiable_vjp(function, inputs):
     return outputs, pullback
 
 
+def once_only(tensor):
+    """Whether a gradient comes from a function whose author says that it has no derivative, of which PyTorch itself is silent.
+
+    It raises where it gets there, and leaves that way out where a weight is reached by another one.
+    """
+    waiting, seen = [tensor.grad_fn], set()
+    while waiting:
+        step = waiting.pop()
+        if step is not None and step not in seen:
+            seen.add(step)
+            if step.name() == "torch::autograd::Error":
+                return True
+            waiting.extend(before for before, _ in step.next_functions)
+    return False
+
+
 def compile(function):
     def run(*args):
         with torch.no_grad():

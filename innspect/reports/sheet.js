@@ -26,7 +26,7 @@ function show(number, focus = true) {
   document.querySelector(".bar i").style.width = `${(100 * done) / items.length}%`;
   find("place").textContent = at < items.length ? `${at + 1} of ${items.length}` : `${done} of ${items.length} answered`;
   find("left").textContent =
-    done < items.length ? `${items.length - done} pictures have no answer yet. You may go back, or leave them.` : "You answered all.";
+    done < items.length ? `${items.length - done} questions have no answer yet. You may go back, or leave them.` : "You answered all.";
   find("back").disabled = at === 0;
   find("on").disabled = at === items.length;
   if (at === items.length) find("text").value = record();

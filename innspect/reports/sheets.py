@@ -45,8 +45,8 @@ def sheet_page(
     return document(
         title,
         [
-            f"<h1>{on_page(title)}</h1>\n<p>{len(items)} pictures. {keys}. Nothing leaves this page: in the end you save a file, "
-            "and give it to who asked you.</p>",
+            f"<h1>{on_page(title)}</h1>\n<p>{len(items)} questions. {keys}. Nothing leaves this page: in the end you save a "
+            "file, and give it to who asked you.</p>",
             "<noscript><p>This page needs JavaScript to keep your answers.</p></noscript>",
             '<div class="bar"><i></i></div>',
             *items,

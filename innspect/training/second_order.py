@@ -1,6 +1,6 @@
 """Can a map's gradient be differentiated again? Tried before training, so that what cannot is told by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import keras
 from keras import ops
@@ -8,7 +8,7 @@ from keras import ops
 from innspect import backend
 from innspect.backend.compiling import read_only
 from innspect.errors import NotAnalyzeableModelError, said
-from innspect.graph.ir import Node, is_float
+from innspect.graph.ir import KINDS, Node, is_float
 from innspect.training.maps import TrainedMap
 from innspect.types import BackendTensor, Nest, Tensors
 
@@ -40,11 +40,18 @@ def check_second_order(maps: TrainedMap) -> None:
         node = _first_without(maps, x, values)
         if node is None:
             raise
-        raise NotAnalyzeableModelError(
-            f"{node.path!r} (a {node.operation or node.kind}) has a gradient on {keras.backend.backend()}, but that gradient "
-            "has no derivative there, and a map is trained through it. Name a `layer` behind it, write it with other operations "
-            f"of `keras.ops`, or use another backend. It says: {said(error):.300}"
-        ) from error
+        raise _refused(node, said(error)) from error
+    node = _first_without(maps, x, values, ("opaque",)) if backend.EAGER else None
+    if node is not None:
+        raise _refused(node, "it is differentiable once")
+
+
+def _refused(node: Node, reason: str) -> NotAnalyzeableModelError:
+    return NotAnalyzeableModelError(
+        f"{node.path!r} (a {node.operation or node.kind}) has a gradient on {keras.backend.backend()}, but that gradient "
+        "has no derivative there, and a map is trained through it. Name a `layer` behind it, write it with other "
+        f"operations of `keras.ops`, or use another backend. It says: {reason:.300}"
+    )
 
 
 def _differentiated(function: Function, inputs: Tensors) -> None:
@@ -55,9 +62,12 @@ def _differentiated(function: Function, inputs: Tensors) -> None:
     backend.rehearse(run, *inputs)
 
 
-def _first_without(maps: TrainedMap, x: Nest, values: Tensors) -> Node | None:
-    """The first node whose gradient cannot be differentiated by itself."""
-    return next((node for node, given in maps.differentiated(x, values) if _fails(node, given, maps, values)), None)
+def _first_without(maps: TrainedMap, x: Nest, values: Tensors, kinds: Collection[str] = KINDS) -> Node | None:
+    """The first node, of some kinds, whose gradient cannot be differentiated by itself."""
+    return next(
+        (node for node, given in maps.differentiated(x, values) if node.kind in kinds and _fails(node, given, maps, values)),
+        None,
+    )
 
 
 def _fails(node: Node, given: Tensors, maps: TrainedMap, values: Tensors) -> bool:
@@ -71,7 +81,10 @@ def _fails(node: Node, given: Tensors, maps: TrainedMap, values: Tensors) -> boo
 
     def slope(*some: BackendTensor) -> Tensors:
         outputs, back = backend.differentiable_vjp(run, list(some))
-        return [sum(ops.sum(ops.square(s)) for s in back(outputs))]
+        signals = back(outputs)
+        if any(map(backend.once_only, signals)):
+            raise NotImplementedError
+        return [sum(ops.sum(ops.square(s)) for s in signals)]
 
     try:
         with read_only(maps.variables, values):

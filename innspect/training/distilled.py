@@ -14,7 +14,7 @@ from innspect.graph.opened.opened_model import open_model
 from innspect.inputs.upsampling import resized
 from innspect.spelling import pair
 from innspect.training.labels import Knowledge, classes_of, true_class
-from innspect.training.maps import HeldMap, TrainedMap
+from innspect.training.maps import HeldMap, Seed, TrainedMap
 from innspect.training.second_order import check_second_order
 from innspect.types import BackendTensor, Nest, Tensors
 
@@ -121,9 +121,15 @@ class Distilled(keras.Model):
         if not (self.alpha or self._knowledge):
             return total
         with keeping_float64(self._learnt.float64):
-            maps, logits = self._taught(x, lambda explained: true_class(y, explained))
+            made: dict[str, BackendTensor] = {}
+
+            def seed(explained: BackendTensor) -> BackendTensor:
+                dtype = keras.backend.standardize_dtype(explained.dtype)
+                return made[dtype] if dtype in made else made.setdefault(dtype, true_class(y, explained))
+
+            maps, logits = self._taught(x, seed)
             if self._map_term is not None:
-                term = _mean(self._distance(x, y, maps), sample_weight)
+                term = _mean(self._distance(x, maps, seed), sample_weight)
                 self._map_term.update_state(term, sample_weight=count)
                 total = total + self.alpha * ops.cast(term, total.dtype)
             if self._knowledge is not None and self._knowledge_term is not None:
@@ -132,9 +138,9 @@ class Distilled(keras.Model):
                 total = total + ops.cast(term, total.dtype)
         return total
 
-    def _distance(self, x: Nest, y: Any, taught: Tensors) -> BackendTensor:
+    def _distance(self, x: Nest, taught: Tensors, seed: Seed) -> BackendTensor:
         """The squared distance of the maps, summed over positions: (batch,)."""
-        learnt, _ = self._learnt(x, lambda explained: true_class(y, explained), self._learnt.values())
+        learnt, _ = self._learnt(x, seed, self._learnt.values())
         distance: Any = 0
         for mine, wanted in zip(learnt, taught, strict=True):
             moved = resized(mine, wanted.shape[1:]) if self._learnt.formula.where is not None else mine

@@ -19,7 +19,7 @@ import pytest
 FILES = {
     # Of no backend: files, text, pictures, arguments, the command line.
     "once": "architecture choose_decision cli cli_hostile command_stories demo evaluation_imputation evaluation_localisation "
-    "known_truth_command labels migration_names migration_scripts photographs preprocessing report rule_choice "
+    "known_truth_command labels migration_names migration_scripts photographs preprocessing report rule_choice sheet "
     "synthesis_command tools utils visualize visualize_colours visualize_grids visualize_hostile visualize_notebooks "
     "visualize_scales",
     # Of the host: files, arguments, resuming, callbacks. One backend that compiles and one that does not are enough. Networks

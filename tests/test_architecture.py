@@ -27,7 +27,7 @@ FLOORS = [
     {"study"},
     {"evaluation", "synthesis"},
     {"concepts"},
-    {"reports", "callbacks", "testing", "migration"},
+    {"reports", "callbacks", "testing", "migration", "training"},
     {"demo"},
     {"cli", "analyzer", "tools", "utils"},
     {"__main__"},
@@ -43,6 +43,8 @@ EXCEPTIONS = {
     ("innspect.evaluation.scores", "innspect.reports.scores"): "scores.report()",
     ("innspect.evaluation.choosing.choice", "innspect.reports.choices"): "choice.report()",
     ("innspect.concepts.gallery", "innspect.reports.references"): "gallery.html()",
+    ("innspect.evaluation.people.sheet", "innspect.reports.sheets"): "sheet()",
+    ("innspect.evaluation.people.sheet", "innspect.reports.document"): "what sheet() returns",
 }
 
 

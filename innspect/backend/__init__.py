@@ -6,7 +6,9 @@ Requirements of the design:
 - Nothing here is global: no switch of the framework is changed, and the user's variables are only read.
 - The same contract everywhere:
   `vjp(function, inputs)` gives the outputs and a pullback that may be asked more than once;
+  `differentiable_vjp` is the same where both are differentiated in turn, with respect to all that the function reads;
   `compile(function)` may trace once per input shape; `once(function, *args)` runs what is not run again;
+  `rehearse(function, *args)` raises what running it would;
   `equal_by_construction(function, *args)` is whether the two lists that it returns are proved equal without running it;
   `after(tensor, others)` is the tensor, for a compiled function to go on with when the others have been computed;
   `rectifier(z)` is a function of the signal at a ReLU of z: max(signal, 0), whatever z is;
@@ -41,8 +43,12 @@ if keras.backend.backend() not in SUPPORTED:
 _active = importlib.import_module(f"innspect.backend.{keras.backend.backend()}")
 
 vjp: Callable[[Callable[..., Tensors], Tensors], tuple[Tensors, Callable[[Tensors], Tensors]]] = _active.vjp
+differentiable_vjp = getattr(_active, "differentiable_vjp", _active.vjp)  # elsewhere `vjp` is differentiable as it is
+# Elsewhere a gradient without a derivative raises when it is differentiated.
+once_only: Callable[[BackendTensor], bool] = getattr(_active, "once_only", lambda tensor: False)
 compile = _active.compile
 once = _active.once
+rehearse: Callable[..., Any] = getattr(_active, "rehearse", _active.once)
 scan = _active.scan
 SCANNED: int | None = getattr(_active, "SCANNED", None)  # None: any number, since nothing is compiled
 recur = _active.recur

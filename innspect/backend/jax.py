@@ -35,6 +35,11 @@ def once(function, *args):
     return jax.jit(function)(*args)
 
 
+def rehearse(function, *args):
+    """As `once`, of which only the errors are wanted: they come while it is traced."""
+    jax.eval_shape(function, *args)
+
+
 def equal_by_construction(function, *args):
     """Whether the two lists that a function returns are shown equal by its program alone."""
     return jax_values.equal_outputs(jax.jit(function).trace(*args).jaxpr)

@@ -64,6 +64,49 @@ def vjp(function, inputs):
     return [y.detach() for y in outputs], pullback
 
 
+def differentiable_vjp(function, inputs):
+    """As `vjp`, where outputs and signals keep their place in the graph of who trains: they can be differentiated in turn.
+
+    Where nobody trains, as in validation, nothing is kept for a second derivative.
+    """
+    trains = torch.is_grad_enabled()
+    with torch.enable_grad():
+        inputs = [x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs]
+        outputs = function(*inputs)
+
+    def pullback(signals):
+        tracked = [i for i, y in enumerate(outputs) if y.requires_grad]
+        if not tracked:
+            return [torch.zeros_like(x) for x in inputs]
+        grads = torch.autograd.grad(
+            [outputs[i] for i in tracked],
+            inputs,
+            [signals[i].to(outputs[i].dtype).expand_as(outputs[i]) for i in tracked],
+            create_graph=trains,
+            retain_graph=True,
+            allow_unused=True,
+        )
+        return [torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True)]
+
+    return outputs, pullback
+
+
+def once_only(tensor):
+    """Whether a gradient comes from a function whose author says that it has no derivative, of which PyTorch itself is silent.
+
+    It raises where it gets there, and leaves that way out where a weight is reached by another one.
+    """
+    waiting, seen = [tensor.grad_fn], set()
+    while waiting:
+        step = waiting.pop()
+        if step is not None and step not in seen:
+            seen.add(step)
+            if step.name() == "torch::autograd::Error":
+                return True
+            waiting.extend(before for before, _ in step.next_functions)
+    return False
+
+
 def compile(function):
     def run(*args):
         with torch.no_grad():

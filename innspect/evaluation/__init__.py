@@ -40,6 +40,8 @@ from innspect.evaluation.localisation import auc, iou, loc, pointing_game, relev
 from innspect.evaluation.mosaic import Mosaics, mosaics
 from innspect.evaluation.moved import continuity, equivariance
 from innspect.evaluation.neurons import quality, quality_intervals
+from innspect.evaluation.people.answers import Rated, SheetScores, sheet_scores
+from innspect.evaluation.people.sheet import sheet
 from innspect.evaluation.planted.result import Benchmark
 from innspect.evaluation.planted.run import benchmark
 from innspect.evaluation.planted.tasks import list_tasks, task
@@ -71,7 +73,9 @@ __all__ = [
     "Choice",
     "Decision",
     "Mosaics",
+    "Rated",
     "Result",
+    "SheetScores",
     "adversarial",
     "adversarial_samples",
     "aopc",
@@ -135,6 +139,8 @@ __all__ = [
     "segmentation_seeds",
     "selectivity",
     "sensitivity_n",
+    "sheet",
+    "sheet_scores",
     "sign_accuracy",
     "sparseness",
     "srg",

@@ -144,6 +144,8 @@ class Node:
     def bind(self, values: Iterable[BackendTensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments and keyword arguments of `function`, from the values of `inputs`."""
         supply = iter(values)
+        if sum(isinstance(a, Ref) for a in self.args) == len(self.inputs):  # in no list: trees take their time
+            return tuple(next(supply) if isinstance(a, Ref) else a for a in self.args), dict(self.kwargs)
         return keras.tree.map_structure(lambda leaf: next(supply) if isinstance(leaf, Ref) else leaf, (self.args, self.kwargs))
 
     def __call__(self, *values: BackendTensor) -> Tensors:

@@ -38,7 +38,7 @@ class Page:
 
 
 def document(
-    title: str, parts: Sequence[str], *, styles: Sequence[str] = (), blend: float = 0.5, more: str = "", script: bool = False
+    title: str, parts: Sequence[str], *, styles: Sequence[str] = (), blend: float = 0.5, more: str = "", script: str = ""
 ) -> str:
     """An HTML document.
 
@@ -48,7 +48,7 @@ def document(
         styles: Names of style sheets beside "page.css".
         blend: Where maps over inputs start, from the input at 0 to the map at 1.
         more: Rules of style that the page needs.
-        script: Whether its controls need "page.js".
+        script: Name of the script that its controls need, such as "page.js"; "" for none.
     """
     style = "\n".join(map(_part, ("page.css", *styles))) + more
     return "\n".join(
@@ -58,7 +58,7 @@ def document(
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{on_page(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>",
             *(part for part in parts if part),
-            *([f"<script>\n{_part('page.js')}</script>"] if script else []),
+            *([f"<script>\n{_part(script)}</script>"] if script else []),
             "</body>\n</html>\n",
         ]
     )

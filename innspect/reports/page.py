@@ -67,7 +67,7 @@ def page(
         _uncertain(explained),
         _settings(explained, notes or {}, labels, look),
     ]
-    return document(title, parts, blend=_blend(pictures), more=_strips(), script=True)
+    return document(title, parts, blend=_blend(pictures), more=_strips(), script="page.js")
 
 
 def _scales(explained: Study, tables: bool) -> str:

@@ -114,10 +114,10 @@ class LayerMap(GradientRules):
         return True
 
     def make_program(self, number, stops, plan):
-        every = tuple(dict.fromkeys([*self._stops(number), *stops]))
-        return CutProgram(plan.graph, self._explained(number), every, self.rules_for(number, plan), ends=self._stops(number))
+        every = tuple(dict.fromkeys([*self.stops(number), *stops]))
+        return CutProgram(plan.graph, self._explained(number), every, self.rules_for(number, plan), ends=self.stops(number))
 
-    def _stops(self, number):
+    def stops(self, number):
         """The tensors whose values and signals the map is made of."""
         return [self.place(number).tensor]
 
@@ -176,7 +176,7 @@ class GradientMap(LayerMap):
         """The signal at the explained tensor whose gradient G is."""
         return self.seed(weights, y)
 
-    def _map(self, number, values, signals, samples):
+    def map_of(self, number, values, signals, samples):
         """The map (rows, *positions) of so many samples."""
         tensor = self.place(number).tensor
         return self.formula(self._aligned(values[tensor], number), self._aligned(signals[tensor], number))
@@ -189,7 +189,7 @@ class GradientMap(LayerMap):
         number, shapes = passage.request.output, [x.shape for x in passage.xs]
         signals = passage.back(self.slope(weights, passage.y))
         samples = shapes[0][0]
-        shown = self._shown(self._map(number, values, signals, samples), number, samples, shapes)
+        shown = self._shown(self.map_of(number, values, signals, samples), number, samples, shapes)
         return {"attributions": [shown], **({"signals": passage.at_layers(signals)} if passage.request.at else {})}
 
 

@@ -1,5 +1,6 @@
 """CAM: networks that end in global pooling and an affine layer explain themselves."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -162,13 +163,14 @@ class Cam(GradientMap):
             )
         return pooling.place
 
-    def _stops(self, number):
+    def stops(self, number):
         return [self.place(number).tensor, self._poolings[number].pooled]
 
-    def _map(self, number, values, signals, samples):
-        tensor, pooled = self._stops(number)
+    def map_of(self, number, values, signals, samples):
+        (tensor, pooled), frames = self.stops(number), self.place(number).frames
         a = self._aligned(values[tensor], number)
-        w = signals[pooled] * (a.shape[0] // samples)  # the class's weights, since all behind the pooling is affine
+        rows = a.shape[0] // samples if None in frames else math.prod(frames)
+        w = signals[pooled] * rows  # the class's weights, since all behind the pooling is affine
         return weighted(a, ops.reshape(w, (-1, *[1] * (len(a.shape) - 2), a.shape[-1])))
 
 

@@ -10,8 +10,6 @@ import reprlib
 from collections.abc import Callable
 from typing import Any
 
-from innspect.checks import is_number
-
 Pair = tuple[str, dict[str, Any]]
 
 _UNITS = {"s": 1, "sec": 1, "second": 1, "min": 60, "m": 60, "minute": 60, "h": 3600, "hour": 3600}
@@ -145,6 +143,8 @@ def seconds(given: Any) -> float:
     Raises:
         ValueError: It is none, or not above 0.
     """
+    from innspect.checks import is_number  # which needs NumPy, as the command line's help does not
+
     value = float(given) if is_number(given) else None
     if isinstance(given, str):
         written = _WRITTEN.fullmatch(given.lower())

@@ -3,10 +3,7 @@
 import os
 
 from innspect.cli import known, options
-from innspect.cli.arrays import is_array
-from innspect.cli.inputs import are_arrays, expand
 from innspect.cli.models import check_model
-from innspect.cli.preprocessing import check_words
 from innspect.files import readable
 from innspect.labels import number_of, read
 
@@ -24,6 +21,10 @@ def check(given, paths=(), methods=True):
         KeyError: There is no such method, metric or task.
         ValueError, TypeError: An argument does not fit.
     """
+    from innspect.cli.arrays import is_array  # which need NumPy, as a command's help does not
+    from innspect.cli.inputs import are_arrays, expand
+    from innspect.cli.preprocessing import check_words
+
     if given.model is not None:
         check_model(given)
     if paths:

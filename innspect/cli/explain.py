@@ -8,7 +8,6 @@ import sys
 
 from innspect.cli import early, models, options, outputs
 from innspect.cli.index import content
-from innspect.cli.inputs import are_arrays, expand, names_of_images
 from innspect.files import write
 from innspect.labels import name_of, number_of, read
 from innspect.progress import Progress, estimates
@@ -61,6 +60,8 @@ def add(commands, common):
 
 
 def _check(given):
+    from innspect.cli.inputs import are_arrays, expand, names_of_images
+
     options.check_folder(given.out)
     early.check(given, given.inputs)
     paths = expand(given.inputs)

@@ -2,7 +2,6 @@
 
 import textwrap
 
-from innspect.checks import Elsewhere
 from innspect.errors import bare
 
 _DESCRIPTION = (
@@ -52,6 +51,7 @@ def _manual(name):
     """What the documentation of a method's class says, and all arguments with their defaults and what they mean."""
     from innspect.analyzers.base.documented import explained, without_arguments
     from innspect.analyzers.base.registry import accepted_arguments, describe, find
+    from innspect.checks import Elsewhere
 
     cls, fixed = find(name)
     known = describe(name)

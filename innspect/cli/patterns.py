@@ -3,7 +3,6 @@
 import argparse
 
 from innspect.cli import early, models, options
-from innspect.cli.inputs import expand
 from innspect.files import readable
 from innspect.tables import printable
 
@@ -123,6 +122,8 @@ def _add_merge(actions, common):
 
 
 def _check_merge(given):
+    from innspect.cli.inputs import expand
+
     early.check_out(given, given.out)
     given.files = expand(given.files)
 

@@ -72,6 +72,6 @@ for row, (start, found) in enumerate(rows.items()):
         if column == 0:
             axes.set_ylabel(start, fontsize=10)
 figure.tight_layout(pad=0.4)
-path = os.path.join(FOLDER, "synthesis.jpg")
+path = os.path.normpath(os.path.join(FOLDER, "synthesis.jpg"))
 visualize.to_pil(figure).save(path, quality=88)
 print(f"written to {path}")

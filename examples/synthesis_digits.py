@@ -106,6 +106,6 @@ for name, images in rows.items():
 
 columns = {str(d): visualize.pictures(np.stack([images[d] for images in rows.values()]), value_range=(0, 1)) for d in targets}
 figure = visualize.grid(columns, captions=list(rows))
-path = os.path.join(FOLDER, "synthesis_digits.png")
+path = os.path.normpath(os.path.join(FOLDER, "synthesis_digits.png"))
 figure.savefig(path, dpi=160)
 print(f"written to {path}")

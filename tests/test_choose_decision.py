@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from innspect import evaluation
+from innspect import evaluation, spelling
 from innspect.evaluation.choosing import budget
 from innspect.evaluation.choosing.decision import decide, lead, mean_ranks
 from innspect.evaluation.results import RANDOM
@@ -131,13 +131,13 @@ def test_measures_of_planted_truth_must_agree_on_the_first():
     [("90s", 90), ("10min", 600), ("1.5 h", 5400), ("2 hours", 7200), (" 3 Minutes ", 180), (7, 7.0), (0.5, 0.5), ("1m", 60)],
 )
 def test_times_are_read(given, expected):
-    assert budget.seconds(given) == expected
+    assert spelling.seconds(given) == expected
 
 
 @pytest.mark.parametrize("given", ["soon", "", "10", "-5s", "0s", 0, -1, float("nan"), float("inf"), None, True, [1], "1e999h"])
 def test_what_is_no_time_is_refused(given):
     with pytest.raises(ValueError, match="`time`"):
-        budget.seconds(given)
+        spelling.seconds(given)
 
 
 def test_the_clock_stops_work_that_goes_on_past_the_end():

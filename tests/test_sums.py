@@ -220,6 +220,7 @@ CHOSEN = {
 
 
 @pytest.mark.once
+@pytest.mark.filterwarnings("ignore:The first rule of the list")  # which end of a list is the input's
 @pytest.mark.parametrize("case", CHOSEN)
 def test_lrp_with_rules_of_ones_own_does_as_the_methods_do(case):
     arguments, expected = CHOSEN[case]

@@ -14,7 +14,13 @@ from innspect.callbacks import ExplanationImages, PatternCheckpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # an odd value may be warned of
 MAPS, IMAGES, ROWS = array(3, 8, 8, 1), np.abs(array(3, 8, 8, 1)), array(3, 8)
+FOUND = innspect.create_analyzer(
+    "gradient", keras.Sequential([keras.Input((8, 8, 1)), L.Conv2D(3, 3, name="c"), L.Flatten(), L.Dense(2)])
+).concepts(MAPS, 0, at="c", top=2)
 GOOD = {
+    "concepts": {"found": FOUND},
+    "show": {},
+    "slices": {"volumes": array(2, 3, 4, 4)},
     "colours": {"values": MAPS[..., 0]},
     "explanation_html": {},
     "grid": {"maps": {"a": MAPS}, "images": IMAGES},

@@ -38,6 +38,8 @@ class PatternCheckpoint(keras.callbacks.Callback):
     def __init__(self, path, data, every=1, pattern_type="auto", **arguments):
         super().__init__()
         Integer(1).check("every", every)
+        if data is None:
+            raise ValueError("`data` must be samples as for `innspect.patterns.fit`, or a stream of them. Received: None")
         self._name = FileName(path)
         self.path, self.data, self.every = self._name.text, data, every
         _check_arguments(arguments)

@@ -8,6 +8,7 @@ import numpy as np
 
 from innspect.checks import Count, Integer
 from innspect.types import Array
+from innspect.visualize.colours import numeric
 from innspect.visualize.figures import grid
 from innspect.visualize.forms import by_input
 from innspect.visualize.html import MAX_SAMPLES, maps_html, more_html
@@ -59,6 +60,10 @@ def concepts(
         >>> found = analyzer.concepts(x, 3, at="block4_conv3", top=5)
         >>> innspect.visualize.concepts(found, x, references=gallery).savefig("concepts.png", dpi=160)
     """
+    if not hasattr(found, "relevances") or not hasattr(found, "maps"):
+        raise TypeError(f"`found` must be what `analyzer.concepts` returned. Received: {type(found).__name__}")
+    if names is not None and not isinstance(names, Mapping):
+        raise TypeError(f"`names` must be a dict from a channel's number to a name. Received: {names!r:.80}")
     Integer(0, len(found) - 1).check("sample", sample)
     Count().check("crops", crops)
     maps = {name or "map": _as_images(array[sample]) for name, array in by_input(found.maps).items()}
@@ -66,7 +71,13 @@ def concepts(
     columns: dict[str, Any] = dict(maps)
     for number, column in enumerate(_reference_columns(found.at, ids, references, crops, channel_axis)):
         columns[f"reference {number + 1}" if number else "references"] = column
-    images = None if x is None else np.repeat(_one(x, sample, len(found))[None], len(ids), axis=0)
+    images = None
+    if x is not None:
+        images = np.repeat(_one(x, sample, len(found))[None], len(ids), axis=0)
+        try:
+            pictures(images, channel_axis=channel_axis)
+        except ValueError as error:
+            raise ValueError(f"`x` must hold pictures. {str(error).replace('`images`', 'They')}") from None
     return grid(
         columns,
         images=images,
@@ -109,7 +120,10 @@ def _as_images(maps: Array) -> Array:
 
 def _one(x: Any, sample: int, samples: int) -> Array:
     """The sample among all, or alone."""
+    numeric("x", x)
     array = np.asarray(x)
+    if not array.size:
+        raise ValueError(f"`x` must hold pictures. Received: shape {array.shape}")
     one = array[sample] if array.ndim > 2 and len(array) == samples and array.ndim != 3 else array
     if array.ndim == 4 and len(array) != samples:
         raise ValueError(f"`x` must hold the {samples} samples that were explained, or one. Received: shape {array.shape}")

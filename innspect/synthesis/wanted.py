@@ -217,12 +217,13 @@ class Wanted:
     def _add_unit(self, row: int, rows: int, factor: float, unit: Unit) -> None:
         site: UnitSite = unit.site(self._opened.graph)
         shape = self._shapes(site.tensor)
-        channels, positions = shape[site.axis - 1], tuple(int(n or 1) for n in site.positions_of((1, *shape)))
+        channels, positions = shape[site.axis - 1], site.positions_of((1, *shape))
         site.check(unit, channels, positions)
         if unit.position is None:
             group = self._group("reduced", site.tensor, (site, unit.reduce), (rows, channels))
             group.weights[row, unit.channel] += factor
             return
-        group = self._group("position", site.tensor, (site, ""), (rows, int(np.prod(positions)) * channels))
-        place = int(np.ravel_multi_index((*unit.position, unit.channel), (*positions, channels)))
+        lengths = tuple(int(n) for n in positions)  # type: ignore[arg-type]  # a position is asked for, so all are known
+        group = self._group("position", site.tensor, (site, ""), (rows, int(np.prod(lengths)) * channels))
+        place = int(np.ravel_multi_index((*unit.position, unit.channel), (*lengths, channels)))
         group.weights[row, place] += factor

@@ -15,6 +15,15 @@ def joined(nests: Iterable[Nest], axis: int = 0) -> Nest:
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays, axis), *nests)
 
 
+def by_input(nest: Nest) -> dict[str, Any]:
+    """(name, entry) for every input of a nest; a single one needs no name."""
+    if isinstance(nest, dict):
+        return {str(name): entry for name, entry in nest.items()}
+    if isinstance(nest, list | tuple):
+        return {f"input {i}": entry for i, entry in enumerate(nest)}
+    return {"": nest}
+
+
 def leaves(nest: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """What is in lists, tuples, mappings and data classes: pairs of the keys that lead to a leaf, and the leaf.
 

@@ -20,7 +20,7 @@ from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.contrast import Contrast
 from innspect.inputs.predictor import black_box
 from innspect.labels import Labels
-from innspect.nests import joined
+from innspect.nests import by_input, joined
 from innspect.progress import Progress, Quiet
 from innspect.spelling import methods_by_label, pair
 from innspect.tables import printable
@@ -243,7 +243,7 @@ def _run(
         return array[None] if neurons is None else array
 
     return Method(
-        attributions={name: by_neuron(a) for name, a in _by_input(whole.attributions).items()},
+        attributions={name: by_neuron(a) for name, a in by_input(whole.attributions).items()},
         targets=by_neuron(whole.targets),
         delta=None if whole.delta is None else by_neuron(whole.delta),
         error=None if error is None else by_neuron(error),
@@ -260,11 +260,3 @@ def uncertain(study: Study) -> dict[str, str]:
         if method.error is not None
     }
     return {label: text for label, text in said.items() if text}
-
-
-def _by_input(attributions: Nest) -> dict[str, Array]:
-    if isinstance(attributions, dict):
-        return {str(k): v for k, v in attributions.items()}
-    if isinstance(attributions, list | tuple):
-        return {f"input {i}": v for i, v in enumerate(attributions)}
-    return {"": attributions}

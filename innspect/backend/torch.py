@@ -47,6 +47,11 @@ def vjp(function, inputs):
     with torch.enable_grad():
         inputs = [x.detach().requires_grad_() for x in inputs]
         outputs = function(*inputs)
+    return [y.detach() for y in outputs], _pullback(inputs, outputs)
+
+
+def _pullback(inputs, outputs, create_graph=False):
+    """From signals at the outputs to those at the inputs; with `create_graph` they can be differentiated in turn."""
     tracked = [i for i, y in enumerate(outputs) if y.requires_grad]
 
     def pullback(signals):
@@ -56,12 +61,13 @@ def vjp(function, inputs):
             [outputs[i] for i in tracked],
             inputs,
             [signals[i].to(outputs[i].dtype).expand_as(outputs[i]) for i in tracked],
+            create_graph=create_graph,
             retain_graph=True,
             allow_unused=True,
         )
         return [torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True)]
 
-    return [y.detach() for y in outputs], pullback
+    return pullback
 
 
 def differentiable_vjp(function, inputs):
@@ -73,22 +79,7 @@ def differentiable_vjp(function, inputs):
     with torch.enable_grad():
         inputs = [x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs]
         outputs = function(*inputs)
-
-    def pullback(signals):
-        tracked = [i for i, y in enumerate(outputs) if y.requires_grad]
-        if not tracked:
-            return [torch.zeros_like(x) for x in inputs]
-        grads = torch.autograd.grad(
-            [outputs[i] for i in tracked],
-            inputs,
-            [signals[i].to(outputs[i].dtype).expand_as(outputs[i]) for i in tracked],
-            create_graph=trains,
-            retain_graph=True,
-            allow_unused=True,
-        )
-        return [torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True)]
-
-    return outputs, pullback
+    return outputs, _pullback(inputs, outputs, create_graph=trains)
 
 
 def once_only(tensor):

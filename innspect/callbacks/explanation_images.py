@@ -124,9 +124,9 @@ class ExplanationImages(keras.callbacks.Callback):
         self._drawn = self._epoch
 
     def _figure(self, analyzers=None):
-        analyzers = self._analyzers if analyzers is None else analyzers
         from innspect.visualize import grid, signal
 
+        analyzers = self._analyzers if analyzers is None else analyzers
         channel_axis = self._look.get("channel_axis", -1)
         is_image = self.x.ndim == 4 and self.x.shape[channel_axis] in (1, 3)
         maps, outputs = {}, None

@@ -166,9 +166,9 @@ def _draw(result, source, labels, path):
     import importlib.util
     import io
 
+    from innspect.nests import by_input
     from innspect.reports.pictures import input_pictures
     from innspect.visualize import grid
-    from innspect.visualize.forms import by_input
 
     maps = {label: next(iter(m.attributions.values()))[0][:_DRAWN] for label, m in result.methods.items()}
     kinds = [next(iter(by_input(m.settings.get("kinds") or "image").values())) for m in result.methods.values()]

@@ -187,7 +187,8 @@ def _pictures(given, source, result, labels):
 
 def _pictures_of_arrays(given, source, result):
     from innspect.cli import maps
-    from innspect.visualize.forms import by_input, forms_of
+    from innspect.nests import by_input
+    from innspect.visualize.forms import forms_of
 
     for label, method in result.methods.items():
         kinds, x = method.settings.get("kinds"), by_input(result.x)

@@ -111,15 +111,19 @@ def size(text):
 size.__name__ = "HEIGHTxWIDTH"  # argparse shows it
 
 
-def positive(text):
-    """An integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+def _at_least(least, name):
+    def read(text):
+        value = int(text)
+        if value < least:
+            raise ValueError(text)
+        return value
+
+    read.__name__ = name  # argparse shows it
+    return read
 
 
-positive.__name__ = "positive integer"  # argparse shows it
+positive = _at_least(1, "positive integer")
+natural = _at_least(0, "integer that is not negative")
 
 
 def method(text):

@@ -63,22 +63,14 @@ def add(commands, common):
     told = "what was done to the inputs in training; see below (default: none). The bounds of the image follow from it"
     parser.add_argument("--preprocess", metavar="WHAT", help=told)
     parser.add_argument("--size", type=options.size, metavar="HEIGHTxWIDTH", help="of images, for a model that takes any size")
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=options.natural, default=0, metavar="N", help="of all that is drawn (default: %(default)s)"
+    )
     told = "the picture; the JSON file beside it has the same name (default: %(default)s)"
     parser.add_argument("--out", default="synthesis.png", metavar="FILE.png", help=told)
     parser.add_argument("--save", metavar="FILE.npz", help="keep the images themselves, and everything else, in this file")
     options.add_force(parser)
     parser.set_defaults(run=_run)
-
-
-def _seed(text):
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
-
-
-_seed.__name__ = "integer that is not negative"  # argparse shows it
 
 
 def _unit(text):

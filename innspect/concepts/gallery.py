@@ -12,7 +12,13 @@ from innspect.concepts.references import References
 from innspect.errors import PlainKeyError, suggest
 from innspect.files import reading
 from innspect.graph.opened.opened_model import OpenedModel, open_model
-from innspect.patterns.fingerprint import Fingerprints, first_difference, layer_fingerprints
+from innspect.patterns.fingerprint import (
+    Fingerprints,
+    check_of_one_model,
+    check_same_settings,
+    first_difference,
+    layer_fingerprints,
+)
 from innspect.types import Nest, Path
 
 if TYPE_CHECKING:
@@ -87,19 +93,9 @@ class Gallery(Mapping[str, References]):
 
     def check_mergeable(self, other: "Gallery") -> None:
         """Raise where the two are not of one model, or were not collected alike."""
-        for name in {**self.settings, **other.settings}:
-            mine, theirs = self.settings.get(name), other.settings.get(name)
-            if mine != theirs:
-                raise ValueError(
-                    f"Reference samples can only be put together that were collected with the same `{name}`. "
-                    f"Received: {mine!r} and {theirs!r}"
-                )
-        path = first_difference(self.fingerprints, other.fingerprints)
-        if path is not None:
-            raise ValueError(
-                f"Reference samples of different models cannot be put together: the first layer that differs is {path!r}. "
-                f"Received: those of {self.model_name!r} and {other.model_name!r}"
-            )
+        check_same_settings("Reference samples", "put together", self.settings, other.settings)
+        models = [(each.model_name, each.fingerprints) for each in (self, other)]
+        check_of_one_model("Reference samples", "put together", *models)
 
     # ------------------------------------------------------------------ files
     def save(self, path: Path) -> None:

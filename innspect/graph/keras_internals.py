@@ -55,7 +55,7 @@ OF_DATA_LAYERS = ("backend",)
 # (class, method, what the method writes): of layers that cannot be made without TensorFlow's tables
 WRITTEN_BY = tuple((each, "finalize_state", "idf_weights_const") for each in (L.StringLookup, L.IntegerLookup))
 
-_of = lambda *shape: np.ones(shape)  # noqa: E731
+_KERNEL, _TURNED = np.ones((1, 3, 2)), np.ones((1, 2, 3))
 _OF_CONVOLUTIONS = ("strides", "padding", "data_format", "dilation_rate")
 
 # name of an operation's class -> a call that makes one, and the attributes that are read off it. Constants are NumPy's: with a
@@ -75,10 +75,10 @@ OF_OPERATIONS = {
     "ReLU": (lambda x: keras.activations.relu(x, negative_slope=0.1), ("negative_slope", "threshold", "max_value")),
     "Einsum": (lambda x: ops.einsum("abc,cd->abd", x, np.ones((3, 2))), ("subscripts",)),
     "Tensordot": (lambda x: ops.tensordot(x, np.ones((3, 2)), axes=1), ("axes",)),
-    "Conv": (lambda x: ops.conv(x, np.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
-    "DepthwiseConv": (lambda x: ops.depthwise_conv(x, np.ones((1, 3, 2)), padding="valid"), _OF_CONVOLUTIONS),
-    "SeparableConv": (lambda x: ops.separable_conv(x, _of(1, 3, 1), _of(1, 3, 2), padding="valid"), _OF_CONVOLUTIONS),
-    "ConvTranspose": (lambda x: ops.conv_transpose(x, _of(1, 2, 3), 1, padding="valid"), (*_OF_CONVOLUTIONS, "output_padding")),
+    "Conv": (lambda x: ops.conv(x, _KERNEL, padding="valid"), _OF_CONVOLUTIONS),
+    "DepthwiseConv": (lambda x: ops.depthwise_conv(x, _KERNEL, padding="valid"), _OF_CONVOLUTIONS),
+    "SeparableConv": (lambda x: ops.separable_conv(x, _KERNEL[..., :1], _KERNEL, padding="valid"), _OF_CONVOLUTIONS),
+    "ConvTranspose": (lambda x: ops.conv_transpose(x, _TURNED, 1, padding="valid"), (*_OF_CONVOLUTIONS, "output_padding")),
     "BatchNorm": (lambda x: ops.batch_normalization(x, np.zeros(3), np.ones(3), axis=-1), ("axis", "epsilon")),
     "Softmax": (lambda x: ops.softmax(x, axis=1), ("axis",)),
     "LogSoftmax": (lambda x: ops.log_softmax(x, axis=1), ("axis",)),

@@ -5,6 +5,7 @@ nothing: Keras numbers automatic names anew for every model that is built.
 """
 
 import hashlib
+from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -44,6 +45,35 @@ def first_difference(mine: Fingerprints, theirs: Fingerprints) -> str | None:
         if digest != their_digest:
             return other if path is None else path
     return None
+
+
+def check_of_one_model(what: str, done: str, mine: tuple[str, Fingerprints], theirs: tuple[str, Fingerprints]) -> None:
+    """Raise where two results are of different models, whose names and fingerprints these are.
+
+    Args:
+        what: They are, such as "Statistics".
+        done: With them, such as "merged".
+        mine, theirs: (name of the model, fingerprints of its layers).
+
+    Raises:
+        ValueError: The message names the first layer that differs.
+    """
+    path = first_difference(mine[1], theirs[1])
+    if path is not None:
+        raise ValueError(
+            f"{what} of different models cannot be {done}: the first layer that differs is {path!r}. "
+            f"Received: {what.lower()} of {mine[0]!r} and {theirs[0]!r}"
+        )
+
+
+def check_same_settings(what: str, done: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raise where two results were collected with different settings; see `check_of_one_model`."""
+    for name in {**mine, **theirs}:
+        if mine.get(name) != theirs.get(name):
+            raise ValueError(
+                f"{what} can only be {done} that were collected with the same `{name}`. "
+                f"Received: {mine.get(name)!r} and {theirs.get(name)!r}"
+            )
 
 
 def _digest(layer: keras.Layer, seen: set[int]) -> str:

@@ -16,7 +16,7 @@ from innspect.inputs.batches import Inputs
 from innspect.patterns import files
 from innspect.patterns.accumulate import Accumulator
 from innspect.patterns.collection import HEADER, LayerPatterns, Patterns
-from innspect.patterns.fingerprint import Fingerprints, first_difference, layer_fingerprints
+from innspect.patterns.fingerprint import Fingerprints, check_of_one_model, check_same_settings, layer_fingerprints
 from innspect.patterns.kinds import checked_types, kinds_of
 from innspect.patterns.matching import check_same_layers
 from innspect.patterns.measure import Centres, Measurement
@@ -194,18 +194,10 @@ class PatternStatistics:
 
     def check_mergeable(self, other: "PatternStatistics") -> None:
         """Raise where the two cannot be added up."""
-        for name in ("pattern_types", "gate", "y_mean"):
-            if getattr(self, name) != getattr(other, name):
-                raise ValueError(
-                    f"Statistics can only be merged that were collected with the same `{name}`. "
-                    f"Received: {getattr(self, name)!r} and {getattr(other, name)!r}"
-                )
-        path = first_difference(self.fingerprints, other.fingerprints)
-        if path is not None:
-            raise ValueError(
-                f"Statistics of different models cannot be merged: the first layer that differs is {path!r}. "
-                f"Received: statistics of {self.model_name!r} and {other.model_name!r}"
-            )
+        told = [{name: getattr(each, name) for name in ("pattern_types", "gate", "y_mean")} for each in (self, other)]
+        check_same_settings("Statistics", "merged", *told)
+        models = [(each.model_name, each.fingerprints) for each in (self, other)]
+        check_of_one_model("Statistics", "merged", *models)
 
     # ------------------------------------------------------------------ results
     def patterns(self) -> Patterns:

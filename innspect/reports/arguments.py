@@ -6,8 +6,9 @@ import numpy as np
 
 from innspect.checks import File, Integer, ListOf, Text, Texts
 from innspect.inputs.batches import as_numbers
+from innspect.nests import by_input
 from innspect.types import Array, Nest
-from innspect.visualize.forms import by_input, input_pictures
+from innspect.visualize.forms import input_pictures
 
 _RANGES = {
     "path": File(),

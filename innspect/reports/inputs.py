@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from innspect.labels import Labels, name_of
+from innspect.nests import by_input
 from innspect.reports.pictures import SMALL, layer_uri, photograph_uri
 from innspect.study import Method, Study
 from innspect.tables import on_page
 from innspect.types import Array
 from innspect.visualize import palette_of
 from innspect.visualize.captions import are_shares, output_of, output_told, target_told
-from innspect.visualize.forms import Form, by_input, forms_of, input_pictures, slices_told
+from innspect.visualize.forms import Form, forms_of, input_pictures, slices_told
 from innspect.visualize.html import ids_and_padding
 from innspect.visualize.pieces import bar, data_uri, of_class, series_piece, value_told
 from innspect.visualize.tokens import text

@@ -54,11 +54,6 @@ class Layout:
         x = np.moveaxis(x, 1, -1) if self.channels_first else x
         return x.reshape(len(x), *self.sizes, self.channels)
 
-    def array_own(self, x: Array) -> Array:
-        """As `own`, of an array."""
-        x = np.moveaxis(x, -1, 1) if self.channels_first else x
-        return x.reshape(len(x), *self.shape)
-
 
 def layout_of(graph: Graph, number: int, shape: tuple[int, ...]) -> Layout:
     """The layout of an input of a model, of which a sample has the given shape."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from innspect.checks import Count, Integer
+from innspect.nests import by_input
 from innspect.types import Array
 from innspect.visualize.colours import numeric
 from innspect.visualize.figures import grid
-from innspect.visualize.forms import by_input
 from innspect.visualize.html import MAX_SAMPLES, maps_html, more_html
 from innspect.visualize.images import pictures
 

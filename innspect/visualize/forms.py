@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from innspect.checks import Integer
+from innspect.nests import by_input
 from innspect.types import Array, Nest
 from innspect.visualize.colours import CHANNELS, channel_axis, numeric, reduced, scaled_together, told
 
@@ -45,15 +46,6 @@ class Form:
     def flat(self) -> bool:
         """Whether it is a picture of two axes, such as a spectrogram."""
         return self.kind in ("image", "volume")
-
-
-def by_input(nest: Nest) -> dict[str, Any]:
-    """(name, entry) for every input of a nest; a single one needs no name."""
-    if isinstance(nest, dict):
-        return {str(name): entry for name, entry in nest.items()}
-    if isinstance(nest, list | tuple):
-        return {f"input {i}": entry for i, entry in enumerate(nest)}
-    return {"": nest}
 
 
 def forms_of(maps: Nest, *, kinds: Any = None, x: Nest | None = None, of: Any = None) -> list[Form]:

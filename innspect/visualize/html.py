@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from innspect.nests import by_input
 from innspect.tables import on_page
 from innspect.types import Array
 from innspect.visualize.captions import captions_of
 from innspect.visualize.colours import colours
-from innspect.visualize.forms import Form, by_input, forms_of, forms_of_explanation, input_pictures, picture_shades, slices_told
+from innspect.visualize.forms import Form, forms_of, forms_of_explanation, input_pictures, picture_shades, slices_told
 from innspect.visualize.palettes import palette_of
 from innspect.visualize.pieces import data_uri, named_rows, series_piece, table_piece
 from innspect.visualize.tokens import ids_shown, text

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,9 +10,6 @@ import numpy as np
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.request import Request, Result
 from innspect.types import Array, Nest
-
-if TYPE_CHECKING:
-    pass
 
 
 def assembled(request: Request, parts: Iterable[Result], settings: dict[str, Any]) -> Explanation:

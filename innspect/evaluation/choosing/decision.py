@@ -105,12 +105,6 @@ def mean_ranks(scores: Scores, used: Collection[str]) -> dict[str, float]:
     return {methods[i]: float(mean[i]) for i in sorted(range(len(methods)), key=lambda i: (mean[i], i))}
 
 
-def _interval(gain: Array) -> tuple[float, float]:
-    from innspect.evaluation.intervals import interval
-
-    return interval(gain)
-
-
 def _known(scores: Scores, metric: str, method: str) -> bool:
     of = scores.results.get(metric, {})
     return method in of and not np.isnan(of[method].mean)

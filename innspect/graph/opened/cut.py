@@ -4,9 +4,6 @@ from typing import Any
 
 from keras import ops
 
-from innspect import backend
-from innspect.backend.compiling import read_only
-from innspect.backend.weights import steadily, weights
 from innspect.errors import NotAnalyzeableModelError
 from innspect.graph.heads import is_head
 from innspect.graph.interpreter import Interpreter
@@ -56,14 +53,6 @@ class CutModel(OpenedModel):
 
     def answer(self, tensors: Tensors) -> Tensors:
         return Interpreter.of(self.graph, *self.graph.outputs)(tensors)
-
-    def outputs(self, tensors: Tensors) -> list[Array]:
-        def answered() -> list[Array]:
-            variables = self.variables()
-            with read_only(variables, weights(variables)), backend.inference():
-                return [backend.to_numpy(y) for y in self.answer(tensors)]
-
-        return steadily(answered)
 
 
 def _up_to(graph: Graph, tensor: Tensor, name: str, frames: Shape) -> Graph:

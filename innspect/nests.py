@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from innspect.types import Array, Nest
@@ -12,6 +11,8 @@ from innspect.types import Array, Nest
 
 def joined(nests: Iterable[Nest], axis: int = 0) -> Nest:
     """Nests of one structure, arrays in them, as one: the arrays concatenated along an axis."""
+    import keras  # not above: pictures are drawn without it
+
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays, axis), *nests)
 
 

@@ -74,23 +74,23 @@ LITERATURE = {
 
 
 def defaults(records):
-    """The best of each family by mean rank over networks of a sort, of those that are better than random maps by some metric.
+    """The best of each family by mean rank over networks of a sort, of those that are better than random maps in one of them.
 
-    Left out are those that are dear, that need more than their names, and that have no maps of the other classes.
+    Left out are those that are dear in one, that need more than their names, and that have no maps of the other classes.
     """
-    fitting = set.intersection(*(_fitting(one) for one in records))
+    better = {label for one in records for of in one["better"].values() for label in of}
+    fitting = better & set.intersection(*(_allowed(one) for one in records))
     chosen = {}
-    for label in sorted(fitting, key=lambda m: (sum(one["ranks"][m] for one in records), m)):
+    for label in sorted(fitting, key=lambda m: (sum(one["ranks"][m] / len(one["ranks"]) for one in records), m)):
         chosen.setdefault(records[0]["families"][label], label)
     return list(chosen.values())[:COUNT]
 
 
-def _fitting(one):
+def _allowed(one):
     dear = CHEAP.get(one["kind"], ELSE)
     logits = one["scores"].get("random_logit", {})
     blind = [m for m, cell in logits.items() if cell["undefined"] > cell["samples"] / 2]
-    better = {label for of in one["better"].values() for label in of}
-    return {m for m in one["ranks"] if m in better and one["cost"][m] <= dear and m not in [*blind, *one["needing"]]}
+    return {m for m in one["ranks"] if one["cost"][m] <= dear and m not in [*blind, *one["needing"]]}
 
 
 # ---------------------------------------------------------------------- text

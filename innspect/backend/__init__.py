@@ -18,11 +18,14 @@ Requirements of the design:
   `custom_gradients(answer)` lists where functions with a gradient of their own, and graphs of the framework, pass when they
   are called: (owner, name of its attribute, what to put there), which then gives `answer(original, function, args, kwargs)`,
   of what the framework would do and of the function itself, with a name for it as a fifth argument perhaps;
+  `add_owned(a, b)` and `multiply_owned(a, b)` are a + b and a * b, where `a` is not read again: large arrays that are made
+  anew cost PyTorch on a CPU as much as what is computed, so there it is written to;
   `recur(step, carry, items, reverse)` hands a carry along the first axis (`keras.ops.scan`, whose TensorFlow version
   wants outputs shaped like the carry).
 """
 
 import importlib
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +77,8 @@ maximum = getattr(_active, "maximum", keras.ops.maximum)
 # TensorFlow's keeps the slope in float32.
 leaky_relu = getattr(_active, "leaky_relu", keras.ops.leaky_relu)
 divide_no_nan = getattr(_active, "divide_no_nan", keras.ops.divide_no_nan)
+add_owned: Callable[[BackendTensor, Any], BackendTensor] = getattr(_active, "add_owned", operator.add)
+multiply_owned: Callable[[BackendTensor, Any], BackendTensor] = getattr(_active, "multiply_owned", operator.mul)
 # Name of a Keras operation -> the same of float64, given the operation's attributes, where the framework's own has constants
 # in float32.
 PRECISE: dict[str, Callable[..., BackendTensor]] = getattr(_active, "PRECISE", {})

@@ -35,7 +35,24 @@ def _tensors(a, b):
 def divide_no_nan(numerator, denominator):
     """numerator / denominator, and 0 where the denominator is 0."""
     empty = denominator == 0
-    return torch.where(empty, 0, numerator / torch.where(empty, 1, denominator))
+    if torch.is_grad_enabled():  # the gradient of 1 / 0 would be none
+        return torch.where(empty, 0, numerator / torch.where(empty, 1, denominator))
+    return (numerator / denominator).masked_fill_(empty, 0)  # no array beside the result
+
+
+def add_owned(a, b):
+    return a.add_(b) if _takes(a, b) else a + b
+
+
+def multiply_owned(a, b):
+    return a.mul_(b) if _takes(a, b) else a * b
+
+
+def _takes(a, b):
+    """Whether `a` may be written to and a result has its form."""
+    if not a.is_contiguous() or (torch.is_grad_enabled() and a.requires_grad):
+        return False
+    return not is_tensor(b) or (a.dtype == torch.result_type(a, b) and a.shape == torch.broadcast_shapes(a.shape, b.shape))
 
 
 def is_tensor(x):
@@ -51,16 +68,21 @@ def vjp(function, inputs):
 
 
 def _pullback(inputs, outputs, create_graph=False):
-    """From signals at the outputs to those at the inputs; with `create_graph` they can be differentiated in turn."""
+    """From signals at the outputs to those at the inputs; with `create_graph` they can be differentiated in turn.
+
+    It holds where the outputs come from, not the outputs, which may be large and are seldom needed on the way back.
+    """
     tracked = [i for i, y in enumerate(outputs) if y.requires_grad]
+    edges = [torch.autograd.graph.get_gradient_edge(outputs[i]) for i in tracked]
+    forms = [(outputs[i].dtype, outputs[i].shape) for i in tracked]
 
     def pullback(signals):
         if not tracked:
             return [torch.zeros_like(x) for x in inputs]
         grads = torch.autograd.grad(
-            [outputs[i] for i in tracked],
+            edges,
             inputs,
-            [signals[i].to(outputs[i].dtype).expand_as(outputs[i]) for i in tracked],
+            [signals[i].to(dtype).expand(shape) for i, (dtype, shape) in zip(tracked, forms, strict=True)],
             create_graph=create_graph,
             retain_graph=True,
             allow_unused=True,

@@ -8,7 +8,7 @@ from keras import ops
 from innspect import backend
 from innspect.checks import number
 from innspect.layers.base import Shares, safe_divide, stabilised
-from innspect.layers.terms import AffineLayer, AffineRule, Term
+from innspect.layers.terms import AffineLayer, AffineRule, Term, linear
 from innspect.types import BackendTensor, Signals, Tensors
 
 
@@ -24,9 +24,11 @@ class Epsilon(AffineRule):
     def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         (x,) = inputs
         kernel, bias = layer.view.kernel(), layer.view.bias()
-        z, pullback = layer.vjp(lambda x: layer.view.linear(x, kernel), x)
-        y = layer.gate(z if bias is None else z + bias)
+        z, pullback = linear(layer, x, kernel)
         # Where relevance is not zero the gated output equals the denominator: only without the bias must z be kept.
+        if self.bias and bias is not None:
+            z = backend.add_owned(z, bias)
+        y = layer.gate(z if self.bias or bias is None else z + bias)
         return [y], (x, y if self.bias or bias is None else z, pullback)
 
     def terms(  # type: ignore[override]  # its way back is known, and saved
@@ -62,7 +64,7 @@ class EpsilonDistribute(Epsilon):
         ratio = safe_divide(signals[0], moved)
         shared = ratio * (moved - z if bias is None else moved - z + bias)
         ones = ops.ones_like(layer.view.kernel())
-        counts, spread = layer.vjp(lambda u: layer.view.linear(u, ones), ops.ones_like(x))
+        counts, spread = linear(layer, ops.ones_like(x), ones)
         return [x * pullback(ratio)[0] + spread(safe_divide(shared, counts))[0]]
 
     def shares(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Shares:
@@ -88,7 +90,7 @@ class ScaledEpsilon(AffineRule):
     def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         (x,) = inputs
         kernel, bias = layer.view.kernel(), layer.view.bias()
-        z, pullback = layer.vjp(lambda x: layer.view.linear(x, kernel), x)
+        z, pullback = linear(layer, x, kernel)
         real = z if bias is None else z + bias
         shared = real if self.bias else z
         epsilon = self.factor * ops.sqrt(backend.mean(ops.square(shared), axis=list(range(1, len(z.shape))), keepdims=True))

@@ -1,5 +1,6 @@
 """LRP rules for one affine layer (METHODS 4), as the terms that they are sums of."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,17 +9,8 @@ from keras import ops
 from innspect import backend
 from innspect.checks import Number, number
 from innspect.layers.base import Shares
-from innspect.layers.terms import AffineLayer, AffineRule, Term, make_term, negative, positive, sum_of
+from innspect.layers.terms import AffineLayer, AffineRule, Term, linear, make_term, negative, positive, sum_of
 from innspect.types import BackendTensor, Signals, Tensors
-
-
-def _steeper_above(t: BackendTensor, slope: float) -> BackendTensor:
-    """t where it is positive, slope * t elsewhere, for slope <= 1."""
-    return backend.leaky_relu(t, slope)
-
-
-def _steeper_below(t: BackendTensor, slope: float) -> BackendTensor:
-    return backend.minimum(t, t * slope)
 
 
 class Gamma(AffineRule):
@@ -33,20 +25,57 @@ class Gamma(AffineRule):
         super().__init__(epsilon, bias)
         self.gamma = number("gamma", gamma)
 
-    def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
-        if layer.gated:  # relevance is only where z > 0
-            return [self._side(layer, x, True)]
-        return [self._side(layer, x, up, where=w) for up, w in ((True, y > 0), (False, y < 0))]
+    def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
+        if self._one_sided(layer):
+            return super().forward(layer, inputs)
+        (x,) = inputs
+        z, pullback = linear(layer, x, layer.view.kernel())
+        bias = layer.view.bias()
+        real = z if bias is None else z + bias
+        return [layer.gate(real)], (x, real, z, pullback)
 
-    def _side(self, layer: AffineLayer, x: BackendTensor, up: bool, **settings: Any) -> Term:
-        """The term of k + gamma k+ (or k + gamma k-), all of it divided by 1 + gamma, which changes no share."""
+    def terms(self, layer: AffineLayer, x: BackendTensor, real: BackendTensor, *linear: Any) -> list[Term]:
+        return [self._enlarged(layer, x) if self._one_sided(layer) else self._signed(layer, x, real, *linear)]
+
+    def _one_sided(self, layer: AffineLayer) -> bool:
+        """Whether all contributions of a kernel's sign have that sign, and relevance is only where z > 0."""
+        return layer.nonnegative and layer.gated
+
+    def _enlarged(self, layer: AffineLayer, x: BackendTensor) -> Term:
+        """The term of k + gamma k+, all of it divided by 1 + gamma, which changes no share."""
         slope = 1 / (1 + self.gamma)
         kernel, bias = layer.view.kernel(), self._bias_of(layer)
-        same, other = (_steeper_above, _steeper_below) if up else (_steeper_below, _steeper_above)
-        pieces = [(x, same(kernel, slope))]
-        if not layer.nonnegative:
-            pieces = [(positive(x), same(kernel, slope)), (negative(x), other(kernel, slope))]
-        return make_term(layer, pieces, None if bias is None else same(bias, slope), scale=slope, **settings)
+        enlarged = [(x, backend.leaky_relu(kernel, slope))]
+        return make_term(layer, enlarged, None if bias is None else backend.leaky_relu(bias, slope), scale=slope)
+
+    def _signed(
+        self,
+        layer: AffineLayer,
+        x: BackendTensor,
+        real: BackendTensor,
+        z: BackendTensor,
+        pullback: Callable[[BackendTensor], Tensors],
+    ) -> Term:
+        """The term of signed inputs, from two products in the place of four.
+
+        The contributions of sign s sum to (z + s |x| |k|) / 2, so z + gamma times these is (1 + g) z + g s |x| |k| with
+        g = gamma / 2; and likewise on the way back.
+        """
+        side, half = ops.sign(real), self.gamma / 2
+        sizes = ops.absolute(x)
+        all_sizes, back = linear(layer, sizes, ops.absolute(layer.view.kernel()))
+        bias = self._bias_of(layer)
+
+        def messages(ratio: BackendTensor) -> Tensors:
+            return [pullback(ratio)[0] * (1 + half), back(ratio * side)[0] * half]
+
+        return Term(
+            [x, sizes],
+            z * (1 + half) + side * all_sizes * half,
+            messages,
+            None if bias is None else bias * (1 + half) + side * ops.absolute(bias) * half,
+            where=side != 0,
+        )
 
     def shares(self, layer: AffineLayer, saved: Any, signals: Tensors) -> Shares:
         result = super().shares(layer, saved, signals)
@@ -54,7 +83,7 @@ class Gamma(AffineRule):
         return result
 
     def describe(self, layer: AffineLayer) -> str:
-        return "one-sided" if layer.nonnegative else "four quadrants"
+        return "one-sided" if self._one_sided(layer) else "two products"
 
 
 class AlphaBeta(AffineRule):
@@ -93,21 +122,16 @@ class AlphaBeta(AffineRule):
         else:
             pieces = [(positive(x), same(kernel)), (negative(x), other(kernel))]
         bias = self._biases(layer)[0 if positive_side else 1]
-        return make_term(layer, pieces, bias, part=float(self.alpha if positive_side else -self.beta))
+        # Where the bias is split between the sides, they sum to the layer's output.
+        return make_term(layer, pieces, bias, self.bias is True, part=float(self.alpha if positive_side else -self.beta))
 
     def forward(self, layer: AffineLayer, inputs: Tensors) -> tuple[Tensors, Any]:
         if not self.beta:
             return super().forward(layer, inputs)
         (x,) = inputs
         sides = [self._side(layer, x, True), self._side(layer, x, False)]
-        if self.bias is True:  # it is split between the sides, which sum to the layer's output
-            for term in sides:
-                term.take_in_bias()
-            y = layer.gate(sum_of(term.z for term in sides))
-        else:
-            z, bias = sum_of(term.z for term in sides), layer.view.bias()
-            y = layer.gate(z if bias is None else z + bias)
-        return [y], (sides, None)
+        z, bias = sum_of(term.z for term in sides), layer.view.bias()
+        return [layer.gate(z if bias is None or self.bias is True else z + bias)], (sides, None)
 
     def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
         return x if self.beta else [self._side(layer, x, True)]
@@ -205,7 +229,7 @@ class _DataFree(AffineRule):
     def terms(self, layer: AffineLayer, x: BackendTensor, y: BackendTensor) -> list[Term]:
         weights = self._weights(layer.view.kernel())
         denominator = layer.view.linear(ops.ones_like(x[:1]), weights)  # padding is not counted
-        _, pullback = layer.vjp(lambda u: layer.view.linear(u, weights), x)
+        _, pullback = linear(layer, x, weights)
         return [Term([1.0], denominator, pullback)]
 
 

@@ -7,6 +7,7 @@ A rule is a few *terms*. A term shares a part of R among products of inputs u an
 The bias is only ever in the denominator, so its share is lost, and known.
 """
 
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -47,53 +48,66 @@ class Term:
     def denominator(self) -> BackendTensor:
         return self.z if self.bias is None or self.complete else self.z + self.bias
 
-    def take_in_bias(self) -> None:
-        self.z, self.complete = self.denominator, True
-
     def offered(self, signal: BackendTensor) -> BackendTensor:
-        signal = signal if self.part == 1.0 else signal * self.part
+        """What is shared out of a signal."""
+        taken = self._taken(signal)
+        return taken if self.part == 1.0 else taken * self.part
+
+    def _taken(self, signal: BackendTensor) -> BackendTensor:
         return signal if self.where is None else ops.where(self.where, signal, ops.zeros_like(signal))
 
     def stable(self, epsilon: float) -> BackendTensor:
         return stabilised(self.denominator, epsilon * self.scale)
 
     def ratio(self, signal: BackendTensor, epsilon: float) -> BackendTensor:
-        return safe_divide(self.offered(signal), self.stable(epsilon))
+        ratio = safe_divide(self._taken(signal), self.stable(epsilon))
+        return ratio if self.part == 1.0 else backend.multiply_owned(ratio, self.part)
 
     def messages(self, signal: BackendTensor, epsilon: float) -> Iterable[tuple[BackendTensor, BackendTensor]]:
         """Pairs of a factor and what it is to be multiplied with."""
         return zip(self.factors, self.pullback(self.ratio(signal, epsilon)), strict=True)
 
 
-def sum_of(tensors: Iterable[BackendTensor]) -> BackendTensor:
+def sum_of(tensors: Iterable[BackendTensor], add: Callable[..., BackendTensor] = operator.add) -> BackendTensor:
     total: BackendTensor = None
     for tensor in tensors:
-        total = tensor if total is None else total + tensor
+        total = tensor if total is None else add(total, tensor)
     return total
 
 
 def sum_of_products(pairs: Iterable[tuple[BackendTensor, BackendTensor]]) -> BackendTensor:
-    """The sum of u * m, where each u is multiplied once."""
+    """The sum of u * m, where each u is multiplied once and no m is read again."""
     grouped: dict[int, tuple[BackendTensor, Tensors]] = {}
     for u, m in pairs:
         grouped.setdefault(id(u), (u, []))[1].append(m)
-    return sum_of(u * sum_of(ms) for u, ms in grouped.values())
+    add, multiply = backend.add_owned, backend.multiply_owned
+    return sum_of((multiply(sum_of(ms, add), u) for u, ms in grouped.values()), add)
+
+
+def linear(
+    layer: AffineLayer, u: BackendTensor, kernel: BackendTensor
+) -> tuple[BackendTensor, Callable[[BackendTensor], Tensors]]:
+    """The layer's linear map of u with a kernel in the place of its own, and its pullback."""
+    return layer.vjp(lambda u: layer.view.linear(u, kernel), u)
 
 
 def make_term(
     layer: AffineLayer,
     pieces: list[tuple[BackendTensor, BackendTensor]],
     bias: BackendTensor | None = None,
+    complete: bool = False,
     **settings: Any,
 ) -> Term:
-    """The term of (factor, kernel) pairs."""
+    """The term of (factor, kernel) pairs; `complete` adds the bias to its z at once."""
 
     def total(*us: BackendTensor) -> BackendTensor:
         return sum_of(layer.view.linear(u, v) for u, (_, v) in zip(us, pieces, strict=True))
 
     factors = [u for u, _ in pieces]
     z, pullback = layer.vjp(total, *factors)
-    return Term(factors, z, pullback, bias, **settings)
+    if complete and bias is not None:
+        z = backend.add_owned(z, bias)
+    return Term(factors, z, pullback, bias, complete=complete, **settings)
 
 
 class AffineRule(Rule[Affine]):

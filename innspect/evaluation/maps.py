@@ -106,7 +106,7 @@ class Maps:
             TypeError: The maps were given, and nothing can explain again.
         """
         trial, analyzer = self._trial, self._explains()
-        arguments = {"batch_size": trial.batch_size, "output": trial.output}
+        arguments = {"batch_size": trial.given_size, "output": trial.output}
         found = analyzer.analyze(trial.packed(arrays), trial.neuron(rows) if neuron is None else neuron, **arguments)
         trial.progress.advance(len(rows))
         return self._checked(found, len(rows))
@@ -120,7 +120,7 @@ class Maps:
     def again_with_scores(self, arrays: list[Array], rows: Array) -> tuple[list[Array], dict[str, Array]]:
         """As `again`, and "scores" and "classes" of these inputs, (n,), as `answers_to` has them; where `tells_scores`."""
         trial = self._trial
-        asked = {"batch_size": trial.batch_size, "output": trial.output}
+        asked = {"batch_size": trial.given_size, "output": trial.output}
         found = self._explains().explain(trial.packed(arrays), trial.neuron(rows), **asked)
         trial.progress.advance(len(rows))
         told = {"scores": found.targets.astype("float64"), "classes": found.outputs.reshape(len(rows), -1).argmax(axis=1)}

@@ -17,7 +17,7 @@ _RANGES = {
     "title": Text(),
     "batch_size": Integer(1),
 }
-_NEEDED = ("top", "batch_size")
+_NEEDED = ("top",)
 
 
 def check_arguments(**given: Any) -> None:

@@ -95,7 +95,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         x: Nest,
         neuron_selection: Neuron = None,
         *,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         output: int | str = 0,
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
@@ -112,7 +112,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
                 output's shape: weights. A callable from the output (batch, ...) to (batch,). "all": every element. Where
                 the analyzer knows `labels`, the name of a class, a synonym, or a beginning that only one has; or a list.
                 A unit of a layer, `innspect.unit`, or a list with one for each sample.
-            batch_size: Samples computed at once.
+            batch_size: Samples computed at once; None: by their size and the model's, few large ones, up to 1,024 small ones.
             output: Number or name of the output, for a model with several.
             verbose: 1 shows progress.
             neurons: A list of selections: the result gets a neuron axis first.
@@ -146,7 +146,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         neuron_selection: Neuron = None,
         *,
         at: Any = (),
-        batch_size: int = 32,
+        batch_size: int | None = None,
         output: int | str = 0,
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
@@ -240,7 +240,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
             at=asked.at or (),
             through=() if asked.through is None else passing(self.opened.graph, asked.through, inputs.samples),
             explained=asked.at is not None,  # None: only the attributions are wanted
-            batch_size=inputs.checked_size(asked.batch_size),
+            batch_size=None if asked.batch_size is None else inputs.checked_size(asked.batch_size),
         )
 
     def _parts(self, request: Request, verbose: int) -> list[Result]:

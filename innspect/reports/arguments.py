@@ -15,7 +15,7 @@ _RANGES = {
     "top": Integer(1),
     "names": ListOf(Text()),
     "title": Text(),
-    "batch_size": Integer(1),
+    "batch_size": Integer(1, or_none=True),
 }
 _NEEDED = ("top",)
 

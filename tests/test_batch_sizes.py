@@ -2,6 +2,8 @@
 
 import gc
 import os
+import threading
+import time
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ import innspect
 from innspect.analyzers.base.asked import Asked
 from innspect.analyzers.base.work import one_behind
 from innspect.inputs import sizes
+from innspect.inputs.ahead import ahead
 from innspect.inputs.batches import Inputs
 
 COUNT = 40  # in one batch by default, and a whole one and a rest at 32
@@ -96,7 +99,8 @@ def test_maps_are_those_of_32_at_once(model, method, arguments):
     analyzer = innspect.create_analyzer(method, model, **arguments)
     assert analyzer.request(X, Asked()).at_once == 1024
     found, expected = analyzer.explain(X, 1), analyzer.explain(X, 1, batch_size=32)
-    np.testing.assert_allclose(found.attributions, expected.attributions, rtol=0, atol=1e-6 * np.abs(expected.attributions).max())
+    largest = np.abs(expected.attributions).max()
+    np.testing.assert_allclose(found.attributions, expected.attributions, rtol=0, atol=1e-6 * largest)
     np.testing.assert_allclose(found.outputs, expected.outputs, rtol=1e-5, atol=1e-6)
 
 
@@ -129,7 +133,7 @@ def test_a_batch_size_that_is_none(model, wrong):
         lambda: innspect.patterns.fit(model, X, batch_size=wrong),
         lambda: innspect.report(model, X[:2], ["gradient"], batch_size=wrong),
     ):
-        with pytest.raises(ValueError, match="`batch_size` must be None or a positive integer. Received: "):
+        with pytest.raises(ValueError, match="`batch_size` must be None or a positive integer"):
             ask()
 
 
@@ -206,3 +210,74 @@ def test_no_growth_over_two_thousand_calls_and_three_hundred_analyzers(model):
             innspect.create_analyzer("lrp.epsilon", model).analyze(X[:2])
         held.append(resident())
     assert held[-1] - held[0] < 8, held
+
+
+# ---------------------------------------------------------------------- streams that take their time
+def slow(items, error=None):
+    for item in items:
+        time.sleep(0.01)
+        yield item
+    if error is not None:
+        raise error
+
+
+def reading():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("innspect-reads")]
+
+
+@pytest.mark.once
+def test_a_slow_stream_is_read_while_the_caller_works():
+    read, taken = [], []
+
+    def items():
+        for n in range(4):
+            time.sleep(0.01)
+            read.append(n)
+            yield n
+
+    for n in ahead(items()):
+        time.sleep(0.05)
+        taken.append((n, len(read)))
+    assert [n for n, _ in taken] == [0, 1, 2, 3]
+    assert all(n + 1 <= count <= n + 2 for n, count in taken)
+    assert any(count == n + 2 for n, count in taken)
+    assert not reading()
+
+
+@pytest.mark.once
+def test_errors_come_in_their_turn_and_no_thread_stays():
+    broken, found = ahead(slow([0, 1], OSError("disk"))), []
+    with pytest.raises(OSError, match="disk"):
+        found.extend(broken)
+    assert found == [0, 1]
+    assert not reading()
+    dropped = ahead(slow(range(100)))
+    assert [next(dropped), next(dropped)] == [0, 1]
+    assert reading()
+    dropped.close()
+    assert not reading()
+    forgotten = ahead(slow(range(100)))
+    assert [next(forgotten), next(forgotten)] == [0, 1]
+    del forgotten
+    gc.collect()
+    assert not reading()
+
+
+@pytest.mark.once
+def test_what_is_quick_is_read_in_step():
+    read = []
+    for n in ahead(map(lambda n: read.append(n) or n, range(3))):
+        assert read == list(range(n + 1))
+        assert not reading()
+
+
+@pytest.mark.host
+def test_who_stops_finds_a_generator_where_it_was_left(model):
+    analyzer, batches = innspect.create_analyzer("gradient", model), slow([X[:2], X[2:4], X[4:6]])
+    maps = analyzer.stream(batches)
+    first = next(maps)
+    np.testing.assert_array_equal(next(batches), X[2:4])
+    np.testing.assert_allclose(first, analyzer.analyze(X[:2]), rtol=1e-5, atol=1e-6)
+    whole = analyzer.analyze(slow([X[:2], X[2:4], X[4:6]]))
+    np.testing.assert_allclose(whole, analyzer.analyze(X[:6]), rtol=1e-4, atol=1e-6)
+    assert not reading()

@@ -30,7 +30,8 @@ from innspect.checks import AnyOf, Boolean, Integer
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
 from innspect.inputs import targets
-from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
+from innspect.inputs.ahead import batches_ahead
+from innspect.inputs.batches import Inputs, is_stream, of_a_stream
 from innspect.inputs.contrast import Contrast, contrasted
 from innspect.inputs.passing import Channels, passing
 from innspect.nests import joined
@@ -131,11 +132,11 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         if not is_stream(x):
             return self._run(x, asked).attributions
         with of_a_stream():
-            return joined(some(self._run(batch, asked).attributions for batch in batches_of(x)), 0 if neurons is None else 1)
+            return joined(some(self._run(batch, asked).attributions for batch in batches_ahead(x)), 0 if neurons is None else 1)
 
     def stream(self, data: Any, neuron_selection: Neuron = None, **arguments: Any) -> Iterator[Nest]:
         """Explain a stream of batches one by one: an iterator of what `analyze` returns for each."""
-        for batch in batches_of(data):
+        for batch in batches_ahead(data, whole=False):
             with of_a_stream():
                 maps = self.analyze(batch, neuron_selection, **arguments)
             yield maps
@@ -167,7 +168,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         if not is_stream(x):
             return labelled(self._run(x, asked), labels)
         with of_a_stream():
-            return labelled(Explanation.join(some(self._run(batch, asked) for batch in batches_of(x))), labels)
+            return labelled(Explanation.join(some(self._run(batch, asked) for batch in batches_ahead(x))), labels)
 
     # ------------------------------------------------------------------ what a method decides
     def check_output(self, output: int | str) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from innspect.checks import File, Integer, OneOf
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs import sizes
-from innspect.inputs.batches import Inputs, batches_of, called, is_stream, of_a_stream
+from innspect.inputs.ahead import batches_ahead
+from innspect.inputs.batches import Inputs, called, is_stream, of_a_stream
 from innspect.patterns.collection import Patterns
 from innspect.patterns.statistics import PatternStatistics
 from innspect.types import Array, Path
@@ -142,7 +143,7 @@ def batches(
 ) -> Iterator[list[Array]]:
     """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, and no arrays of the others."""
     if is_stream(data):
-        for number, batch in enumerate(batches_of(data)):
+        for number, batch in enumerate(batches_ahead(data, whole=steps is None)):
             if steps is not None and number >= steps:
                 return
             with called("data"), of_a_stream():

@@ -46,7 +46,8 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
             break
         yield item
     with ThreadPoolExecutor(1, "innspect-reads") as reader:  # waits for the thread, however it is left
+        context = contextvars.copy_context()
         while item is not _END:
-            coming = reader.submit(contextvars.copy_context().run, next, iterator, _END)
+            coming = reader.submit(lambda: context.run(next, iterator, _END))
             yield item
             item = coming.result()

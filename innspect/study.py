@@ -15,7 +15,9 @@ from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.assembly import some
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.relevance.conservation import ConservationTable
+from innspect.checks import Integer
 from innspect.graph.opened.opened_model import OpenedModel, opened_if_possible
+from innspect.inputs import sizes
 from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
 from innspect.inputs.contrast import Contrast
 from innspect.inputs.predictor import black_box
@@ -148,6 +150,23 @@ def _predict(model: Any, x: Nest, output: int | str) -> Array:
     return backend.to_numpy(y)
 
 
+def at_once(model: Any, x: Nest, batch_size: int | None = None, neurons: Array | None = None) -> int:
+    """How many samples are explained at once, each for some neurons; where nobody says, of batches with little padding.
+
+    Args:
+        model: A Keras model, an opened one, or a function.
+        x: Inputs, samples first.
+        batch_size: The argument of that name; None: as many as fit.
+        neurons: (neurons, samples), or None.
+    """
+    if batch_size is not None:
+        return int(batch_size)
+    predictor, leaves = black_box(model), keras.tree.flatten(x)
+    one = predictor.inputs(keras.tree.map_structure(lambda a: a[:1], x))
+    most = one.checked_size(None, 1 if neurons is None else len(neurons))
+    return sizes.of_little_padding(len(leaves[0]), most, one.elements)
+
+
 def most_likely(outputs: Array, top: int) -> Array | None:
     """The largest outputs of each sample, the largest first: (neurons, samples); None where there is one neuron.
 
@@ -182,7 +201,7 @@ def explain(
     outputs: Array,
     neurons: Array | None = None,
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     output: int | str = 0,
     books: bool = False,
     progress: Progress | Quiet | None = None,
@@ -195,7 +214,7 @@ def explain(
         x: Inputs, samples first.
         outputs: The model's, (samples, ...).
         neurons: (neurons, samples), or None for the largest output element.
-        batch_size: Samples at once.
+        batch_size: Samples at once; None: see `at_once`.
         output: Number or name of the output.
         books: Whether the methods that can also account for the relevance of every layer.
         progress: Gets `advance` for every method and batch.
@@ -205,6 +224,7 @@ def explain(
         A `Study`.
     """
     result, progress = Study(x, outputs, neurons), progress or Quiet()
+    Integer(1, or_none=True).check("batch_size", batch_size)
     asked = {"batch_size": batch_size, "output": output} | ({} if contrast is None else {"contrast": contrast})
     for label, analyzer in analyzers.items():
         progress.say(printable(label))
@@ -223,9 +243,10 @@ def _run(
     asked: dict[str, Any],
     progress: Progress | Quiet,
 ) -> Method:
-    parts, spent, batch_size = [], [], asked["batch_size"]
-    for start in range(0, samples, batch_size):
-        rows = slice(start, start + batch_size)
+    parts, spent = [], []
+    size = at_once(getattr(analyzer, "opened", None) or analyzer.model, x, asked["batch_size"], neurons)
+    for start in range(0, samples, size):
+        rows = slice(start, start + size)
         batch = keras.tree.map_structure(lambda a, r=rows: a[r], x)
         selection: dict[str, Any] = {} if neurons is None else {"neurons": list(neurons[:, rows])}
         began = time.perf_counter()

@@ -151,9 +151,9 @@ def test_arrays_that_do_not_fit(gradient, x, match):
         gradient.analyze(x)
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.5, None])
+@pytest.mark.parametrize("size", [0, -1, 2.5, "32"])
 def test_batch_sizes(gradient, size):
-    with pytest.raises(ValueError, match=r"`batch_size` must be a positive integer.*Received"):
+    with pytest.raises(ValueError, match=r"`batch_size` must be None or a positive integer.*Received"):
         gradient.analyze(X, batch_size=size)
 
 

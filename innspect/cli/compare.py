@@ -71,14 +71,15 @@ def _run(given):
     analyzers = study.make_analyzers(opened, dict(zip(names, given_bounds, strict=True)))
     source.settle()
     x = source[:]
-    predicted = study.predict(model, source.batches(given.batch_size), given.output)
+    predicted = study.predict(model, source.batches(study.at_once(opened, x, given.batch_size)), given.output)
     labels = read(labels, study.classes(predicted))
     neurons = study.most_likely(predicted, 1) if neuron is None else study.same_for_all([neuron], len(predicted))
     asked = {"batch_size": given.batch_size, "output": given.output} | (
         {} if given.contrast is None else {"contrast": given.contrast}
     )
-    _warm_up(analyzers, source, neurons, asked)
-    batches = -(-len(source) // given.batch_size)
+    size = study.at_once(opened, x, given.batch_size, neurons)
+    _warm_up(analyzers, source[:size], None if neurons is None else list(neurons[:, :size]), asked)
+    batches = -(-len(source) // size)
     with Progress("Comparing", len(analyzers) * batches) as progress, estimates(progress.tell):
         result = study.explain(analyzers, x, predicted, neurons, **asked, progress=progress)
     rows, table = numbers(result)
@@ -95,11 +96,10 @@ def _run(given):
     return options.exit_code(source)
 
 
-def _warm_up(analyzers, source, neurons, asked):
+def _warm_up(analyzers, first, neurons, asked):
     """Compile for the first batch, so that compiling is not timed."""
-    rows = slice(0, asked["batch_size"])
     for analyzer in analyzers.values():
-        analyzer.explain(source[rows], **asked, neurons=None if neurons is None else list(neurons[:, rows]))
+        analyzer.explain(first, **asked, neurons=neurons)
 
 
 def numbers(result):

@@ -73,6 +73,7 @@ def _run(given):
     from innspect import concepts
     from innspect.analyzers.base.registry import create_analyzer
     from innspect.cli.patterns import Batches
+    from innspect.inputs.sizes import USUAL
     from innspect.labels import number_of, read
 
     labels = read(given.labels)
@@ -81,7 +82,7 @@ def _run(given):
     source = options.read_inputs(given, given.inputs, model)
     ((name, arguments),) = options.with_bounds([given.method], source)
     analyzer = create_analyzer(name, model, **arguments)
-    data = source[:] if source.arrays else Batches(source, given.batch_size)
+    data = source[:] if source.arrays else Batches(source, given.batch_size or USUAL)
     os.makedirs(given.out, exist_ok=True)
     gallery = concepts.collect(
         analyzer,

@@ -91,10 +91,10 @@ def _run(given):
 
     source.settle()
     x = source[:]
-    batches = -(-len(source) // given.batch_size)
-    predicted = study.predict(model, source.batches(given.batch_size), given.output)
+    predicted = study.predict(model, source.batches(study.at_once(opened, x, given.batch_size)), given.output)
     labels = read(labels, study.classes(predicted))
     neurons = _neurons(given, predicted)
+    batches = -(-len(source) // study.at_once(opened, x, given.batch_size, neurons))
     with Progress("Explaining", batches * len(analyzers)) as progress, estimates(progress.tell):
         settings = {
             "batch_size": given.batch_size,

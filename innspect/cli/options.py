@@ -50,7 +50,9 @@ def add_inputs(parser, name, metavar, text, nargs="+"):
     )
     parser.add_argument("--size", type=size, metavar="HEIGHTxWIDTH", help="of photographs, for a model that takes any size")
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
-    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="samples at once (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", help="samples at once (default: as many as fit, by their size)"
+    )
 
 
 def add_methods(parser, default=None):

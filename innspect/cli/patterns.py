@@ -76,11 +76,12 @@ def _check_fit(given):
 
 def _fit(given):
     from innspect import patterns
+    from innspect.inputs.sizes import USUAL
 
     model = models.load_model(given)
     source = options.read_inputs(given, given.data, model)
     # Arrays go in whole, so that their batch size is kept in the checkpoint; images are read batch by batch.
-    data = source[:] if source.arrays else Batches(source, given.batch_size)
+    data = source[:] if source.arrays else Batches(source, given.batch_size or USUAL)
     fitted = patterns.fit(
         model,
         data,

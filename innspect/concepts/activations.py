@@ -34,13 +34,13 @@ class Activations:
         z = self.site.arranged(z, xs[0].shape[0])
         return ops.mean(ops.reshape(z, (z.shape[0], -1, z.shape[-1])), axis=1)
 
-    def means(self, data: Any, name: str, batch_size: int) -> Array:
+    def means(self, data: Any, name: str, batch_size: int | None) -> Array:
         """Means over positions, float64 (samples, channels).
 
         Args:
             data: Inputs as for `analyze`, or a stream of batches of these.
             name: What the argument is called.
-            batch_size: Samples computed at once.
+            batch_size: Samples computed at once; None: by their size and the model's.
         """
         if is_stream(data):
             with called(name), of_a_stream():
@@ -51,7 +51,7 @@ class Activations:
             found = [self._of(inputs, batch_size)]
         return np.concatenate(found) if found else np.zeros((0, 1))
 
-    def _of(self, inputs: Inputs, batch_size: int) -> Array:
+    def _of(self, inputs: Inputs, batch_size: int | None) -> Array:
         parts = [np.zeros((0, self.site.channels or 1))]
         for rows, count in inputs.batches(batch_size):
             xs = [ops.convert_to_tensor(a[rows]) for a in inputs.arrays]

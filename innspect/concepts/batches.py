@@ -9,12 +9,19 @@ import numpy as np
 
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.concepts.targets import Targets
+from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs, called, is_stream, labelled_batches
 from innspect.types import Nest
 
 
+def size_of(data: Any, opened: OpenedModel) -> int:
+    """How many samples of arrays are a batch where nobody says: as many as fit."""
+    with called("data"):
+        return Inputs(data, opened).checked_size(None)
+
+
 def batches(
-    data: Any, analyzer: Analyzer, batch_size: int, steps: int | None, done: int, targets: Targets
+    data: Any, analyzer: Analyzer, batch_size: int | None, steps: int | None, done: int, targets: Targets
 ) -> Iterator[tuple[Nest, Any]]:
     """Inputs and labels of each batch; of arrays those before `done` are nothing, but the first."""
     if is_stream(data):
@@ -26,19 +33,20 @@ def batches(
     with called("data"):
         inputs = Inputs(data, analyzer.opened)
     targets.check(inputs.samples)
-    for number, start in enumerate(range(0, inputs.samples, batch_size)):
+    size = inputs.checked_size(batch_size)
+    for number, start in enumerate(range(0, inputs.samples, size)):
         if steps is not None and number >= steps:
             return
-        yield (None if 0 < number < done else inputs.pack([a[start : start + batch_size] for a in inputs.given])), None
+        yield (None if 0 < number < done else inputs.pack([a[start : start + size] for a in inputs.given])), None
 
 
-def number_of_batches(data: Any, batch_size: int, steps: int | None) -> int:
+def number_of_batches(data: Any, batch_size: int | None, steps: int | None) -> int:
     """How many there will be, for a bar; 1 where that is not known."""
     if is_stream(data):
         count = len(data) if hasattr(data, "__len__") else steps or 1
     else:
         leaves = keras.tree.flatten(data)
-        count = -(-len(leaves[0]) // batch_size) if leaves and hasattr(leaves[0], "__len__") else 1
+        count = -(-len(leaves[0]) // (batch_size or 1)) if leaves and hasattr(leaves[0], "__len__") else 1
     return max(1, count if steps is None else min(count, steps))
 
 

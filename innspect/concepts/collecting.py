@@ -10,7 +10,7 @@ import numpy as np
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.request import paths
 from innspect.checks import Boolean, Count, File, Integer, OneOf
-from innspect.concepts.batches import batches, digest, number_of_batches
+from innspect.concepts.batches import batches, digest, number_of_batches, size_of
 from innspect.concepts.fingerprint import settings_of
 from innspect.concepts.gallery import Gallery, load
 from innspect.concepts.measuring import Measured, measure_of, sites_of
@@ -40,7 +40,7 @@ def collect(
     normalize: bool = False,
     by_class: int | None = None,
     crops: int = 8,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     output: int | str = 0,
     path: Path | None = None,
     resume: bool = True,
@@ -70,7 +70,8 @@ def collect(
         by_class: How many samples are kept for each channel and class; None: `top`.
         crops: Of how many of the best samples of each channel what its unit sees is kept: a crop of the receptive field about
             the position, pictures reduced to 64 pixels a side.
-        batch_size: Samples computed at once; of arrays also the samples of a batch.
+        batch_size: Samples computed at once; of arrays also the samples of a batch. None: by their size and the model's, or as
+            the file was begun.
         output: Number or name of the output, for a model with several.
         path: A file to keep all in, written every `every` batches and at the end, whole or not at all.
         resume: Whether to go on where that file is there already, with the same data in the same order: what follows is equal
@@ -98,7 +99,7 @@ def collect(
         >>> gallery.html("concepts.html")
     """
     _check(by, top, reduce, normalize, by_class, crops, every, steps, first_id, path, resume)
-    Integer(1).check("batch_size", batch_size)
+    Integer(1, or_none=True).check("batch_size", batch_size)
     if not isinstance(analyzer, Analyzer):
         raise TypeError(f"`analyzer` must be what `innspect.create_analyzer` returns. Received: {type(analyzer).__name__}")
     opened = analyzer.opened
@@ -117,6 +118,8 @@ def collect(
     told |= {"by_class": top if by_class is None else by_class, "target": wanted.told, "output": opened.number(output)}
     fresh = Gallery(settings_of(analyzer, told), opened.model.name, layer_fingerprints(opened.graph))
     gallery = _begun(fresh, path, resume)
+    if batch_size is None and not is_stream(data):
+        batch_size = gallery.progress.get("batch_size") or size_of(data, opened)
     collection = Collection(analyzer, gallery, sites, wanted, batch_size, first_id)
     progress = Progress("Collecting", number_of_batches(data, batch_size, steps)) if verbose else None
     written = done = gallery.progress.get("batches", 0)
@@ -191,12 +194,18 @@ class Collection:
         gallery: The `Gallery`, which is written to.
         sites: Dict from path to where the layer's channels are.
         targets: The `Targets`.
-        batch_size: Samples computed at once.
+        batch_size: Samples computed at once; None: as many as fit.
         first_id: The number of the first sample.
     """
 
     def __init__(
-        self, analyzer: Analyzer, gallery: Gallery, sites: dict[str, UnitSite], targets: Targets, batch_size: int, first_id: int
+        self,
+        analyzer: Analyzer,
+        gallery: Gallery,
+        sites: dict[str, UnitSite],
+        targets: Targets,
+        batch_size: int | None,
+        first_id: int,
     ):
         self._analyzer, self._gallery, self._sites, self._targets = analyzer, gallery, sites, targets
         self._batch_size, self._first = batch_size, first_id

@@ -120,7 +120,7 @@ class Gallery(Mapping[str, References]):
         *,
         target: Any = None,
         top: int | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ) -> tuple[Nest, Nest]:
         """The reference samples of a channel, and a map of each: what in them the channel answers to.
 
@@ -133,7 +133,7 @@ class Gallery(Mapping[str, References]):
             layer, channel: Which channel.
             target: As for `collect`.
             top: How many samples; None: all that are kept.
-            batch_size: Samples computed at once.
+            batch_size: Samples computed at once; None: by their size and the model's.
 
         Returns:
             The samples and the maps, (samples, ...), in descending order of the channel's values.

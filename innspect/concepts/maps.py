@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 def reference_maps(
-    gallery: "Gallery", analyzer: Analyzer, data: Any, layer: str, channel: int, target: Any, top: int | None, batch_size: int
+    gallery: "Gallery",
+    analyzer: Analyzer,
+    data: Any,
+    layer: str,
+    channel: int,
+    target: Any,
+    top: int | None,
+    batch_size: int | None,
 ) -> tuple[Nest, Nest]:
     """See `Gallery.maps`."""
     found = gallery[layer]
@@ -36,7 +43,7 @@ def reference_maps(
 
 
 def _picked(
-    data: Any, analyzer: Analyzer, wanted: Targets, numbers: list[int], batch_size: int
+    data: Any, analyzer: Analyzer, wanted: Targets, numbers: list[int], batch_size: int | None
 ) -> tuple[list[Array], Any, Inputs]:
     """Some samples of the data by their place in it, flat arrays in the order asked for, and their targets."""
     kept: dict[int, tuple[list[Array], Any]] = {}

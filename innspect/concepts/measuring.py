@@ -50,7 +50,7 @@ class Measured:
 class Measure(Protocol):
     """Measures samples."""
 
-    def __call__(self, x: Nest, target: Any, batch_size: int) -> Iterator[Measured]:
+    def __call__(self, x: Nest, target: Any, batch_size: int | None) -> Iterator[Measured]:
         """What is found for each part of a batch."""
 
 
@@ -127,7 +127,7 @@ class ByPass:
         self._analyzer, self._summary, self._output = analyzer, summary, output
         self._told = _Told(analyzer, summary)
 
-    def __call__(self, x: Nest, target: Any, batch_size: int) -> Iterator[Measured]:
+    def __call__(self, x: Nest, target: Any, batch_size: int | None) -> Iterator[Measured]:
         asked = Asked(target, None, batch_size, self._output, at=self._summary.sites)
         request = self._analyzer.request(x, asked)
         way = self._analyzer.way(request)
@@ -142,7 +142,7 @@ class ByExplanation:
     def __init__(self, analyzer: Analyzer, summary: Summary, output: int | str):
         self._analyzer, self._summary, self._output = analyzer, summary, output
 
-    def __call__(self, x: Nest, target: Any, batch_size: int) -> Iterator[Measured]:
+    def __call__(self, x: Nest, target: Any, batch_size: int | None) -> Iterator[Measured]:
         told = self._analyzer._run(x, Asked(target, None, batch_size, self._output, at=self._summary.sites))
         samples = len(told.outputs)
         signals: Mapping[Any, Array] = told.signals  # by site, as was asked
@@ -165,7 +165,7 @@ class ByActivation:
         *tensors, y = self._run(xs)
         return {"found": self._summary.of(dict(zip(self._summary.sites, tensors, strict=True)), xs[0].shape[0]), "outputs": y}
 
-    def __call__(self, x: Nest, target: Any, batch_size: int) -> Iterator[Measured]:
+    def __call__(self, x: Nest, target: Any, batch_size: int | None) -> Iterator[Measured]:
         request = self._analyzer.request(x, Asked(target, None, batch_size, self._number))
         for batch, count in request.batches():
             result = steadily(functools.partial(self._compiler, "look", self._look, batch.xs))

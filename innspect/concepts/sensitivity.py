@@ -50,7 +50,7 @@ def tcav(
     target: Neuron = None,
     *,
     random: int = 50,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     output: int | str = 0,
     seed: int = 0,
 ) -> Any:
@@ -66,7 +66,7 @@ def tcav(
         x: Samples of the target, as for `analyze`.
         target: What is asked about, as `neuron_selection` of `analyze`.
         random: How many random vectors, at least 30.
-        batch_size: Samples computed at once.
+        batch_size: Samples computed at once; None: by their size and the model's.
         output: Number or name of the output.
         seed: Of the random vectors.
 
@@ -93,7 +93,7 @@ def tcav(
 
 
 def _slopes(
-    opened: OpenedModel, layers: list[str], x: Nest, target: Neuron, batch_size: int, output: int | str
+    opened: OpenedModel, layers: list[str], x: Nest, target: Neuron, batch_size: int | None, output: int | str
 ) -> dict[str, Array]:
     """The gradient of the target at each layer, summed over positions: float64 (samples, channels)."""
     sites = sites_of(opened.graph, layers, "cav")

@@ -57,7 +57,7 @@ def vector(
     kind: str = "pattern",
     *,
     least_auc: float = 0.8,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     seed: int = 0,
 ) -> ConceptVector:
     """The direction of a concept in the channels of a layer, from samples with it and samples without.
@@ -73,7 +73,7 @@ def vector(
             tells it best, with the covariance shrunk as Ledoit & Wolf 2004 do.
         least_auc: Refuse a vector where the filter cannot tell the concept so well from samples that were held out; 0 refuses
             none.
-        batch_size: Samples computed at once.
+        batch_size: Samples computed at once; None: by their size and the model's.
         seed: Of the parting into five, of which each is held out once.
 
     Returns:
@@ -90,7 +90,7 @@ def vector(
         >>> innspect.concepts.tcav(model, stripes, zebras, 340)
     """
     OneOf(*KINDS).check("kind", kind)
-    Integer(1).check("batch_size", batch_size)
+    Integer(1, or_none=True).check("batch_size", batch_size)
     Integer().check("seed", seed)
     if not Number().holds(least_auc) or not least_auc <= 1:
         raise ValueError(f"`least_auc` must be between 0 and 1. Received: {least_auc!r}")

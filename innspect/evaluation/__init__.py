@@ -10,7 +10,7 @@ each sample. All take
     targets: What is explained, as `neuron_selection` of `analyze`; None: the largest output for the clean sample, which
         then stands for all hidden, noisy and shifted inputs.
     seed: Of everything that is drawn. Draws depend on it and on the sample, not on its place, its batch or the method.
-    batch_size: Samples, or versions of them, computed at once; None: by their size, 32 to 256.
+    batch_size: Samples, or versions of them, computed at once; None: by their size and the model's, up to 1,024 small ones.
     output: Number or name of the output.
     channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 """

@@ -75,7 +75,7 @@ class Attack:
     def samples(self) -> list[Array]:
         """The attacked samples, an array for each input."""
         trial, result = self._trial, [a.copy() for a in self._trial.arrays]
-        for rows, count in trial.inputs.batches(trial.batch_size):
+        for rows, count in trial.inputs.batches(trial.given_size):
             clean = [a[rows] for a in trial.arrays]
             ranges = [_ranges(a) for a in clean]
             moved = clean

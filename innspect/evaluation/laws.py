@@ -70,7 +70,7 @@ def _explained(trial: Trial, maps: Maps) -> tuple[Array, Array, Array] | None:
     explain = getattr(maps.analyzer, "explain", None)
     if explain is None:
         return None
-    asked = {"batch_size": trial.batch_size, "output": trial.output}
+    asked = {"batch_size": trial.given_size, "output": trial.output}
     found = explain(trial.packed(trial.arrays), trial.neuron(np.arange(trial.samples)), **asked)
     trial.progress.advance(trial.samples)
     if found.delta is None:

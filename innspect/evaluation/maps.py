@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from innspect.analyzers.base.analyzer import Analyzer
+from innspect.analyzers.base.asked import Asked
 from innspect.checks import OneOf
 from innspect.evaluation.draws import generator, sample_keys
 from innspect.evaluation.trial import Trial
@@ -106,7 +108,7 @@ class Maps:
             TypeError: The maps were given, and nothing can explain again.
         """
         trial, analyzer = self._trial, self._explains()
-        arguments = {"batch_size": trial.batch_size, "output": trial.output}
+        arguments = {"batch_size": trial.given_size, "output": trial.output}
         found = analyzer.analyze(trial.packed(arrays), trial.neuron(rows) if neuron is None else neuron, **arguments)
         trial.progress.advance(len(rows))
         return self._checked(found, len(rows))
@@ -115,13 +117,13 @@ class Maps:
     def tells_scores(self) -> bool:
         """Whether an explanation has the logit of what it explains, so that the model need not be asked again."""
         logit = getattr(self.analyzer, "head", None) == "logit" and isinstance(self._trial.predictor, Network)
-        return logit and hasattr(self.analyzer, "explain")
+        return logit and isinstance(self.analyzer, Analyzer)
 
     def again_with_scores(self, arrays: list[Array], rows: Array) -> tuple[list[Array], dict[str, Array]]:
         """As `again`, and "scores" and "classes" of these inputs, (n,), as `answers_to` has them; where `tells_scores`."""
         trial = self._trial
-        asked = {"batch_size": trial.batch_size, "output": trial.output}
-        found = self._explains().explain(trial.packed(arrays), trial.neuron(rows), **asked)
+        asked = Asked(trial.neuron(rows), batch_size=trial.given_size, output=trial.output)  # no picture: no copy of the inputs
+        found = self._explains()._run(trial.packed(arrays), asked)
         trial.progress.advance(len(rows))
         told = {"scores": found.targets.astype("float64"), "classes": found.outputs.reshape(len(rows), -1).argmax(axis=1)}
         return self._checked(found.attributions, len(rows)), told

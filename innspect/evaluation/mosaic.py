@@ -173,7 +173,7 @@ def _made(trial: Trial, confidence: float, fit: str, limit: int) -> Mosaics:
         trial.inputs.pack([x]),
         classes[:, 0],
         seed=trial.seed,
-        batch_size=trial.batch_size,
+        batch_size=trial.given_size,
         output=trial.output,
         channel_axis=trial.channel_axis,
         progress=trial.progress,

@@ -23,7 +23,6 @@ from innspect.types import Array, BackendTensor, Nest, Neuron, Tensors
 
 Score = str | Callable[[BackendTensor], BackendTensor]
 SCORES = ("logit", "probability", "output")
-_ELEMENTS = 2**20  # of the samples that are computed at once by default
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Trial:
         targets: What is explained, as `neuron_selection` of `analyze`; None: the largest element of the clean output. For a
             unit of a layer the output is that of the model up to there.
         seed: Of all draws.
-        batch_size: Samples, or versions of samples, computed at once; None: by their size, 32 to 256.
+        batch_size: Samples, or versions of samples, computed at once; None: by their size and the model's.
         output: Number or name of the output.
         channel_axis: -1 or 1; None where inputs have no channel axis. "auto" goes by the model's layers.
 
@@ -61,6 +60,8 @@ class Trial:
         inputs: The checked `Inputs`.
         arrays: One array for each input, (samples, ...), in the dtype in which it can be hidden.
         samples: Number of samples.
+        batch_size: How many samples, or versions of samples, are computed at once.
+        given_size: The argument `batch_size`.
         axes: The `Axes` of each input: its positions are the spatial ones.
         sizes: Lengths of the position axes of each input.
         selection: The targets, settled on the clean inputs.
@@ -90,7 +91,7 @@ class Trial:
         self.samples = self.inputs.samples
         if not self.samples:
             raise ValueError("`x` must hold at least one sample. Received: none")
-        self.batch_size = self.inputs.checked_size(self._fitting() if batch_size is None else batch_size)
+        self.given_size, self.batch_size = batch_size, self.inputs.checked_size(batch_size)
         self.output, self.channel_axis = self.predictor.number(output), channel_axis
         self.ids = [self.predictor.is_ids(i) for i in range(len(self.inputs.arrays))]
         self.arrays = [self._prepared(a, i) for i, a in enumerate(self.inputs.arrays)]
@@ -100,12 +101,6 @@ class Trial:
         self.kept: dict[Any, Any] = {}
         self.given_targets = targets
         self.selection = self._settled(targets)
-
-    def _fitting(self) -> int:
-        """How many small samples are computed at once, where that saves time; what is made of ids is not known before."""
-        elements = sum(int(np.prod(a.shape[1:])) for a in self.inputs.arrays)
-        known = not any(self.predictor.is_ids(i) for i in range(len(self.inputs.arrays)))
-        return next((size for size in (256, 128, 64) if known and size * elements <= _ELEMENTS), 32)
 
     def _prepared(self, array: Array, i: int) -> Array:
         array = array[:, None] if array.ndim == 1 else array
@@ -266,7 +261,7 @@ class Trial:
         look = self._look(what)
 
         parts = []
-        for rows, count in inputs.batches(self.batch_size):
+        for rows, count in inputs.batches(self.given_size):
             y = self._call(("evaluation", what), look, [ops.convert_to_tensor(a[rows]) for a in given])
             parts.append(backend.to_numpy(y)[:count])
             self.progress.advance(count)

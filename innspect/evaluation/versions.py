@@ -105,7 +105,7 @@ def answers_to(
     look = _tensor_look(trial, scored, tensor)
     key = ("answers", scored.key, tensor)
     parts = []
-    for numbers, count in trial.inputs.holding(arrays).batches(trial.batch_size):
+    for numbers, count in trial.inputs.holding(arrays).batches(trial.given_size):
         values = ops.convert_to_tensor(trial.selection.rows(rows[numbers]))
         found = trial.call(key, look, [ops.convert_to_tensor(a[numbers]) for a in arrays], values)
         parts.append({k: backend.to_numpy(v)[:count] for k, v in found.items()})
@@ -139,7 +139,7 @@ def pieces(trial: Trial, count: int, make: Callable[[int], list[Array]]) -> Iter
 
 def chunks(trial: Trial, count: int) -> Iterator[tuple[Array, int, Array, int]]:
     """Samples and versions that are computed at once: rows, how many of them count, versions, how many of them count."""
-    for rows, real in trial.inputs.batches(trial.batch_size):
+    for rows, real in trial.inputs.batches(trial.given_size):
         for numbers, counts in even_chunks(count, trial.batch_size // len(rows)):
             yield rows, real, numbers, int(counts.sum())
 

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import inspect
 import numbers
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -15,11 +15,11 @@ from innspect import backend
 from innspect.checks import Integer
 from innspect.graph.ir import Tensor, is_float, widen
 from innspect.graph.opened.opened_model import OpenedModel
-from innspect.graph.opened.structure import knows_its_inputs, of_strings, unknown_arguments
-from innspect.graph.opened.taking import batch_taken, fits, taken
+from innspect.graph.opened.structure import knows_its_inputs, of_strings
+from innspect.graph.opened.taking import batch_taken, taken
+from innspect.inputs import sizes
+from innspect.inputs.structure import Pack, flattened
 from innspect.types import Array, Nest, Tensors
-
-Pack = Callable[[list[Array]], Nest]  # from flat arrays to the structure that the user's inputs had
 
 
 class OneSample(ValueError):
@@ -91,11 +91,13 @@ class Inputs:
         arrays: One NumPy array for each input of the model.
         given: The same as the user gave them, of other dtypes and shapes perhaps.
         samples: Number of samples.
+        elements: How many numbers a sample's working set has, see `sizes`.
     """
 
     arrays: list[Array]
     given: list[Array]
     samples: int
+    elements: int
     _packed: Pack
     _fixed: int | None  # the only number of samples that the model takes at once
 
@@ -111,6 +113,7 @@ class Inputs:
             )
         self.samples = counts.pop()
         self._fixed = opened.batch
+        self.elements = sizes.elements(opened.graph, self.arrays)
 
     @property
     def x(self) -> Nest:
@@ -149,92 +152,32 @@ class Inputs:
         other.samples = len(other.arrays[0])
         return other
 
-    def checked_size(self, batch_size: int) -> int:
-        """How many samples may be computed at once, from the argument of that name."""
-        return self._fixed or int(Integer(1).check("batch_size", batch_size))
+    def checked_size(self, batch_size: int | None, maps: int = 1) -> int:
+        """How many samples may be computed at once, from the argument of that name; None: as many as fit, see `sizes`.
 
-    def batches(self, batch_size: int) -> Iterator[tuple[Array, int]]:
+        Args:
+            batch_size: The argument.
+            maps: How many maps are made of each sample.
+
+        Raises:
+            ValueError: It is no positive integer.
+        """
+        Integer(1, or_none=True).check("batch_size", batch_size)
+        if self._fixed:
+            return self._fixed
+        if batch_size is not None:
+            return int(batch_size)
+        return sizes.fitting(self.elements + (maps - 1) * sum(a[:1].size for a in self.arrays))
+
+    def batches(self, batch_size: int | None, maps: int = 1) -> Iterator[tuple[Array, int]]:
         """Index arrays of each batch, padded to a power of two by repeating the last sample, and their real length."""
-        batch_size = self.checked_size(batch_size)
-        for start in range(0, self.samples, batch_size):
-            rows = np.arange(start, min(start + batch_size, self.samples))
-            size = self._fixed or min(1 << (len(rows) - 1).bit_length(), batch_size)
+        most = self.checked_size(batch_size, maps)
+        if batch_size is None and not self._fixed:
+            most = sizes.of_little_padding(self.samples, most, self.elements)
+        for start in range(0, self.samples, most):
+            rows = np.arange(start, min(start + most, self.samples))
+            size = self._fixed or min(1 << (len(rows) - 1).bit_length(), most)
             yield np.concatenate([rows, np.full(size - len(rows), rows[-1])]), len(rows)
-
-
-def flattened(x: Nest, opened: OpenedModel) -> tuple[list[Any], Pack]:
-    """What is given for each input, and a function that packs a flat list in the structure of `x`.
-
-    Raises:
-        ValueError: `x` has another structure than the model's inputs.
-    """
-    count, structure, names = len(opened.specs), opened.structure, opened.names
-    x = _of_table(x, opened)
-    within = structure.values() if isinstance(structure, dict) else structure if isinstance(structure, list | tuple) else ()
-    if any(map(keras.tree.is_nested, within)):
-        return _flatten_nested(x, structure)
-    if isinstance(structure, dict) or (isinstance(x, dict) and count >= 1):
-        return _flatten_dict(x, opened)
-    if count == 1:
-        if isinstance(x, list | tuple) and len(x) == 1 and hasattr(x[0], "shape") and _is_batch(x[0], opened.specs[0]):
-            kind: Pack = type(x)
-            return [x[0]], lambda arrays: kind(arrays)
-        return [x], lambda arrays: arrays[0]
-    if not isinstance(x, list | tuple) or len(x) != count:
-        received = f"{type(x).__name__} of {len(x)}" if isinstance(x, list | tuple) else type(x).__name__
-        raise ValueError(f"`x` must be a list of {count} arrays, one for each input {names}. Received: {received}")
-    return list(x), list
-
-
-def _flatten_nested(x: Nest, structure: Nest) -> tuple[list[Any], Pack]:
-    """Of a model whose inputs are nested deeper than in one list or dict."""
-    wanted = keras.tree.map_structure(lambda spec: (None, *spec.shape[1:]), structure)
-    try:
-        keras.tree.assert_same_structure(structure, x)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"`x` must have the structure of the model's inputs, of shapes {wanted}. Received: {x!r:.200}"
-        ) from error
-    return keras.tree.flatten(x), lambda arrays: keras.tree.pack_sequence_as(structure, arrays)
-
-
-def _is_batch(array: Any, spec: keras.KerasTensor) -> bool:
-    """Whether an array alone in a list holds all samples, and is not one of them."""
-    shape, expected = tuple(array.shape), tuple(spec.shape)
-    return len(shape) == len(expected) or (batch_taken(shape, expected) is not None and not fits(shape, expected[1:]))
-
-
-def _of_table(x: Any, opened: OpenedModel) -> Any:
-    """A table, such as a pandas DataFrame: an array for a model of one input, else its columns by name."""
-    if not (hasattr(x, "columns") and hasattr(x, "__array__")):
-        return x
-    columns = {str(name): x[name] for name in x.columns}
-    named = isinstance(opened.structure, dict) and set(opened.structure) <= set(columns)
-    return columns if named or len(opened.specs) > 1 else np.asarray(x)
-
-
-def _flatten_dict(x: Nest, opened: OpenedModel) -> tuple[list[Any], Pack]:
-    structure = opened.structure
-    names = list(structure) if isinstance(structure, dict) else opened.names
-    if isinstance(x, dict):
-        _check_names(x, names, opened)
-        order = keras.tree.flatten({n: n for n in names}) if isinstance(structure, dict) else names
-        return [x[n] for n in order], lambda arrays: dict(zip(order, arrays, strict=True))
-    order = keras.tree.flatten({n: n for n in names})
-    values = [x] if len(order) == 1 and not isinstance(x, list | tuple) else x
-    if not isinstance(values, list | tuple) or len(values) != len(order):
-        raise ValueError(f"`x` must be a dict with the inputs {names}. Received: {type(x).__name__}")
-    return [values[names.index(n)] for n in order], lambda arrays: [arrays[order.index(n)] for n in names]
-
-
-def _check_names(x: dict[str, Any], names: list[str], opened: OpenedModel) -> None:
-    """What a functional model does not take it leaves aside; others may read it."""
-    missing, unknown = [n for n in names if n not in x], [k for k in x if k not in names]
-    if missing or (unknown and not knows_its_inputs(opened.model)):
-        remedy = unknown_arguments(opened.model, list(x))
-        raise ValueError(
-            f"`x` must be a dict with the inputs {names}.{f' {remedy}' if remedy else ''} Received: a dict with {list(x)}"
-        )
 
 
 def as_numbers(x: Any, name: str = "x") -> Array:

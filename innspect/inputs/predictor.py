@@ -24,6 +24,7 @@ from innspect.graph.opened.opened_model import OpenedModel, model_of, open_model
 from innspect.graph.opened.structure import no_model
 from innspect.graph.opened.target_layer import Place, find_layer
 from innspect.graph.precision import PreciseCompiler, in_float64
+from innspect.inputs import sizes
 from innspect.inputs.batches import Inputs, as_numbers
 from innspect.inputs.layout import by_samples, with_positions
 from innspect.inputs.targets import Selection, values_of
@@ -194,6 +195,7 @@ class Samples(Inputs):
         if len(counts) != 1:
             raise ValueError(f"All inputs must hold the same number of samples. Received: {sorted(counts)} samples")
         self.samples, self._fixed = counts.pop(), None
+        self.elements = sizes.elements(None, self.arrays)
 
 
 class PlainFunction:

@@ -12,13 +12,16 @@ import numpy as np
 
 from innspect.checks import File, Integer, OneOf
 from innspect.graph.opened.opened_model import OpenedModel
-from innspect.inputs.batches import Inputs, batches_of, called, is_stream, of_a_stream
+from innspect.inputs import sizes
+from innspect.inputs.ahead import batches_ahead
+from innspect.inputs.batches import Inputs, called, is_stream, of_a_stream
 from innspect.patterns.collection import Patterns
 from innspect.patterns.statistics import PatternStatistics
 from innspect.types import Array, Path
 
 _LOG = logging.getLogger("innspect.patterns")
 _LONG = 10.0  # seconds
+_EVEN = 8  # batches of each shard: one more or less is an eighth of its work
 
 
 def fit(
@@ -26,7 +29,7 @@ def fit(
     data: Any,
     pattern_type: str | Iterable[str] = "auto",
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     gate: str = "activation",
     y_mean: str = "all",
     verbose: int | str = "auto",
@@ -44,7 +47,8 @@ def fit(
         pattern_type: "linear": a = cov[x, y] / var(y). "relu" or "relu.positive": a+, over the samples for which the
             neuron is active. "relu.negative": a-. "auto": a+ for layers that a ReLU follows, linear for the others. Or
             a list of these.
-        batch_size: For arrays; a stream's batches are taken as they are.
+        batch_size: For arrays; a stream's batches are taken as they are. None: by the size of samples and model, so that
+            there are some batches for each shard; or that of the checkpoint.
         gate: "activation" calls a neuron active by the layer's real activation, bias included and behind batch
             normalization; "bias_free" where w . x > 0 (Eq. 5).
         y_mean: "all" takes E[y] over all samples (Eq. 8), "regime" over those of the regime.
@@ -64,13 +68,15 @@ def fit(
     """
     first, count = _checked_shard(shard)
     Integer(1).check("every", every)
-    Integer(1).check("batch_size", batch_size)
+    Integer(1, or_none=True).check("batch_size", batch_size)
     Integer(1).check_given("steps", steps)
     File().check_given("checkpoint", checkpoint)
     statistics, done = _begin(model, pattern_type, gate, y_mean, checkpoint)
+    opened, _ = statistics._attached()
+    if batch_size is None and not is_stream(data):
+        batch_size = statistics.progress.get("batch_size") or size_of(data, opened, count)
     total = _number_of_batches(data, batch_size, steps)
     bar, mine = _Bar(verbose, total), 0
-    opened, _ = statistics._attached()
     progress: dict[str, Any] = {}
     for number, arrays in enumerate(batches(data, opened, batch_size, done, steps)):
         if number == 0:
@@ -119,10 +125,25 @@ def _finish(statistics: PatternStatistics, checkpoint: Path | None) -> Patterns:
 
 
 # ------------------------------------------------------------------ batches
-def batches(data: Any, opened: OpenedModel, batch_size: int, done: int = 0, steps: int | None = None) -> Iterator[list[Array]]:
+def size_of(data: Any, opened: OpenedModel, shards: int = 1) -> int:
+    """How many samples of arrays are a batch where nobody says: as many as fit, and few enough that shards are of one length.
+
+    It is the same for all shards.
+    """
+    with called("data"):
+        inputs = Inputs(data, opened)
+    size = inputs.checked_size(None)
+    while shards > 1 and size > sizes.USUAL and inputs.samples < _EVEN * shards * size:
+        size //= 2
+    return size
+
+
+def batches(
+    data: Any, opened: OpenedModel, batch_size: int | None, done: int = 0, steps: int | None = None
+) -> Iterator[list[Array]]:
     """Flat arrays of each batch. Of a stream's batches before `done` only the first is given, and no arrays of the others."""
     if is_stream(data):
-        for number, batch in enumerate(batches_of(data)):
+        for number, batch in enumerate(batches_ahead(data, whole=steps is None)):
             if steps is not None and number >= steps:
                 return
             with called("data"), of_a_stream():
@@ -131,18 +152,18 @@ def batches(data: Any, opened: OpenedModel, batch_size: int, done: int = 0, step
         return
     with called("data"):
         inputs = Inputs(data, opened)
-    inputs.checked_size(batch_size)
-    for number, start in enumerate(range(0, inputs.samples, batch_size)):
+    size = inputs.checked_size(batch_size) if batch_size is None else batch_size
+    for number, start in enumerate(range(0, inputs.samples, size)):
         if steps is not None and number >= steps:
             return
-        yield [a[start : start + batch_size] for a in inputs.arrays]
+        yield [a[start : start + size] for a in inputs.arrays]
 
 
-def _size(data: Any, batch_size: int) -> int | None:
-    return None if is_stream(data) else int(batch_size)
+def _size(data: Any, batch_size: int | None) -> int | None:
+    return None if is_stream(data) or batch_size is None else int(batch_size)
 
 
-def _number_of_batches(data: Any, batch_size: int, steps: int | None) -> int | None:
+def _number_of_batches(data: Any, batch_size: int | None, steps: int | None) -> int | None:
     """How many batches there will be, or None."""
     if isinstance(data, keras.utils.PyDataset):
         count = data.num_batches
@@ -154,7 +175,7 @@ def _number_of_batches(data: Any, batch_size: int, steps: int | None) -> int | N
         count = None if count is None or count < 0 else count
     else:
         leaves = keras.tree.flatten(data)
-        count = -(-len(leaves[0]) // max(batch_size, 1)) if leaves and hasattr(leaves[0], "__len__") else None
+        count = -(-len(leaves[0]) // max(batch_size or 1, 1)) if leaves and hasattr(leaves[0], "__len__") else None
     return steps if count is None else count if steps is None else min(count, steps)
 
 

@@ -37,7 +37,7 @@ class Patches:
         return self.gates[(slice(None), *neuron)]
 
 
-def drawn_patches(model, data, *, layers=None, count=10_000, batch_size=32, seed=0, part=(0, 1)):
+def drawn_patches(model, data, *, layers=None, count=10_000, batch_size=None, seed=0, part=(0, 1)):
     """Draw patches of every layer, each patch of the data with the same probability.
 
     Args:
@@ -45,7 +45,7 @@ def drawn_patches(model, data, *, layers=None, count=10_000, batch_size=32, seed
         data: Arrays or a stream of batches.
         layers: Paths of the layers; None means all.
         count: Patches of each layer; all are taken where there are fewer.
-        batch_size: For arrays.
+        batch_size: For arrays; None: by the size of samples and model.
         seed: Of the draw.
         part: (i, n) takes every n-th batch, from the i-th.
 

@@ -16,7 +16,7 @@ from innspect.checks import Count, Integer, ListOf, OneOf, Text
 from innspect.graph.opened.opened_model import open_model
 from innspect.inputs.batches import is_stream
 from innspect.patterns.collection import Patterns
-from innspect.patterns.fitting import fit
+from innspect.patterns.fitting import fit, size_of
 from innspect.patterns.patches import drawn_patches
 from innspect.patterns.report import Quality
 
@@ -26,7 +26,16 @@ _NOTHING = 1e-9  # share of the variance of y that counts as none
 
 
 def quality(
-    model, estimators=None, fit_data=None, eval_data=None, *, patterns=None, layers=None, patches=10_000, batch_size=32, seed=0
+    model,
+    estimators=None,
+    fit_data=None,
+    eval_data=None,
+    *,
+    patterns=None,
+    layers=None,
+    patches=10_000,
+    batch_size=None,
+    seed=0,
 ):
     """Measure how well signal estimators remove from a layer's input what tells its output.
 
@@ -43,7 +52,7 @@ def quality(
         layers: Paths of the layers to measure; None means all.
         patches: How many patches of each layer are drawn from each data set; all are taken where there are fewer. They
             should be several times as many as a neuron has inputs.
-        batch_size: For arrays.
+        batch_size: For arrays; None: by the size of samples and model.
         seed: Of the drawn patches and the random directions.
 
     Returns:
@@ -58,7 +67,7 @@ def quality(
         raise ValueError(f"`estimators` must be among {', '.join(map(repr, ESTIMATORS))}. Received: {estimators!r}")
     ListOf(Text()).check_given("layers", layers)
     Count().check("patches", patches)
-    Integer(1).check("batch_size", batch_size)
+    Integer(1, or_none=True).check("batch_size", batch_size)
     Integer().check("seed", seed)
     if patterns is not None and not isinstance(patterns, Patterns):
         raise TypeError(f"`patterns` must be a `Patterns` object. Received: {type(patterns).__name__}")
@@ -69,7 +78,8 @@ def quality(
     model, part = open_model(model), (0, 1)
     if patterns is None and not _LEARNED.isdisjoint(names):
         if not is_stream(fit_data):
-            batch_size = max(1, min(batch_size, len(keras.tree.flatten(fit_data)[0]) // 2))
+            size = size_of(fit_data, model, shards=2) if batch_size is None else batch_size
+            batch_size = max(1, min(size, len(keras.tree.flatten(fit_data)[0]) // 2))
         patterns = fit(model, fit_data, list(_TYPES.values()), batch_size=batch_size, shard=(0, 2))
         part = (1, 2)
     known = {} if _LEARNED.isdisjoint(names) else {kind: patterns.select(t) for kind, t in _TYPES.items()}

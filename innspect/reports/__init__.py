@@ -43,7 +43,7 @@ def report(
     images: Any = None,
     labels: Any = None,
     title: str | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     output: int | str = 0,
     features: Any = None,
     tokens: Any = None,
@@ -114,7 +114,8 @@ def report(
     analyzers = study.make_analyzers(opened, default_methods(opened, x, output=output) if methods is None else methods)
     count = len(keras.tree.flatten(x)[0])
     images = check_entries(count, names, images)
-    batches = [slice(i, i + batch_size) for i in range(0, count, batch_size)]
+    size = study.at_once(opened, x, batch_size)
+    batches = [slice(i, i + size) for i in range(0, count, size)]
     parts = [keras.tree.map_structure(lambda a, r=rows: a[r], x) for rows in batches]
     outputs = study.predict(opened, parts, output)
     known = read(study.labels_of(analyzers) if labels is None else labels, study.classes(outputs))

@@ -15,9 +15,9 @@ _RANGES = {
     "top": Integer(1),
     "names": ListOf(Text()),
     "title": Text(),
-    "batch_size": Integer(1),
+    "batch_size": Integer(1, or_none=True),
 }
-_NEEDED = ("top", "batch_size")
+_NEEDED = ("top",)
 
 
 def check_arguments(**given: Any) -> None:

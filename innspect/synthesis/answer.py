@@ -40,7 +40,7 @@ def answer(request: Request, verbose: int) -> tuple[Synthesis, list[str]]:
     images = [_each(list(a), count, "start") for a in start.images]
     wanted = Wanted(request.opened, targets, given["output"], given["objective"], labels, request.shapes())
     ascent = _Ascent(request, _recipe(request, wanted))
-    size = min(given["batch_size"], count)
+    size = request.at_once(count)
     progress = Progress("synthesis", given["steps"] * -(-count // size)) if verbose else contextlib.nullcontext(Quiet())
     parts = []
     with progress as shown:

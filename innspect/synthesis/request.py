@@ -12,6 +12,7 @@ from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import is_float
 from innspect.graph.opened.opened_model import OpenedModel, open_model
 from innspect.graph.precision import PreciseCompiler
+from innspect.inputs import sizes
 from innspect.synthesis import regularizers as regularizing
 from innspect.synthesis import spaces as moved
 from innspect.synthesis import starting
@@ -136,6 +137,18 @@ class Request:
         shape = self.spaces[0].layout.shape
         array = moved.Range(mean, None, shape).lowest
         return {"0": array[None]}
+
+    def at_once(self, count: int) -> int:
+        """How many of some images are synthesized at once; where nobody says, batches of one size, since they are padded."""
+        if self.given["batch_size"] is not None:
+            return min(int(self.given["batch_size"]), count)
+        graph, shapes = self.opened.graph, dict(zip(self.source.free, (la.shape for la in self.layouts), strict=True))
+        elements = sizes.of_shapes(graph, tuple(shapes.get(i, t.shape[1:]) for i, t in enumerate(graph.inputs)))
+        elements *= self.stages.copies if self.stages is not None else 1
+        if self._generator is not None:
+            elements += sizes.of_shapes(self._generator.graph, (moved.code_shape(self._generator),))
+        batches = -(-count // sizes.fitting(elements))
+        return -(-count // batches)
 
     # ------------------------------------------------------------------ targets
     def shapes(self) -> Callable[[Any], tuple[int, ...]]:

@@ -39,7 +39,7 @@ def synthesize(
     shrink: float = 1.0,
     output: int | str = 0,
     labels: Any = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     seed: int | Sequence[int] = 0,
     verbose: int = 0,
 ) -> Synthesis:
@@ -79,7 +79,7 @@ def synthesize(
         shrink: What is moved is multiplied with it after each step.
         output: Number or name of the output that neurons belong to.
         labels: Names of its neurons, as for `create_analyzer`.
-        batch_size: How many images at once.
+        batch_size: How many images at once; None: by their size and the model's.
         seed: Of all that is drawn; or one for each image.
         verbose: 1 shows progress.
 
@@ -115,7 +115,7 @@ def _check(given: dict[str, Any]) -> None:
         "optimizer": OneOf(*OPTIMIZERS),
         "shrink": Number(1.0),
         "decay": Number(),
-        "batch_size": Count(),
+        "batch_size": Integer(1, or_none=True),
         "space": OneOf(None, *moved.SPACES),
     }
     for name, allowed in ranges.items():

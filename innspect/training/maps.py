@@ -13,7 +13,7 @@ from innspect.graph.interpreter import Interpreter
 from innspect.graph.ir import Node, is_float
 from innspect.graph.keras_promotion import keeping_float64
 from innspect.graph.precision import in_float64
-from innspect.inputs.batches import flattened
+from innspect.inputs.structure import flattened
 from innspect.layers.partial import split
 from innspect.types import BackendTensor, Nest, Tensors
 

@@ -63,7 +63,7 @@ class AugmentReduce(Wrapper):
 
     @few_at_once
     def explain_batch(self, batch):
-        at_once = max(1, batch.request.batch_size // self.augment_by_n)
+        at_once = max(1, batch.request.at_once // self.augment_by_n)
         rows = [batch.rows[i : i + at_once] for i in range(0, len(batch), at_once)]
         parts = [self._of_rows(Batch.of(batch.request, some)) for some in rows]
         if len(parts) == 1:

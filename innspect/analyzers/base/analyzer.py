@@ -30,7 +30,8 @@ from innspect.checks import AnyOf, Boolean, Integer
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
 from innspect.inputs import targets
-from innspect.inputs.batches import Inputs, batches_of, is_stream, of_a_stream
+from innspect.inputs.ahead import batches_ahead
+from innspect.inputs.batches import Inputs, is_stream, of_a_stream
 from innspect.inputs.contrast import Contrast, contrasted
 from innspect.inputs.passing import Channels, passing
 from innspect.nests import joined
@@ -95,7 +96,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         x: Nest,
         neuron_selection: Neuron = None,
         *,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         output: int | str = 0,
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
@@ -112,7 +113,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
                 output's shape: weights. A callable from the output (batch, ...) to (batch,). "all": every element. Where
                 the analyzer knows `labels`, the name of a class, a synonym, or a beginning that only one has; or a list.
                 A unit of a layer, `innspect.unit`, or a list with one for each sample.
-            batch_size: Samples computed at once.
+            batch_size: Samples computed at once; None: by their size and the model's, few large ones, up to 1,024 small ones.
             output: Number or name of the output, for a model with several.
             verbose: 1 shows progress.
             neurons: A list of selections: the result gets a neuron axis first.
@@ -131,11 +132,11 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         if not is_stream(x):
             return self._run(x, asked).attributions
         with of_a_stream():
-            return joined(some(self._run(batch, asked).attributions for batch in batches_of(x)), 0 if neurons is None else 1)
+            return joined(some(self._run(batch, asked).attributions for batch in batches_ahead(x)), 0 if neurons is None else 1)
 
     def stream(self, data: Any, neuron_selection: Neuron = None, **arguments: Any) -> Iterator[Nest]:
         """Explain a stream of batches one by one: an iterator of what `analyze` returns for each."""
-        for batch in batches_of(data):
+        for batch in batches_ahead(data, whole=False):
             with of_a_stream():
                 maps = self.analyze(batch, neuron_selection, **arguments)
             yield maps
@@ -146,7 +147,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         neuron_selection: Neuron = None,
         *,
         at: Any = (),
-        batch_size: int = 32,
+        batch_size: int | None = None,
         output: int | str = 0,
         verbose: int = 0,
         neurons: Sequence[Neuron] | None = None,
@@ -167,7 +168,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
         if not is_stream(x):
             return labelled(self._run(x, asked), labels)
         with of_a_stream():
-            return labelled(Explanation.join(some(self._run(batch, asked) for batch in batches_of(x))), labels)
+            return labelled(Explanation.join(some(self._run(batch, asked) for batch in batches_ahead(x))), labels)
 
     # ------------------------------------------------------------------ what a method decides
     def check_output(self, output: int | str) -> None:
@@ -240,7 +241,7 @@ class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
             at=asked.at or (),
             through=() if asked.through is None else passing(self.opened.graph, asked.through, inputs.samples),
             explained=asked.at is not None,  # None: only the attributions are wanted
-            batch_size=inputs.checked_size(asked.batch_size),
+            batch_size=None if asked.batch_size is None else inputs.checked_size(asked.batch_size),
         )
 
     def _parts(self, request: Request, verbose: int) -> list[Result]:

@@ -23,7 +23,7 @@ class Asked:
 
     neuron: Neuron = None
     neurons: Sequence[Neuron] | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
     output: int | str = 0
     verbose: int = 0
     contrast: Contrast = None

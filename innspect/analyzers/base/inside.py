@@ -57,7 +57,7 @@ class Inside(Configured):
         at: str,
         top: int = 5,
         normalize: bool = False,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         output: int | str = 0,
         contrast: Contrast = None,
     ) -> Concepts:

@@ -56,7 +56,7 @@ class Request:
         at: Paths of the layers whose signals are wanted, or a `UnitSite`.
         through: The layers that signals must pass, and their channels.
         explained: Whether more than attributions is wanted, such as the error of completeness where it costs a pass.
-        batch_size: How many samples may be computed at once.
+        batch_size: How many samples may be computed at once; None: as many as fit.
         advance: A function that is told of the work that is done, see `Analyzer.work`.
         context: What the method's `begin` made of the request.
     """
@@ -68,7 +68,7 @@ class Request:
     at: tuple[Any, ...] = ()
     through: tuple[Passing, ...] = ()
     explained: bool = True
-    batch_size: int = 32
+    batch_size: int | None = None
     advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
     context: Any = field(default=None, repr=False)
 
@@ -95,8 +95,13 @@ class Request:
 
     def batches(self) -> "Iterator[tuple[Batch, int]]":
         """A `Batch` for so many samples at once, and how many of its samples count."""
-        for rows, count in self.inputs.batches(self.batch_size):
+        for rows, count in self.inputs.batches(self.batch_size, len(self.targets)):
             yield Batch.of(self, rows), count
+
+    @functools.cached_property
+    def at_once(self) -> int:
+        """How many samples, or versions of samples, may be computed at once."""
+        return self.inputs.checked_size(self.batch_size, len(self.targets))
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Batch:
     @property
     def room(self) -> int:
         """How many versions of each sample may be computed at once."""
-        return max(1, self.request.batch_size // len(self))
+        return max(1, self.request.at_once // len(self))
 
     def of_targets(self, some: slice) -> "Batch":
         """The batch with some of its targets, a slice."""

@@ -137,8 +137,8 @@ def _unknown_to(opened: OpenedModel | None, request: Request) -> Array:
     if opened is None or opened.batch is not None or not floats:
         return unknown
     odd = np.flatnonzero(~_finite(floats, 0))
-    for start in range(0, len(odd), request.batch_size):
-        rows = odd[start : start + request.batch_size]
+    for start in range(0, len(odd), request.at_once):
+        rows = odd[start : start + request.at_once]
         y = opened.outputs(on_device([a[rows] for a in inputs.arrays], opened))[request.output]
         unknown[rows] = np.isnan(y).reshape(len(rows), -1).any(axis=1)
     return unknown

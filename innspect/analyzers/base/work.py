@@ -2,9 +2,9 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import keras
 
@@ -16,23 +16,44 @@ from innspect.progress import LOG, LONG, duration
 if TYPE_CHECKING:
     from innspect.analyzers.base.analyzer import Analyzer
 
+T = TypeVar("T")
+
 
 def done(analyzer: "Analyzer", request: Request, verbose: int) -> list[Result]:
-    """What a method finds for each batch of a request, NumPy arrays, and how many of its samples count."""
+    """What a method finds for each batch of a request, NumPy arrays, and how many of its samples count.
+
+    What was found for a batch is fetched when the next one is at work, where a device works by itself.
+    """
     request = replace(request, context=analyzer.begin(request))
     steps = analyzer.work(request)
     work = Work(analyzer.name, request.inputs.samples if steps is None else steps, verbose)
     if steps is not None:
         request = replace(request, advance=work.add)
     parts = []
-    for batch, count in request.batches():
-        result = steadily(functools.partial(analyzer.explain_batch, batch))
-        for target in request.targets:
-            target.check(result["outputs"].shape[1:])
+    for result, count in one_behind(_begun(analyzer, request)):
         parts.append(keras.tree.map_structure(backend.to_numpy, result) | {"count": count})
         if steps is None:
             work.add(count)
     return parts
+
+
+def _begun(analyzer: "Analyzer", request: Request) -> Iterator[tuple[Result, int]]:
+    """What is found for each batch, tensors that may still be computed, and how many of its samples count."""
+    for batch, count in request.batches():
+        result = steadily(functools.partial(analyzer.explain_batch, batch))
+        for target in request.targets:
+            target.check(result["outputs"].shape[1:])
+        yield result, count
+
+
+def one_behind(items: Iterable[T]) -> Iterator[T]:
+    """Each item once the next one has been made."""
+    held: list[T] = []
+    for item in items:
+        held.append(item)
+        if len(held) > 1:
+            yield held.pop(0)
+    yield from held
 
 
 class Work:

@@ -70,7 +70,7 @@ class Occlusion(Perturbation):
         total = plan.spread(np.moveaxis(targets[:, None] - scores, 1, -1))
         return total if self.overlap == "sum" else total / np.maximum(plan.spread(np.ones(len(plan))), 1)
 
-    def sweep(self, x, neuron_selection=None, *, layer=None, feature_map=None, batch_size=32, output=0, verbose=0):
+    def sweep(self, x, neuron_selection=None, *, layer=None, feature_map=None, batch_size=None, output=0, verbose=0):
         """Everything that is seen while the window moves.
 
         Args:
@@ -93,8 +93,8 @@ class Occlusion(Perturbation):
             raise ValueError("`x` must hold at least one sample. Received: none")
         targets, (plan,) = self._selections(Asked(neuron_selection), number, inputs), self._plans(inputs)
         progress = keras.utils.Progbar(inputs.samples * len(plan)) if verbose else None
-        size = inputs.checked_size(batch_size)
-        request = Request(inputs, tuple(targets), output=number, batch_size=size)
+        inputs.checked_size(batch_size)
+        request = Request(inputs, tuple(targets), output=number, batch_size=batch_size)
         request = replace(request, advance=progress.add) if progress else request
         place = None if layer is None else self.predictor.place(number, layer)
         parts = []

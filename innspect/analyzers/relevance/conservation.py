@@ -103,7 +103,7 @@ class Conserving(ReverseAnalyzer):
         x: Nest,
         neuron_selection: Neuron = None,
         *,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         output: int | str = 0,
         contrast: Contrast = None,
         through: Channels = None,

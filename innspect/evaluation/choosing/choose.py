@@ -27,7 +27,7 @@ def choose(
     background: Any = None,
     fit_data: Any = None,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     output: int | str = 0,
     channel_axis: int | str | None = "auto",
     resume: Path | None = None,

@@ -40,7 +40,7 @@ def benchmark(
     x: Nest | None = None,
     samples: int = 32,
     judged: int = 512,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     verbose: int = 0,
 ) -> Benchmark:
     """Score methods where it is known what is right: on networks that were trained, here, to use what was planted.
@@ -61,7 +61,7 @@ def benchmark(
         x: For "stamps": samples as the model takes them, best a hundred or more.
         samples: How many are explained of each network, at most.
         judged: How many held-out samples a network is judged by.
-        batch_size: Samples that are explained at once.
+        batch_size: Samples that are explained at once; None: by their size and the model's.
         verbose: 1 shows progress.
 
     Returns:
@@ -115,10 +115,10 @@ class Benchmarking:
         x: Any = None,
         samples: int = 32,
         judged: int = 512,
-        batch_size: int = 32,
+        batch_size: int | None = None,
     ):
         self.samples, self.judged = int(Count().check("samples", samples)), int(Count().check("judged", judged))
-        self._batch_size = int(Count().check("batch_size", batch_size))
+        self._batch_size = Integer(1, or_none=True).check("batch_size", batch_size)
         self.seeds = _seeds(seeds)
         self._methods = study.named(METHODS if methods is None else methods)
         for chosen in self._methods.values():

@@ -13,6 +13,7 @@ import numpy as np
 from innspect.checks import File, Integer, OneOf
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs, batches_of, called, is_stream, of_a_stream
+from innspect.inputs.counting import number_of_batches
 from innspect.patterns.collection import Patterns
 from innspect.patterns.statistics import PatternStatistics
 from innspect.types import Array, Path
@@ -68,7 +69,7 @@ def fit(
     Integer(1).check_given("steps", steps)
     File().check_given("checkpoint", checkpoint)
     statistics, done = _begin(model, pattern_type, gate, y_mean, checkpoint)
-    total = _number_of_batches(data, batch_size, steps)
+    total = number_of_batches(data, batch_size, steps)
     bar, mine = _Bar(verbose, total), 0
     opened, _ = statistics._attached()
     progress: dict[str, Any] = {}
@@ -140,22 +141,6 @@ def batches(data: Any, opened: OpenedModel, batch_size: int, done: int = 0, step
 
 def _size(data: Any, batch_size: int) -> int | None:
     return None if is_stream(data) else int(batch_size)
-
-
-def _number_of_batches(data: Any, batch_size: int, steps: int | None) -> int | None:
-    """How many batches there will be, or None."""
-    if isinstance(data, keras.utils.PyDataset):
-        count = data.num_batches
-    elif is_stream(data):
-        try:
-            count = int(data.cardinality()) if hasattr(data, "cardinality") else len(data)
-        except TypeError:
-            count = None
-        count = None if count is None or count < 0 else count
-    else:
-        leaves = keras.tree.flatten(data)
-        count = -(-len(leaves[0]) // max(batch_size, 1)) if leaves and hasattr(leaves[0], "__len__") else None
-    return steps if count is None else count if steps is None else min(count, steps)
 
 
 def _checked_shard(shard: Sequence[int] | None) -> tuple[int, int]:

@@ -57,6 +57,7 @@ class Request:
         through: The layers that signals must pass, and their channels.
         explained: Whether more than attributions is wanted, such as the error of completeness where it costs a pass.
         batch_size: How many samples may be computed at once.
+        first: The number of the first sample, for messages.
         advance: A function that is told of the work that is done, see `Analyzer.work`.
         context: What the method's `begin` made of the request.
     """
@@ -69,6 +70,7 @@ class Request:
     through: tuple[Passing, ...] = ()
     explained: bool = True
     batch_size: int = 32
+    first: int = 0
     advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
     context: Any = field(default=None, repr=False)
 

@@ -2,16 +2,17 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import keras
 
 from innspect import backend
-from innspect.analyzers.base.request import Request, Result
+from innspect.analyzers.base.request import Batch, Request, Result
 from innspect.backend.weights import steadily
 from innspect.progress import LOG, LONG, duration
+from innspect.types import Array
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.analyzer import Analyzer
@@ -19,20 +20,37 @@ if TYPE_CHECKING:
 
 def done(analyzer: "Analyzer", request: Request, verbose: int) -> list[Result]:
     """What a method finds for each batch of a request, NumPy arrays, and how many of its samples count."""
+    return [part for _, part in found(analyzer, request, verbose)]
+
+
+def found(
+    analyzer: "Analyzer", request: Request, verbose: int = 0, skip: int = 0, end: int | None = None
+) -> Iterator[tuple[Array, Result]]:
+    """As `done`, one batch after the other, each with the numbers of its samples, (samples,).
+
+    Args:
+        analyzer, request, verbose: As for `done`.
+        skip: How many samples need not be told of: batches of no others are not computed.
+        end: The number of a sample before which to end; None: all are computed.
+    """
     request = replace(request, context=analyzer.begin(request))
     steps = analyzer.work(request)
     work = Work(analyzer.name, request.inputs.samples if steps is None else steps, verbose)
     if steps is not None:
         request = replace(request, advance=work.add)
-    parts = []
-    for batch, count in request.batches():
+    for rows, count in request.inputs.batches(request.batch_size):
+        if rows[count - 1] < skip:
+            continue
+        if end is not None and rows[0] >= end:
+            return
+        batch = Batch.of(request, rows)
         result = steadily(functools.partial(analyzer.explain_batch, batch))
         for target in request.targets:
             target.check(result["outputs"].shape[1:])
-        parts.append(keras.tree.map_structure(backend.to_numpy, result) | {"count": count})
+        part = keras.tree.map_structure(backend.to_numpy, result) | {"count": count}
         if steps is None:
             work.add(count)
-    return parts
+        yield rows[:count], part
 
 
 class Work:

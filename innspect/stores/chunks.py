@@ -1,8 +1,8 @@
 """Rows of a compressed array, gathered to chunks that are compressed beside the work.
 
 HDF5 would compress in the thread that computes. The bytes are those of its filters "shuffle" and "gzip", so that every
-reader of HDF5 takes them. Of gzip only runs and the code of single bytes are used (Z_RLE): in floating-point numbers there is nothing
-else to find, and the search for it takes longer than most maps to compute.
+reader of HDF5 takes them. Of gzip only runs and the code of single bytes are used (Z_RLE): in floating-point numbers there is
+nothing else to find, and the search for it takes longer than most maps to compute.
 """
 
 import zlib

@@ -2,8 +2,8 @@
 
 (512 bytes)         see innspect.files.growing
 /                   format, version, innspect, keras, backend, model, method, fingerprint (of the weights); as JSON: settings
-                    (of the explanations), run (what a run that goes on must have alike), layers (fingerprints), form (structure and
-                    axes of the maps); digest of all these; rows (that are done), complete
+                    (of the explanations), run (what a run that goes on must have alike), layers (fingerprints), form
+                    (structure and axes of the maps); digest of all these; rows (that are done), complete
 attribution         (samples, channels, ...) maps; with several neurons (samples, neurons, channels, ...); for several inputs a
                     group with an array for each
 prediction          (samples, ...) the explained output of the model

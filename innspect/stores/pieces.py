@@ -97,10 +97,10 @@ class Pieces:
             number, (x, labels) = self._begun
             if self._steps is not None and number >= self._steps:
                 return
-            count = _count(x)
-            needed = number == 0 or count is None or start + count > done
+            glance = _count(x)
+            needed = glance is None or start + glance > done
             request = self.request if number == 0 else self._asked_of(x) if needed else None
-            count = count if request is None else request.inputs.samples
+            count = request.inputs.samples if request is not None else int(glance or 0)
             yield Piece(request if start + count > done else None, start, count, self._labels_of(labels, start, count))
             start, self.taken = start + count, number + 1
             self._begun = next(self._stream, None)

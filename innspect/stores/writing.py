@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import keras
-import numpy as np
 
 from innspect import labels as names_of_neurons
 from innspect.analyzers.base.analyzer import Analyzer
@@ -104,8 +103,8 @@ def _end(writer: "Writer", pieces: Pieces, steps: int | None, path: str) -> None
         return
     if pieces.streams and pieces.batches is not None and pieces.taken < pieces.batches:
         raise ValueError(
-            f"`data` ended early: it declares {pieces.batches} batches. Those that came are in {path!r}, {writer.done} samples, "
-            f"and the same call goes on. Received: {pieces.taken} batches"
+            f"`data` ended early: it declares {pieces.batches} batches. Those that came are in {path!r}, "
+            f"{writer.done} samples, and the same call goes on. Received: {pieces.taken} batches"
         )
     writer.complete()
 
@@ -120,7 +119,7 @@ def _header(
     if asked.neurons is not None:
         settings["neurons"] = plain(list(asked.neurons))
     each = isinstance(asked.neuron, list) or getattr(asked.neuron, "ndim", 0) > 0
-    several = asked.neurons is not None and any(np.ndim(n) for n in asked.neurons if not callable(n) and layer_of(n) is None)
+    several = any(isinstance(n, list) or getattr(n, "ndim", 0) > 0 for n in asked.neurons or ())
     run = identity_of(analyzer) | {
         "neuron_selection": "of each sample" if each else told(asked.neuron),
         "neurons": "of each sample" if several else told(asked.neurons),

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ def told(value: Any) -> Any:
         return {"rule": name_of_rule(type(value)), "settings": told(vars(value))}
     if isinstance(value, Configured):
         return {"analyzer": value.name, "arguments": told(value.untaught())}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"of": type(value).__qualname__} | {f.name: told(getattr(value, f.name)) for f in fields(value)}
     return getattr(value, "__qualname__", type(value).__qualname__)
 
 

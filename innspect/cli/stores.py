@@ -33,7 +33,9 @@ def check(given):
                 raise ValueError(f"--{option} is of a store: give --store FILE, too")
         return
     if len(given.method or ()) != 1:
-        raise ValueError(f"--store holds the maps of one method: give --method once. Received: {len(given.method or ())} methods")
+        raise ValueError(
+            f"--store holds the maps of one method: give --method once. Received: {len(given.method or ())} methods"
+        )
     for option, value in (("top", given.top), ("format", given.format)):
         if value:
             raise ValueError(f"--{option} does not go with --store, which writes one file. Received: {value!r}")

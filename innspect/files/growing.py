@@ -16,6 +16,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import math
 import os
 import struct
 import zlib
@@ -41,16 +42,25 @@ _FLAGS = getattr(os, "O_BINARY", 0)
 class Pages(io.RawIOBase):
     """A file as it is, and what a change makes of it, which is not in the file yet.
 
+    HDF5 reads and writes it, and crashes where that fails: so nothing is raised, but kept as `error`, and what cannot be written
+    is in memory until the change is given up.
+
     Args:
         fd: The file.
         base: How many of its bytes count: what is written before that is kept aside, what is written behind it is not.
         pages: Pages that stand in for the file's, by number.
+
+    Attributes:
+        length: Of the file, as it is changed.
+        error: What was raised by writing or reading, or None.
     """
 
     def __init__(self, fd: int, base: int, pages: dict[int, bytes] | None = None):
         super().__init__()
         self._fd, self._base, self.length, self._at = fd, base, base, 0
         self._pages = {number: bytearray(page) for number, page in (pages or {}).items()}
+        self._aside: float = base  # what is written before that is kept aside
+        self.error: BaseException | None = None
 
     def readable(self) -> bool:
         return True
@@ -70,13 +80,41 @@ class Pages(io.RawIOBase):
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
         count = max(0, min(len(buffer), self.length - self._at))
-        buffer[:count] = self._read(self._at, count)
+        try:
+            buffer[:count] = self._read(self._at, count)
+        except BaseException as error:
+            self._give_up(error)
+            buffer[:count] = bytes(count)
         self._at += count
         return count
 
     def write(self, data: "memoryview") -> int:  # type: ignore[override]
         view, start = memoryview(data).cast("B"), self._at
-        aside = min(len(view), max(0, self._base - start))
+        try:
+            self._write(view, start)
+        except BaseException as error:
+            self._give_up(error)
+            self._write(view, start)
+        self._at = start + len(view)
+        self.length = max(self.length, self._at)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        self.length = self._at if size is None else size
+        try:
+            if self.error is None and self.length > self._base:
+                os.ftruncate(self._fd, self.length)
+        except BaseException as error:
+            self._give_up(error)
+        return self.length
+
+    def changed(self) -> dict[int, bytes]:
+        """The pages that are not in the file yet, by number, as far as they count."""
+        end = self._base
+        return {number: bytes(page[: end - number * _PAGE]) for number, page in self._pages.items() if number * _PAGE < end}
+
+    def _write(self, view: memoryview, start: int) -> None:
+        aside = int(min(len(view), max(0, self._aside - start)))
         place = start
         while place < start + aside:
             number, inner = divmod(place, _PAGE)
@@ -85,28 +123,24 @@ class Pages(io.RawIOBase):
                 self._pages[number] = bytearray(_read(self._fd, _PAGE, number * _PAGE).ljust(_PAGE, b"\0"))
             self._pages[number][inner : inner + count] = view[place - start : place - start + count]
             place += count
-        _write(self._fd, view[aside:], start + aside)
-        self._at = start + len(view)
-        self.length = max(self.length, self._at)
-        return len(view)
+        if aside < len(view):
+            _write(self._fd, view[aside:], start + aside)
 
-    def truncate(self, size: int | None = None) -> int:
-        self.length = self._at if size is None else size
-        if self.length > self._base:
-            os.ftruncate(self._fd, self.length)
-        return self.length
-
-    def changed(self) -> dict[int, bytes]:
-        """The pages that are not in the file yet, by number, as far as they count."""
-        end = self._base
-        return {number: bytes(page[: end - number * _PAGE]) for number, page in self._pages.items() if number * _PAGE < end}
+    def _give_up(self, error: BaseException) -> None:
+        """Write nothing more to the file."""
+        if self.error is not None:
+            return
+        self.error, self._aside = error, math.inf
+        for number, page in self._pages.items():  # what was written behind the base went to the file
+            kept = max(0, min(_PAGE, self._base - number * _PAGE))
+            page[kept:] = _read(self._fd, _PAGE, number * _PAGE).ljust(_PAGE, b"\0")[kept:]
 
     def _read(self, start: int, count: int) -> bytes:
         found = bytearray(_read(self._fd, count, start).ljust(count, b"\0"))
         if self._pages:
             for number in range(start // _PAGE, -(-(start + count) // _PAGE)):
                 page, at = self._pages.get(number, b""), number * _PAGE
-                first, last = max(start, at), min(start + count, at + len(page), self._base)
+                first, last = max(start, at), int(min(start + count, at + len(page), self._aside))
                 if first < last:
                     found[first - start : last - start] = page[first - at : last - at]
         return bytes(found)
@@ -161,6 +195,8 @@ class Growing:
             yield pages
             pages.seek(0)
             pages.write(memoryview(_header(self._number, pages.length)))
+            if pages.error is not None:
+                raise pages.error  # in whatever HDF5 made of it
             os.fsync(self._fd)
             changed = pages.changed()
             _write_journal(self.path, self._number, pages.length, changed)

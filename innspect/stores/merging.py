@@ -16,7 +16,7 @@ from innspect.stores.file import HDF5, arrays_of, compressed, create, opened, re
 from innspect.stores.store import Store
 from innspect.types import Array, Path
 
-OWN = ("samples", "batches", "first", "first_id", "selected", "labels")  # of a run's own data: shards differ in these
+OWN = ("samples", "batches", "first", "first_id", "selected", "labels", "merged")  # of a run's own data: shards differ
 
 
 def merge_stores(stores: Iterable[Path | Store], path: Path) -> Store:

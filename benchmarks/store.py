@@ -3,8 +3,8 @@
     KERAS_BACKEND=tensorflow python benchmarks/store.py
     KERAS_BACKEND=tensorflow python benchmarks/store.py --small 2000 --large 16 --repeat 2
 
-Small images, 28 x 28, through a small network, and large ones, 224 x 224 x 3, through MobileNet, weights drawn; lrp.epsilon. The
-ways are taken in turn; told are the medians of the clock and of the processor's time, relative to the stream.
+Small images, 28 x 28, through a small network, and large ones, 224 x 224 x 3, through MobileNet, weights drawn; lrp.epsilon.
+The ways are taken in turn; told are the medians of the clock and of the processor's time, relative to the stream.
 """
 
 import argparse
@@ -80,5 +80,5 @@ with tempfile.TemporaryDirectory() as folder:
             clock, cpu = np.median(taken[way], axis=0)
             raw = x.nbytes
             print(
-                f"  {way:26} clock {clock / base[0]:.2f}, processor {cpu / base[1]:.2f}, {sizes[way] / raw:.2f} of the raw float32"
+                f"  {way:26} clock {clock / base[0]:.2f}, processor {cpu / base[1]:.2f}, {sizes[way] / raw:.2f} of the raw size"
             )

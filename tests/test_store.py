@@ -50,6 +50,10 @@ def contents(path):
 
 
 # ---------------------------------------------------------------------- kinds of samples
+def table():
+    return shake(keras.Sequential([keras.Input((4,)), L.Dense(2)])), array(10, 4)
+
+
 def series():
     return shake(keras.Sequential([keras.Input((5, 2)), L.Conv1D(3, 2), L.Flatten(), L.Dense(2)])), array(10, 5, 2)
 
@@ -78,7 +82,7 @@ KINDS = {
     "unit": (lambda: (classifier(), X), "gradient", {"neuron_selection": "unit"}, {"attribution": (3, 6, 6)}),
     "drawn": (lambda: (classifier(), X), "random", {}, {"attribution": (3, 6, 6)}),
     "noisy": (lambda: (classifier(), X), "smoothgrad:num_samples=2", {}, {"attribution": (3, 6, 6)}),
-    "table": (lambda: (shake(keras.Sequential([keras.Input((4,)), L.Dense(2)])), array(10, 4)), "lrp.z", {}, {"attribution": (4,)}),
+    "table": (table, "lrp.z", {}, {"attribution": (4,)}),
     "series": (series, "gradient", {"contrast": "rest"}, {"attribution": (2, 5)}),
     "text": (text, "gradient", {}, {"attribution": (5,)}),
     "volume": (volume, "gradient", {}, {"attribution": (1, 3, 4, 5)}),
@@ -95,7 +99,7 @@ def test_every_kind_of_sample_comes_back_as_it_is_given_and_is_gone_on_with(kind
     model, x = make()
     name, _, arguments = method.partition(":")
     analyzer = innspect.create_analyzer(name, model, **({"num_samples": 2} if arguments else {}))
-    if asked.get("neuron_selection") == "unit" if isinstance(asked.get("neuron_selection"), str) else False:
+    if isinstance(asked.get("neuron_selection"), str):
         asked = {"neuron_selection": innspect.unit(model.layers[0].name, 1)}
     first = analyzer.store(x, tmp_path / "s.h5", steps=1, batch_size=4, **asked)
     assert (len(first), first.complete) == (4, False)
@@ -272,7 +276,7 @@ def test_data_that_end_early_are_told_and_kept(analyzer, tmp_path):
     store = analyzer.store(Loader(22), path)
     assert (len(store), store.complete) == (22, True)
     assert same(store[:].attributions, analyzer.analyze(X, batch_size=8))
-    with pytest.raises(ValueError, match="(?s)samples of one shape.*Received"):
+    with pytest.raises(ValueError, match=r"(?s)samples of one shape.*Received"):
         analyzer.store(iter([X[:4], (X[4:8], np.eye(4)[:4])]), tmp_path / "kinds.h5")
 
 
@@ -280,7 +284,7 @@ def test_data_that_end_early_are_told_and_kept(analyzer, tmp_path):
 @pytest.mark.once
 def test_an_open_store_is_not_written(analyzer, tmp_path):
     store = analyzer.store(X, tmp_path / "s.h5")
-    with store, pytest.raises(BlockingIOError, match="s.h5' is being written, or read"):
+    with store, pytest.raises(BlockingIOError, match=r"s.h5' is being written, or read"):
         analyzer.store(X, tmp_path / "s.h5", resume=False)
     assert len(analyzer.store(X, tmp_path / "s.h5", resume=False)) == 22
 
@@ -312,10 +316,7 @@ def test_damaged_stores_end_in_the_one_error_or_hold_what_they_held(analyzer, tm
 @pytest.mark.parametrize("argument", ["labels", "resume", "dtype", "compression", "first_id", "steps", "batch_size", "path"])
 def test_nonsense_is_refused_by_name(analyzer, argument, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    defaults = {"labels": (None,), "compression": (None,), "steps": (None,)}
-    allowed = {"path": ("nonsense", "bytes"), "labels": ("None", "nonsense", "ragged", "strings", "[]", "dict"), "steps": ("None",),
-               "compression": ("None",), "first_id": (), "resume": (), "dtype": (), "batch_size": ()}[argument]  # fmt: skip
-    assert defaults is not None
+    allowed = {"path": ("nonsense",), "compression": ("None",), "steps": ("None",), "labels": ("None",)}.get(argument, ())
     for name, value in HOSTILE.items():
         if name not in allowed:
             given = {"path": "s.h5", "resume": False} | {argument: value}
@@ -377,7 +378,7 @@ def test_shards_merge_in_any_order(analyzer, tmp_path):
         analyzer.store(X[i:j], tmp_path / f"{name}.h5", Y[i:j], labels=Y[i:j], first_id=i) for name, (i, j) in parts.items()
     ]
     whole = analyzer.store(X, tmp_path / "whole.h5", Y, labels=Y)
-    merged = innspect.merge_stores([stores[2], tmp_path / "a.h5", stores[1]], tmp_path / "merged.h5")
+    innspect.merge_stores([stores[2], tmp_path / "a.h5", stores[1]], tmp_path / "merged.h5")
     assert contents(tmp_path / "merged.h5").keys() == contents(tmp_path / "whole.h5").keys()
     assert all(np.array_equal(e, contents(tmp_path / "merged.h5")[n]) for n, e in contents(tmp_path / "whole.h5").items())
     twice = innspect.merge_stores([innspect.merge_stores(stores[1:], tmp_path / "bc.h5"), stores[0]], tmp_path / "again.h5")
@@ -428,4 +429,4 @@ def test_the_command_fills_a_store(tmp_path, monkeypatch, capsys):
         assert cli.main(["explain", "model.keras", "x.npy", "--resume"]) == 2
     store = innspect.open_store("maps.h5")
     assert same(store[:].attributions, innspect.create_analyzer("gradient", classifier()).analyze(X, 1, batch_size=8))
-    assert os.listdir() and not os.path.exists("explanations")
+    assert not os.path.exists("explanations")

@@ -9,8 +9,8 @@ from innspect.files import write
 from innspect.tables import printable
 
 HELP = """\
---store FILE, for many inputs and one method, takes the place of all these: an HDF5 file with maps, predictions and targets, which
-`innspect.open_store` reads; FILE.json names the input of each row. Killed, it goes on with --resume and the same words
+--store FILE, for many inputs and one method, takes the place of all these: an HDF5 file with maps, predictions and targets,
+which `innspect.open_store` reads; FILE.json names the input of each row. Killed, it goes on with --resume and the same words
 """
 
 

@@ -42,8 +42,8 @@ _FLAGS = getattr(os, "O_BINARY", 0)
 class Pages(io.RawIOBase):
     """A file as it is, and what a change makes of it, which is not in the file yet.
 
-    HDF5 reads and writes it, and crashes where that fails: so nothing is raised, but kept as `error`, and what cannot be written
-    is in memory until the change is given up.
+    HDF5 reads and writes it, and crashes where that fails: so nothing is raised, but kept as `error`, and what cannot be
+    written is in memory until the change is given up.
 
     Args:
         fd: The file.

@@ -185,6 +185,7 @@ while True:
         rows = len(made["x"])
         made["x"].resize(rows + 7, axis=0)
         made["x"][rows:] = np.arange(rows, rows + 7)[:, None]
+    print("changed", flush=True)
 """
 
 
@@ -192,9 +193,10 @@ while True:
 @pytest.mark.once
 def test_a_writer_that_is_killed_at_any_moment_leaves_a_sound_file(tmp_path):
     path, rows = tmp_path / "grown.h5", 0
-    for moment in (0.0, 0.013, 0.06, 0.11):
+    for moment in (0.0, 0.003, 0.017):
         process = subprocess.Popen([sys.executable, "-c", _WRITER, path], stdout=subprocess.PIPE)
-        process.stdout.readline()
+        for _ in range(3):  # begun, and changed twice
+            process.stdout.readline()
         with pytest.raises(BlockingIOError, match="being written by another process"), growing.grown(path):
             pass
         time.sleep(moment)
@@ -202,11 +204,10 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_sound_file(tmp_path):
         process.communicate()
         with growing.grown(path) as pages, h5py.File(pages or path) as file:
             found = file["x"][()]
-        assert len(found) >= rows
+        assert len(found) >= rows + 14
         assert not len(found) % 7
         assert np.array_equal(found, np.repeat(np.arange(len(found)), 500).reshape(-1, 500))
         rows = len(found)
-    assert rows
 
 
 @pytest.mark.host
@@ -418,15 +419,15 @@ def test_the_command_fills_a_store(tmp_path, monkeypatch, capsys):
         warnings.simplefilter("ignore")
         assert cli.main([*words, "--neuron", "1"]) == 0
         assert "22 inputs, gradient: written to maps.h5" in capsys.readouterr().out
-        assert cli.main([*words, "--neuron", "1"]) == 2
-        assert "maps.h5' exists" in capsys.readouterr().err
+        assert cli.main([*words, "--neuron", "1"]) == 1
+        assert "--resume to go on" in capsys.readouterr().err
         assert cli.main([*words, "--neuron", "1", "--resume"]) == 0
-        assert cli.main([*words, "--neuron", "2", "--resume"]) == 2
+        assert cli.main([*words, "--neuron", "2", "--resume"]) == 1
         assert "cannot be gone on with" in capsys.readouterr().err
         for more, said in ((["--top", "2"], "--top"), (["--format", "npz"], "--format"), (["--method", "lrp.z"], "one method")):
-            assert cli.main([*words, *more, "--force"]) == 2
+            assert cli.main([*words, *more, "--force"]) == 1
             assert said in capsys.readouterr().err
-        assert cli.main(["explain", "model.keras", "x.npy", "--resume"]) == 2
+        assert cli.main(["explain", "model.keras", "x.npy", "--resume"]) == 1
     store = innspect.open_store("maps.h5")
     assert same(store[:].attributions, innspect.create_analyzer("gradient", classifier()).analyze(X, 1, batch_size=8))
     assert not os.path.exists("explanations")

@@ -40,13 +40,14 @@ def check(given):
         if value:
             raise ValueError(f"--{option} does not go with --store, which writes one file. Received: {value!r}")
     if not given.resume:
-        options.refuse_existing([given.store, _names(given)], given.force)
+        options.refuse_existing([given.store, _names(given)], given.force, "--resume to go on with it")
     options.check_file(given.store)
 
 
 def fill(given, source, analyzers, labels):
     """Run the one analyzer over all inputs; the exit code."""
-    (label, analyzer), selected = *analyzers.items(), {}
+    ((label, analyzer),) = analyzers.items()
+    selected = {}
     if given.neuron:
         selected = {"neuron_selection": given.neuron[0]} if len(given.neuron) == 1 else {"neurons": given.neuron}
     data = source[:] if source.arrays else source.batches(given.batch_size)

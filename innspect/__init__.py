@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # for editors and the documentation, which read the source
     from innspect.graph.opened.opened_model import open_model
     from innspect.inputs.units import unit
     from innspect.reports import report
+    from innspect.stores.merging import merge_stores
+    from innspect.stores.store import open_store
     from innspect.synthesis.synthesize import synthesize
 
 # Imported when first used, so that `import innspect` alone starts no framework.
@@ -39,9 +41,11 @@ _PUBLIC = {
     "list_analyzers": "innspect.analyzers",
     "list_metrics": "innspect.evaluation.registry",
     "load_analyzer": "innspect.analyzers.base.storage",
+    "merge_stores": "innspect.stores.merging",
     "model_wo_output_activation": "innspect.graph.opened.logits",
     "model_wo_softmax": "innspect.graph.opened.logits",
     "open_model": "innspect.graph.opened.opened_model",
+    "open_store": "innspect.stores.store",
     "register_analyzer": "innspect.analyzers",
     "register_metric": "innspect.evaluation.registry",
     "register_reverse_mapping": "innspect.graph.capture.registry",
@@ -66,9 +70,11 @@ __all__ = [  # the same names, where type checkers look for them
     "list_analyzers",
     "list_metrics",
     "load_analyzer",
+    "merge_stores",
     "model_wo_output_activation",
     "model_wo_softmax",
     "open_model",
+    "open_store",
     "register_analyzer",
     "register_metric",
     "register_reverse_mapping",

@@ -40,10 +40,10 @@ def users_line() -> int:
     return level
 
 
-def some_of(numbers: Iterable[int], count: int) -> str:
-    """How many of so many samples are meant, and the numbers of the first ten."""
+def some_of(numbers: Iterable[int], count: int, first: int = 0) -> str:
+    """How many of so many samples are meant, and the numbers of the first ten, where that of the first sample is given."""
     known = list(numbers)
-    listed = ", ".join(map(str, known[:10])) + (", ..." if len(known) > 10 else "")
+    listed = ", ".join(str(first + number) for number in known[:10]) + (", ..." if len(known) > 10 else "")
     return f"{len(known)} of {count} samples (number {listed})"
 
 

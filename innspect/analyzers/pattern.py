@@ -203,9 +203,9 @@ class PatternAnalyzer(ReverseAnalyzer):
         if len(grown):
             warnings.warn(
                 f"{self.name!r}: signals grew on their way back, by a factor of up to {factor.max():.1e}, for "
-                f"{some_of(grown, request.inputs.samples)}: patterns of neurons that see the same signal add up, layer by "
-                "layer. Within a map proportions hold, its size says nothing; reverse_project_bottleneck_layers=True scales "
-                "the largest magnitude of each to 1.",
+                f"{some_of(grown, request.inputs.samples, request.first)}: patterns of neurons that see the same "
+                "signal add up, layer by layer. Within a map proportions hold, its size says nothing; "
+                "reverse_project_bottleneck_layers=True scales the largest magnitude of each to 1.",
                 stacklevel=5,
             )
         return explanation

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from innspect.cli import early, models, options, outputs
+from innspect.cli import early, models, options, outputs, stores
 from innspect.cli.index import content
 from innspect.files import write
 from innspect.labels import name_of, number_of, read
@@ -25,11 +25,13 @@ what is written to --out:
          steps relative_error (neurons, samples), their error as a share of the map
   html   explanations.html: everything in one page that needs no network
   and explanations.json: predictions, what was explained, where in the photograph, what was skipped, and the settings
-
+"""
+_EXAMPLES = """\
 examples:
   innspect explain vgg16.keras cat.jpg --preprocess vgg16 --method lrp.epsilon --method grad_cam --top 3
   innspect explain model.keras 'photos/**/*.jpg' --preprocess mean=127,std=128 --format html --labels classes.txt
   innspect explain model.keras data.npz:x_test --limit 16 --method lrp.gamma:gamma=0.5 --format npz
+  innspect explain vgg16.keras photos --preprocess vgg16 --method lrp.epsilon_plus_flat --store maps.h5 --resume
 """
 
 
@@ -39,7 +41,7 @@ def add(commands, common):
         parents=[common],
         help="explain images or arrays with a model of yours",
         description=_DESCRIPTION,
-        epilog="\n".join([options.INPUTS, options.PREPROCESSING, _WRITES]),
+        epilog="\n".join([options.INPUTS, options.PREPROCESSING, _WRITES + stores.HELP, _EXAMPLES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     models.add_model(parser)
@@ -56,14 +58,18 @@ def add(commands, common):
     )
     parser.add_argument("--out", default="explanations", metavar="DIR", help="where to write (default: %(default)s)")
     options.add_force(parser)
+    stores.add(parser)
     parser.set_defaults(run=_run, check=_check)
 
 
 def _check(given):
     from innspect.cli.inputs import are_arrays, expand, names_of_images
 
-    options.check_folder(given.out)
+    stores.check(given)
     early.check(given, given.inputs)
+    if given.store is not None:
+        return
+    options.check_folder(given.out)
     paths = expand(given.inputs)
     arrays = are_arrays(paths)
     names = [] if arrays else names_of_images(paths, given.limit)
@@ -85,10 +91,12 @@ def _run(given):
     chosen = options.chosen_methods(given, opened)
     names = [options.label_of(name, arguments) for name, arguments in chosen]
     formats = _formats(given)
-    options.refuse_existing(_planned(given, source.names, source.arrays, names), given.force)
     given_bounds = options.with_bounds(chosen, source)
     analyzers = study.make_analyzers(opened, dict(zip(names, given_bounds, strict=True)))
+    if given.store is not None:
+        return stores.fill(given, source, analyzers, labels)
 
+    options.refuse_existing(_planned(given, source.names, source.arrays, names), given.force)
     source.settle()
     x = source[:]
     predicted = study.predict(model, source.batches(study.at_once(opened, x, given.batch_size)), given.output)

@@ -139,7 +139,7 @@ def method(text):
 
 
 # ------------------------------------------------------------------ files
-def refuse_existing(paths, force):
+def refuse_existing(paths, force, remedy="another --out"):
     """Raise before any work is done, where a file would be overwritten without `force`.
 
     Raises:
@@ -148,7 +148,7 @@ def refuse_existing(paths, force):
     there = [] if force else [p for p in paths if os.path.lexists(p)]
     if there:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise FileExistsError(f"{there[0]!r} exists{more}; give --force to overwrite, or another --out")
+        raise FileExistsError(f"{there[0]!r} exists{more}; give --force to overwrite, or {remedy}")
 
 
 def check_folder(path):

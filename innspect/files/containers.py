@@ -72,10 +72,11 @@ class Format:
         with reading(path), h5py.File(path, "r") as file:
             if not known:
                 check_declared(file)
-                self._check(path, file.attrs)
+                self.check(path, file.attrs)
             yield file
 
-    def _check(self, path: str, attributes: Any) -> None:
+    def check(self, path: str, attributes: Any) -> None:
+        """Raise where the attributes of a file say that it is of another format, or of a newer version."""
         if attributes.get("format") != self.name:
             raise UnreadableFileError(
                 f"{path!r} holds no {self.holds}: expected the attribute format={self.name!r}. "

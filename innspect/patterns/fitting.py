@@ -15,6 +15,7 @@ from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs import sizes
 from innspect.inputs.ahead import batches_ahead
 from innspect.inputs.batches import Inputs, called, is_stream, of_a_stream
+from innspect.inputs.counting import number_of_batches
 from innspect.patterns.collection import Patterns
 from innspect.patterns.statistics import PatternStatistics
 from innspect.types import Array, Path
@@ -75,7 +76,7 @@ def fit(
     opened, _ = statistics._attached()
     if batch_size is None and not is_stream(data):
         batch_size = statistics.progress.get("batch_size") or size_of(data, opened, count)
-    total = _number_of_batches(data, batch_size, steps)
+    total = number_of_batches(data, batch_size, steps)
     bar, mine = _Bar(verbose, total), 0
     progress: dict[str, Any] = {}
     for number, arrays in enumerate(batches(data, opened, batch_size, done, steps)):
@@ -161,22 +162,6 @@ def batches(
 
 def _size(data: Any, batch_size: int | None) -> int | None:
     return None if is_stream(data) or batch_size is None else int(batch_size)
-
-
-def _number_of_batches(data: Any, batch_size: int | None, steps: int | None) -> int | None:
-    """How many batches there will be, or None."""
-    if isinstance(data, keras.utils.PyDataset):
-        count = data.num_batches
-    elif is_stream(data):
-        try:
-            count = int(data.cardinality()) if hasattr(data, "cardinality") else len(data)
-        except TypeError:
-            count = None
-        count = None if count is None or count < 0 else count
-    else:
-        leaves = keras.tree.flatten(data)
-        count = -(-len(leaves[0]) // max(batch_size or 1, 1)) if leaves and hasattr(leaves[0], "__len__") else None
-    return steps if count is None else count if steps is None else min(count, steps)
 
 
 def _checked_shard(shard: Sequence[int] | None) -> tuple[int, int]:

@@ -219,7 +219,7 @@ class IntegratedGradients(OnPath):
     def _assemble(self, request, parts, settings):
         explanation = super()._assemble(request, parts, settings)
         if self.complete:
-            warn_of_missing(self.name, parts, request.several, self.missing)
+            warn_of_missing(self.name, parts, request.several, self.missing, request.first)
         return explanation
 
     def _with_steps(self, batch, steps, error):

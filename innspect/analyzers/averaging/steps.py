@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from innspect.analyzers.base.request import Result
-from innspect.errors import IncompleteAttributionWarning
+from innspect.errors import IncompleteAttributionWarning, some_of
 from innspect.types import Array
 
 FIRST, LAST = 64, 4096  # what is doubled, and where that ends: floating point, or a jump, is then what misses
@@ -67,7 +67,7 @@ def missing_share(found: Result, several: bool) -> Array:
     return np.where(lost <= _ROUNDING * np.maximum(there, difference), 0.0, share)
 
 
-def warn_of_missing(name: str, parts: Iterable[dict[str, Any]], several: bool, missing: float) -> None:
+def warn_of_missing(name: str, parts: Iterable[dict[str, Any]], several: bool, missing: float, first: int) -> None:
     """Say, once, of which samples more than a share is missing."""
     shares = [missing_share(part, several)[..., : part["count"]] for part in parts]
     if not shares:
@@ -75,10 +75,9 @@ def warn_of_missing(name: str, parts: Iterable[dict[str, Any]], several: bool, m
     share = np.atleast_2d(np.concatenate(shares, axis=-1))
     short = np.flatnonzero((share > missing).any(axis=0))
     if len(short):
-        listed = ", ".join(map(str, short[:10])) + (", ..." if len(short) > 10 else "")
         warnings.warn(
             f"{name!r}: more than {missing:.0%} of the difference between the outputs for the input and for the reference is "
-            f"missing from the maps of {len(short)} of {share.shape[1]} samples (number {listed}), at most "
+            f"missing from the maps of {some_of(short, share.shape[1], first)}, at most "
             f"{share[:, short].max():.0%}. More `steps` miss less; steps='auto' doubles them until it is little.",
             IncompleteAttributionWarning,
             stacklevel=6,

@@ -25,6 +25,7 @@ from innspect.analyzers.base.naming import Named
 from innspect.analyzers.base.question import Question, ask
 from innspect.analyzers.base.request import Batch, Request, Result, paths
 from innspect.analyzers.base.soundness import Sound
+from innspect.analyzers.base.storing import Storing
 from innspect.analyzers.base.work import done
 from innspect.checks import AnyOf, Boolean, Integer
 from innspect.graph.ir import Tensor
@@ -49,7 +50,7 @@ class _Made(abc.ABCMeta):  # so that a class may also be an abstract one
         return made
 
 
-class Analyzer(Sound, Inside, Exported, Migrated, Named, metaclass=_Made):
+class Analyzer(Sound, Inside, Exported, Storing, Migrated, Named, metaclass=_Made):
     """Base of all methods.
 
     Args:

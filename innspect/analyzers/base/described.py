@@ -123,18 +123,29 @@ def neurons_of(selection: Selection, outputs: Array) -> Array:
 def told(explanation: Explanation, analyzer: "Analyzer", request: Request, x: Any) -> Explanation:
     """The explanation with its inputs, the neurons that it is of, and what its pictures follow."""
     inputs = request.inputs
-    kinds = input_kinds(analyzer.opened)
+    facts = facts_of(analyzer, request, x)
+    if not inputs.samples:
+        return replace(explanation, settings=explanation.settings | facts)
+    kept: Nest = inputs.pack([np.array(a) for a in inputs.given])  # whatever becomes of the user's own
+    neurons = neurons_asked(request, explanation.outputs)
+    return replace(explanation, x=kept, neurons=neurons, settings=explanation.settings | facts)
+
+
+def facts_of(analyzer: "Analyzer", request: Request, x: Any) -> dict[str, Any]:
+    """What pictures of maps follow."""
+    inputs, kinds = request.inputs, input_kinds(analyzer.opened)
     facts: dict[str, Any] = {"explains": analyzer.explained_kind(request.output)}
     if kinds is not None:
         facts["kinds"] = inputs.pack(kinds)  # type: ignore[arg-type]  # words in place of arrays
     if hasattr(x, "columns") and len(inputs.arrays) == 1:
         facts["features"] = [str(name) for name in x.columns]
-    if not inputs.samples:
-        return replace(explanation, settings=explanation.settings | facts)
-    found = [neurons_of(target, explanation.outputs) for target in request.targets]
-    neurons = np.stack(found) if request.several else found[0]
-    kept: Nest = inputs.pack([np.array(a) for a in inputs.given])  # whatever becomes of the user's own
-    return replace(explanation, x=kept, neurons=neurons, settings=explanation.settings | facts)
+    return facts
+
+
+def neurons_asked(request: Request, outputs: Array) -> Array:
+    """`neurons_of` for all targets of a request: (samples,), or (neurons, samples) where there are several."""
+    found = [neurons_of(target, outputs) for target in request.targets]
+    return np.stack(found) if request.several else found[0]
 
 
 def labelled(explanation: Explanation, labels: Any) -> Explanation:

@@ -57,6 +57,7 @@ class Request:
         through: The layers that signals must pass, and their channels.
         explained: Whether more than attributions is wanted, such as the error of completeness where it costs a pass.
         batch_size: How many samples may be computed at once; None: as many as fit.
+        first: The number of the first sample, for messages.
         advance: A function that is told of the work that is done, see `Analyzer.work`.
         context: What the method's `begin` made of the request.
     """
@@ -69,6 +70,7 @@ class Request:
     through: tuple[Passing, ...] = ()
     explained: bool = True
     batch_size: int | None = None
+    first: int = 0
     advance: Callable[[int], object] = field(default=lambda count: None, repr=False)
     context: Any = field(default=None, repr=False)
 
@@ -93,10 +95,16 @@ class Request:
         """The request with one layer more that signals must pass."""
         return replace(self, through=(*self.through, layer))
 
-    def batches(self) -> "Iterator[tuple[Batch, int]]":
-        """A `Batch` for so many samples at once, and how many of its samples count."""
+    def batches(self, skip: int = 0, end: int | None = None) -> "Iterator[tuple[Batch, int]]":
+        """A `Batch` for so many samples at once, and how many of its samples count.
+
+        Left out are batches of the first `skip` samples, and those that begin at the sample `end` or later.
+        """
         for rows, count in self.inputs.batches(self.batch_size, len(self.targets)):
-            yield Batch.of(self, rows), count
+            if end is not None and rows[0] >= end:
+                return
+            if rows[count - 1] >= skip:
+                yield Batch.of(self, rows), count
 
     @functools.cached_property
     def at_once(self) -> int:

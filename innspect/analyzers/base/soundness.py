@@ -17,6 +17,7 @@ from innspect.analyzers.base.assembly import assembled
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.request import Request
+from innspect.errors import some_of
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs, on_device
 from innspect.inputs.missing import filled, says
@@ -85,28 +86,30 @@ class Sound(Facts):
         self._tell(
             np.flatnonzero(~known),
             len(fine),
+            request.first,
             "the model's own output is not finite{}, so there is nothing to explain. Replace what is missing or infinite in "
             "these samples, or leave them out.",
         )
         self._tell(
             apart,
             len(fine),
+            request.first,
             "the model's output at the reference is not finite{}, so the maps that compare with it are not. Give a reference "
             "that the model has an output for, such as the mean of the data.",
         )
         self._tell(
             lost,
             len(fine),
+            request.first,
             f"signals grew beyond what {dtype} can hold, so the maps are not finite,{{}}. Rules "
             "that divide by sums which may be near zero do so in deep networks: a larger `epsilon`, keeping the bias, or "
             "another rule bounds them; float64 holds more.",
         )
         return explanation
 
-    def _tell(self, samples: Array, count: int, text: str) -> None:
+    def _tell(self, samples: Array, count: int, first: int, text: str) -> None:
         if len(samples):
-            listed = ", ".join(map(str, samples[:10])) + (", ..." if len(samples) > 10 else "")
-            where = f" for {len(samples)} of {count} samples (number {listed})"
+            where = f" for {some_of(samples, count, first)}"
             warnings.warn(f"{self.name!r}: {text.format(where)}", stacklevel=6)
 
     def _not_finite_at_references(self, request: Request, samples: Array) -> Array:

@@ -12,6 +12,7 @@ from innspect import backend
 from innspect.analyzers.base.request import Request, Result
 from innspect.backend.weights import steadily
 from innspect.progress import LOG, LONG, duration
+from innspect.types import Array
 
 if TYPE_CHECKING:
     from innspect.analyzers.base.analyzer import Analyzer
@@ -20,30 +21,41 @@ T = TypeVar("T")
 
 
 def done(analyzer: "Analyzer", request: Request, verbose: int) -> list[Result]:
-    """What a method finds for each batch of a request, NumPy arrays, and how many of its samples count.
+    """What a method finds for each batch of a request, NumPy arrays, and how many of its samples count."""
+    return [part for _, part in found(analyzer, request, verbose)]
+
+
+def found(
+    analyzer: "Analyzer", request: Request, verbose: int = 0, skip: int = 0, end: int | None = None
+) -> Iterator[tuple[Array, Result]]:
+    """As `done`, one batch after the other, each with the numbers of its samples, (samples,).
 
     What was found for a batch is fetched when the next one is at work, where a device works by itself.
+
+    Args:
+        analyzer, request, verbose: As for `done`.
+        skip: How many samples need not be told of: batches of no others are not computed.
+        end: The number of a sample before which to end; None: all are computed.
     """
     request = replace(request, context=analyzer.begin(request))
     steps = analyzer.work(request)
     work = Work(analyzer.name, request.inputs.samples if steps is None else steps, verbose)
     if steps is not None:
         request = replace(request, advance=work.add)
-    parts = []
-    for result, count in one_behind(_begun(analyzer, request)):
-        parts.append(keras.tree.map_structure(backend.to_numpy, result) | {"count": count})
+    for rows, result, count in one_behind(_begun(analyzer, request, skip, end)):
+        part = keras.tree.map_structure(backend.to_numpy, result) | {"count": count}
         if steps is None:
             work.add(count)
-    return parts
+        yield rows[:count], part
 
 
-def _begun(analyzer: "Analyzer", request: Request) -> Iterator[tuple[Result, int]]:
-    """What is found for each batch, tensors that may still be computed, and how many of its samples count."""
-    for batch, count in request.batches():
+def _begun(analyzer: "Analyzer", request: Request, skip: int, end: int | None) -> Iterator[tuple[Array, Result, int]]:
+    """The numbers of a batch's samples, what is found, tensors that may still be computed, and how many samples count."""
+    for batch, count in request.batches(skip, end):
         result = steadily(functools.partial(analyzer.explain_batch, batch))
         for target in request.targets:
             target.check(result["outputs"].shape[1:])
-        yield result, count
+        yield batch.rows, result, count
 
 
 def one_behind(items: Iterable[T]) -> Iterator[T]:

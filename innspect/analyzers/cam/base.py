@@ -234,8 +234,8 @@ class CounterfactualGradCam(GradCam):
         if len(empty):
             warnings.warn(
                 f"{self.name!r}: at {self.place(request.output).path!r} nothing speaks against what is explained, and so the "
-                f"map is all zero, for {some_of(empty, request.inputs.samples)}. Ask for a class that the network decided "
-                "against, or compare two: 'grad_cam' with `contrast`.",
+                f"map is all zero, for {some_of(empty, request.inputs.samples, request.first)}. Ask for a class that "
+                "the network decided against, or compare two: 'grad_cam' with `contrast`.",
                 stacklevel=4,
             )
         return explanation

@@ -11,6 +11,7 @@ from innspect.analyzers.relevance.base import RelevanceAnalyzer
 from innspect.analyzers.relevance.composites import Composite
 from innspect.analyzers.relevance.presets import Boxed
 from innspect.checks import OneOf
+from innspect.errors import some_of
 from innspect.layers.names import bounded, make_rule
 
 
@@ -62,10 +63,9 @@ class DeepTaylor(RelevanceAnalyzer):
         explanation = super()._assemble(request, parts, settings)
         empty = np.flatnonzero(explanation.targets <= 0) if not request.several else ()
         if len(empty):
-            listed = ", ".join(map(str, empty[:10])) + (", ..." if len(empty) > 10 else "")
             warnings.warn(
                 f"{self.name!r} decomposes positive evidence only: the explained value is not positive, and so the map all "
-                f"zero, for {len(empty)} of {request.inputs.samples} samples (number {listed}).",
+                f"zero, for {some_of(empty, request.inputs.samples, request.first)}.",
                 stacklevel=4,
             )
         return explanation

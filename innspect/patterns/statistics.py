@@ -1,5 +1,6 @@
 """`PatternStatistics`: everything about a data set that patterns are made from; mergeable, storable, resumable."""
 
+import copy
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -168,6 +169,14 @@ class PatternStatistics:
         moments.add(sums)
         if rows is not None:
             add_products(moments.sums, **rows)
+
+    def begun_anew(self) -> "PatternStatistics":
+        """Statistics of the same model, with the same settings, without data: what was compiled serves them, too."""
+        made = copy.copy(self)
+        made.samples, made.progress = 0, {}
+        made._centres, made._accumulator = None, Accumulator()
+        made.layers = {path: replace(layer, moments=None) for path, layer in self.layers.items()}
+        return made
 
     def flush(self) -> None:
         """Bring what is still on the device into the float64 sums."""

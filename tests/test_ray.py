@@ -11,7 +11,7 @@ import pytest
 from keras import layers as L
 
 import innspect
-from innspect.analyzers.gradient import Gradient
+from innspect.analyzers.gradient import GradientAnalyzer
 from innspect.evaluation.joining import join
 from innspect.evaluation.scores import Scores
 from innspect.ray import cluster
@@ -208,7 +208,7 @@ def test_without_ray(monkeypatch):
 
 
 # ---------------------------------------------------------------------- Ray itself
-class Dying(Gradient):
+class Dying(GradientAnalyzer):
     """A process that kills itself the first time that it is asked, whichever it is."""
 
     def analyze(self, *args, **kwargs):

@@ -87,9 +87,10 @@ class Parcel:
             try:  # safe_mode: it comes from who sends the work
                 model = keras.saving.load_model(path, self.custom_objects, compile=False, safe_mode=False)
             except Exception as error:  # of whatever kind: Keras has many
+                *_, why = said(error).rpartition("Exception encountered: ")
                 raise ValueError(
                     "The model could not be made in a worker. Put layers and functions of its own into a module that workers "
-                    f"can import, or give `custom_objects={{'Name': Class}}`. Received: {said(error)[:500]}"
+                    f"can import, or give `custom_objects={{'Name': Class}}`. Received: {why[:500]}"
                 ) from error
         opened = open_model(model)
         return opened, {label: _unpacked(one, opened) for label, one in self.methods.items()}

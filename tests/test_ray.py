@@ -12,6 +12,7 @@ from keras import layers as L
 
 import innspect
 from innspect.analyzers.gradient import GradientAnalyzer
+from innspect.cli import main
 from innspect.evaluation.joining import join
 from innspect.evaluation.scores import Scores
 from innspect.ray import cluster
@@ -205,6 +206,20 @@ def test_without_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r'pip install "innspect\[ray\]"'):
         innspect.ray.explain(None, network())
+
+
+def test_words_of_the_command_line(tmp_path, capsys):
+    network().save(tmp_path / "m.keras")
+    np.save(tmp_path / "x.npy", X)
+    words = [str(tmp_path / "m.keras"), str(tmp_path / "x.npy")]
+    for command, more, told in (
+        (["patterns", "fit"], ["--out", str(tmp_path / "p.h5"), "--workers", "2"], "--workers needs --ray"),
+        (["patterns", "fit"], ["--checkpoint", str(tmp_path / "p.h5"), "--ray"], "--checkpoint cannot be given with --ray"),
+        (["evaluate"], ["--resume", str(tmp_path / "s.npz"), "--ray"], "--resume cannot be given with --ray"),
+        (["concepts"], ["--at", "conv", "--resume", "--ray"], "--resume cannot be given with --ray"),
+    ):
+        assert main([*command, *words, *more]) == 1
+        assert told in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------- Ray itself

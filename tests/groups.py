@@ -26,7 +26,7 @@ FILES = {
     # that are trained, too: on JAX the tests draw weights from NumPy's global state, whatever seed an initializer has.
     "host": "bad_input callbacks choose concepts configuration data default_methods evaluate evaluation_agreement "
     "evaluation_core explain files habits known_truth missing_values nothing_hides opened patterns_callback patterns_files "
-    "patterns_fit patterns_laws rule_table spelling steps stories support synthesis_arguments testing without_rule zoo",
+    "patterns_fit patterns_laws ray rule_table spelling steps stories support synthesis_arguments testing without_rule zoo",
     # What a stranger runs: a part of everything, from the engine to the README.
     "smoke": "architecture backend cam cli data deep_lift demo engine explain heads layers path patterns_fit perturbation "
     "references rule_table rules selection several_inputs visualize",

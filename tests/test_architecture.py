@@ -27,7 +27,7 @@ FLOORS = [
     {"study", "stores"},
     {"evaluation", "synthesis"},
     {"concepts"},
-    {"reports", "callbacks", "testing", "migration", "training"},
+    {"ray", "reports", "callbacks", "testing", "migration", "training"},
     {"demo"},
     {"cli", "analyzer", "tools", "utils"},
     {"__main__"},

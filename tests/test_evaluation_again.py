@@ -122,9 +122,10 @@ def value_of(model, path):
 def test_draws_have_the_tensors_own_moments_and_constants_stay(model, gradient):
     trial = Trial(model, X, TARGETS)
     replacement = Replacement(trial, Maps(trial, gradient))
+    places = {id(v): f"weights {layer.name} {i}" for layer in replacement.layers for i, v in enumerate(layer.variables)}
     for variable, value in replacement.pairs(replacement.layers):
         trained = value_of(model, variable.path).astype("float64")
-        drawn = trial.generator(f"weights {variable.path}").standard_normal(trained.shape)
+        drawn = trial.generator(places[id(variable)]).standard_normal(trained.shape)
         np.testing.assert_allclose(np.array(value), trained.mean() + trained.std() * drawn, atol=1e-6)
     permuted = Replacement(trial, Maps(trial, gradient), how="permute")
     for variable, value in permuted.pairs(permuted.layers):

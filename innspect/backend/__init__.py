@@ -20,13 +20,17 @@ Requirements of the design:
   of what the framework would do and of the function itself, with a name for it as a fifth argument perhaps;
   `add_owned(a, b)` and `multiply_owned(a, b)` are a + b and a * b, where `a` is not read again: large arrays that are made
   anew cost PyTorch on a CPU as much as what is computed, so there it is written to;
+  `batch(array)` is a tensor of samples, split over devices where Keras is told to, into `shards()` parts, 1 where it is not;
+  `beside(variables)` a scope in which tensors are made on the device of the variables that a function returns;
   `recur(step, carry, items, reverse)` hands a carry along the first axis (`keras.ops.scan`, whose TensorFlow version
   wants outputs shaped like the carry).
 """
 
+import contextlib
 import importlib
 import operator
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -67,6 +71,10 @@ after = getattr(_active, "after", lambda tensor, others: tensor)
 # Elsewhere to run a function takes no longer than to look into it.
 equal_by_construction = getattr(_active, "equal_by_construction", lambda function, *args: False)
 rectifier = getattr(_active, "rectifier", lambda z: keras.ops.relu)
+batch: Callable[[Any], BackendTensor] = getattr(_active, "batch", keras.ops.convert_to_tensor)
+shards: Callable[[], int] = getattr(_active, "shards", lambda: 1)
+# Elsewhere what is computed goes where its inputs are.
+beside: Callable[[Any], AbstractContextManager[Any]] = getattr(_active, "beside", lambda variables: contextlib.nullcontext())
 stop_gradient = keras.ops.stop_gradient
 # On torch (the mean also on JAX), `keras.ops` computes these in float32 where it is given float64; TensorFlow has a faster
 # way back for `matmul`.

@@ -4,6 +4,7 @@ import contextlib
 
 import jax
 import jax.numpy as jnp
+import keras
 
 from innspect.backend import jax_kernels, jax_values
 
@@ -99,6 +100,33 @@ def copies(values):
         if any(value.is_deleted() for value in values):
             return None
         raise
+
+
+def _split(shape):
+    """How Keras' distribution lays out samples of a shape, and into how many parts; (None, 1) where there is none."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return None, 1
+    layout = distribution.get_data_layout(shape)
+    axis = layout.axes[0]
+    if axis is None:
+        return None, 1
+    mesh = layout.device_mesh
+    return layout, mesh.shape[list(mesh.axis_names).index(axis)]
+
+
+def shards():
+    """Into how many parts samples are split."""
+    return _split((1,))[1]
+
+
+def batch(array):
+    """A tensor of samples, split over devices as Keras' distribution says, where their number allows that."""
+    tensor = keras.ops.convert_to_tensor(array)
+    layout, parts = _split(tensor.shape) if tensor.ndim else (None, 1)
+    if parts < 2 or len(tensor) % parts:
+        return tensor
+    return keras.distribution.distribute_tensor(tensor, layout)
 
 
 def inference():

@@ -1,5 +1,7 @@
 """PyTorch: eager; each step keeps its small local graph, so that no forward pass is repeated."""
 
+import contextlib
+
 import keras
 import torch
 
@@ -185,6 +187,12 @@ def copies(values):
 
 def inference():
     return torch.no_grad()
+
+
+def beside(variables):
+    """A scope in which tensors are made on the device of some variables: Keras' own may be another one."""
+    first = next(iter(variables()), None)
+    return contextlib.nullcontext() if first is None else keras.device(str(first.value.device))
 
 
 def accelerated():

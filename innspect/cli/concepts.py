@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from innspect.cli import early, known, models, options
+from innspect.cli import cluster, early, known, models, options
 from innspect.tables import printable
 
 _DESCRIPTION = "Find for each channel of a layer the inputs in which it matters most, where in them, and for which classes."
@@ -58,12 +58,14 @@ def add(commands, common):
     )
     parser.add_argument("--out", default="concepts", metavar="DIR", help="where to write (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on where DIR/concepts.h5 ends")
+    cluster.add(parser)
     options.add_force(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(given):
     early.check(given, given.inputs, methods=False)
+    cluster.check(given, "resume")
     if not given.code:  # which may register methods of its own
         known.check("methods", [given.method])
     options.check_folder(given.out)
@@ -82,22 +84,17 @@ def _run(given):
     source = options.read_inputs(given, given.inputs, model)
     ((name, arguments),) = options.with_bounds([given.method], source)
     analyzer = create_analyzer(name, model, **arguments)
-    data = source[:] if source.arrays else Batches(source, given.batch_size or USUAL)
     os.makedirs(given.out, exist_ok=True)
-    gallery = concepts.collect(
-        analyzer,
-        data,
-        given.at,
-        by=given.by,
-        top=given.top,
-        target=target,
-        reduce=given.reduce,
-        normalize=given.share,
-        batch_size=given.batch_size,
-        path=file,
-        resume=given.resume,
-        verbose=1,
-    )
+    asked = {"by": given.by, "top": given.top, "target": target, "reduce": given.reduce, "normalize": given.share}
+    asked |= {"batch_size": given.batch_size, "path": file}
+    if given.ray is not None:
+        from innspect import ray
+
+        with cluster.shared_out(given, source, analyzer.opened) as (dataset, how):
+            gallery = ray.collect(dataset, analyzer.opened, given.at, analyzer, **asked, **how)
+    else:
+        data = source[:] if source.arrays else Batches(source, given.batch_size or USUAL)
+        gallery = concepts.collect(analyzer, data, given.at, resume=given.resume, verbose=1, **asked)
     if given.html:
         skipped = {path for path, _ in source.skipped}
         names = (

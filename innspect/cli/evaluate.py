@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from innspect.cli import early, models, options, outputs
+from innspect.cli import cluster, early, models, options, outputs
 from innspect.cli.starting import start_keras
 from innspect.files import write
 from innspect.labels import number_of, read
@@ -60,6 +60,7 @@ def add(commands, common):
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: %(default)s)")
     parser.add_argument("--out", metavar="FILE", help="where to write; without it to the terminal, but for html (scores.html)")
     parser.add_argument("--resume", metavar="FILE.npz", help="keep what is done in this file, and go on from it")
+    cluster.add(parser)
     options.add_force(parser)
     parser.set_defaults(run=_run, check=_check)
 
@@ -86,6 +87,7 @@ def metrics_table():
 
 
 def _check(given):
+    cluster.check(given, "resume", "masks", "truth")
     early.check_out(given, _out(given))
     if given.resume is not None:
         options.check_file(given.resume)
@@ -117,6 +119,15 @@ def _run(given):
     methods = dict(zip(names, options.with_bounds(chosen, source), strict=True))
     asked = given.metric and {options.label_of(name, arguments): (name, arguments) for name, arguments in given.metric}
     source.settle()
+    if given.ray is not None:
+        from innspect import ray
+
+        with cluster.shared_out(given, source, opened) as (dataset, how):
+            shared = {"targets": neuron, "seed": given.seed, "output": given.output, "batch_size": given.batch_size}
+            scores = ray.evaluate(dataset, opened, methods, asked or None, **shared, **how)
+        _write(given, scores, source, out)
+        options.say_what_pixels_were(given, source, model)
+        return options.exit_code(source)
     targets = None if neuron is None else study.same_for_all([neuron], len(source))[0]
     how = {"known": known, "resume": given.resume, "seed": given.seed, "batch_size": given.batch_size}
     how["output"] = given.output

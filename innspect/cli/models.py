@@ -59,7 +59,7 @@ def load_model(given):
     import keras
 
     check_model(given)
-    known = _objects_of(given.code)
+    known = objects_of(given.code)
     own = list(_own(_config_of(given.model)))
     known |= {full: known[name] for full, name, _ in own if name in known}
     try:
@@ -167,7 +167,7 @@ def _is_kerass(name):
 
 
 # ------------------------------------------------------------------ code of the user's
-def _objects_of(files):
+def objects_of(files):
     """Name -> class or function, of what files of Python define or import, but from Keras. Modules beside them are found."""
     found = {}
     for path in files:

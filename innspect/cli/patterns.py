@@ -2,7 +2,7 @@
 
 import argparse
 
-from innspect.cli import early, models, options
+from innspect.cli import cluster, early, models, options
 from innspect.files import readable
 from innspect.tables import printable
 
@@ -45,6 +45,7 @@ def _add_fit(actions, common):
     parser.add_argument("--every", type=options.positive, default=100, metavar="N", help="batches between checkpoints")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only every N-th batch, from the I-th; needs --checkpoint")
     parser.add_argument("--out", metavar="FILE.h5", help="where the patterns go; needless where a shard is to be merged")
+    cluster.add(parser)
     options.add_force(parser)
     parser.set_defaults(run=_fit, check=_check_fit)
 
@@ -68,6 +69,7 @@ def _check_fit(given):
         raise ValueError(
             "--shard needs --checkpoint FILE, which `innspect patterns merge` joins with those of the other shards"
         )
+    cluster.check(given, "checkpoint", "shard")
     options.refuse_existing([given.out] if given.out else [], given.force)
     for file in filter(None, (given.out, given.checkpoint)):
         options.check_file(file)
@@ -81,23 +83,34 @@ def _fit(given):
     model = models.load_model(given)
     source = options.read_inputs(given, given.data, model)
     # Arrays go in whole, so that their batch size is kept in the checkpoint; images are read batch by batch.
-    data = source[:] if source.arrays else Batches(source, given.batch_size or USUAL)
-    fitted = patterns.fit(
-        model,
-        data,
-        given.type or "auto",
-        batch_size=given.batch_size,
-        gate=given.gate,
-        checkpoint=given.checkpoint,
-        every=given.every,
-        shard=given.shard,
-    )
+    if given.ray is not None:
+        fitted = _on_a_cluster(given, source, model)
+    else:
+        fitted = patterns.fit(
+            model,
+            source[:] if source.arrays else Batches(source, given.batch_size or USUAL),
+            given.type or "auto",
+            batch_size=given.batch_size,
+            gate=given.gate,
+            checkpoint=given.checkpoint,
+            every=given.every,
+            shard=given.shard,
+        )
     if given.out:
         fitted.save(given.out)
     fitted.summary()
     print(f"written to {printable(given.out or given.checkpoint)}")
     options.say_what_pixels_were(given, source, model)
     return options.exit_code(source)
+
+
+def _on_a_cluster(given, source, model):
+    from innspect.graph.opened.opened_model import open_model
+    from innspect.ray import fit_patterns
+
+    opened = open_model(model)
+    with cluster.shared_out(given, source, opened) as (dataset, how):
+        return fit_patterns(dataset, opened, given.type or "auto", gate=given.gate, batch_size=given.batch_size, **how)
 
 
 class Batches:

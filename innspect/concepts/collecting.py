@@ -5,27 +5,14 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from innspect.analyzers.base.analyzer import Analyzer
-from innspect.analyzers.base.request import paths
-from innspect.checks import Boolean, Count, File, Integer, OneOf
+from innspect.checks import Boolean, File, Integer
 from innspect.concepts.batches import batches, digest, number_of_batches, size_of
-from innspect.concepts.fingerprint import settings_of
+from innspect.concepts.collection import collection_of
 from innspect.concepts.gallery import Gallery, load
-from innspect.concepts.measuring import Measured, measure_of, sites_of
-from innspect.concepts.references import References
-from innspect.concepts.targets import Targets
-from innspect.graph.opened.fields import Field, fields
-from innspect.graph.opened.layer_paths import inputs_read
-from innspect.inputs.batches import Inputs, called, is_stream, of_a_stream
-from innspect.inputs.sites import UnitSite
-from innspect.inputs.units import layer_of
-from innspect.patterns.fingerprint import layer_fingerprints
+from innspect.inputs.batches import called, is_stream, of_a_stream
 from innspect.progress import Progress
-from innspect.types import Array, Nest, Path
-
-BY, REDUCTIONS = ("relevance", "activation"), ("sum", "max")
+from innspect.types import Path
 
 
 def collect(
@@ -98,32 +85,32 @@ def collect(
         >>> gallery["block4_conv3"].samples[12]
         >>> gallery.html("concepts.html")
     """
-    _check(by, top, reduce, normalize, by_class, crops, every, steps, first_id, path, resume)
-    Integer(1, or_none=True).check("batch_size", batch_size)
-    if not isinstance(analyzer, Analyzer):
-        raise TypeError(f"`analyzer` must be what `innspect.create_analyzer` returns. Received: {type(analyzer).__name__}")
-    opened = analyzer.opened
-    if opened is None:
-        raise TypeError("`analyzer` must be of a Keras model, whose layers can be seen. Received: one of a function")
-    listed = list(dict.fromkeys(paths(at, opened)))
-    if not listed:
-        raise ValueError("`at` must name at least one layer. Received: an empty list")
-    inner = layer_of(target)  # of a unit, which is an output of the model up to its layer
-    if inner is not None:
-        analyzer, output = analyzer.up_to(inner), 0
-        opened = analyzer.opened
-    sites = sites_of(opened.graph, listed)
-    wanted = Targets(analyzer, target, opened.number(output))
-    told = {"at": listed, "by": by, "reduce": reduce, "normalize": bool(normalize), "top": top, "crops": crops}
-    told |= {"by_class": top if by_class is None else by_class, "target": wanted.told, "output": opened.number(output)}
-    fresh = Gallery(settings_of(analyzer, told), opened.model.name, layer_fingerprints(opened.graph))
-    gallery = _begun(fresh, path, resume)
+    Boolean().check("resume", resume)
+    Integer(1).check("every", every)
+    Integer(1).check_given("steps", steps)
+    File().check_given("path", path)
+    collection = collection_of(
+        analyzer,
+        at,
+        by=by,
+        top=top,
+        target=target,
+        reduce=reduce,
+        normalize=normalize,
+        by_class=by_class,
+        crops=crops,
+        batch_size=batch_size,
+        output=output,
+        first_id=first_id,
+    )
+    wanted = collection.targets
+    gallery = collection.gallery = _begun(collection.gallery, path, resume)
     if batch_size is None and not is_stream(data):
-        batch_size = gallery.progress.get("batch_size") or size_of(data, opened)
-    collection = Collection(analyzer, gallery, sites, wanted, batch_size, first_id)
+        batch_size = gallery.progress.get("batch_size") or size_of(data, collection.analyzer.opened)
+        collection.batch_size = batch_size
     progress = Progress("Collecting", number_of_batches(data, batch_size, steps)) if verbose else None
     written = done = gallery.progress.get("batches", 0)
-    for number, (x, labels) in enumerate(batches(data, analyzer, batch_size, steps, done, wanted)):
+    for number, (x, labels) in enumerate(batches(data, collection.analyzer, batch_size, steps, done, wanted)):
         if number == 0:
             given = {"batch_size": None if is_stream(data) else batch_size, "first_id": first_id}
             collection.check_same_run(given | {"first": digest(x, labels)}, path)
@@ -146,32 +133,6 @@ def collect(
     return gallery
 
 
-def _check(
-    by: Any,
-    top: Any,
-    reduce: Any,
-    normalize: Any,
-    by_class: Any,
-    crops: Any,
-    every: Any,
-    steps: Any,
-    first_id: Any,
-    path: Any,
-    resume: Any,
-) -> None:
-    OneOf(*BY).check("by", by)
-    OneOf(*REDUCTIONS).check("reduce", reduce)
-    Boolean().check("normalize", normalize)
-    Boolean().check("resume", resume)
-    Count().check("top", top)
-    Integer().check_given("by_class", by_class)
-    Integer().check("crops", crops)
-    Integer(1).check("every", every)
-    Integer(1).check_given("steps", steps)
-    Integer(0, 1 << 62).check("first_id", first_id)
-    File().check_given("path", path)
-
-
 def _begun(fresh: Gallery, path: Path | None, resume: bool) -> Gallery:
     """A gallery, new or from its file."""
     if path is None or not resume or not os.path.exists(path):
@@ -184,107 +145,6 @@ def _begun(fresh: Gallery, path: Path | None, resume: bool) -> Gallery:
             f"The file {os.fsdecode(path)!r} cannot be gone on with: give another `path`, or resume=False. {error}"
         ) from None
     return found
-
-
-class Collection:
-    """The work of `collect`: batches come, and a gallery grows.
-
-    Args:
-        analyzer: The analyzer.
-        gallery: The `Gallery`, which is written to.
-        sites: Dict from path to where the layer's channels are.
-        targets: The `Targets`.
-        batch_size: Samples computed at once; None: as many as fit.
-        first_id: The number of the first sample.
-    """
-
-    def __init__(
-        self,
-        analyzer: Analyzer,
-        gallery: Gallery,
-        sites: dict[str, UnitSite],
-        targets: Targets,
-        batch_size: int | None,
-        first_id: int,
-    ):
-        self._analyzer, self._gallery, self._sites, self._targets = analyzer, gallery, sites, targets
-        self._batch_size, self._first = batch_size, first_id
-        told = gallery.settings
-        self._measure = measure_of(analyzer, sites, told["by"], told["reduce"], told["normalize"], told["output"])
-        self._fields: dict[Any, dict[str, tuple[int, Field] | None]] = {}
-
-    def check_same_run(self, given: dict[str, Any], path: Path | None) -> None:
-        """Raise where a run is continued with other data."""
-        before = self._gallery.progress
-        for name, value in given.items():
-            if before.get(name, value) != value:
-                what = "first batch of data" if name == "first" else f"`{name}`"
-                raise ValueError(
-                    f"The file {str(path)!r} was begun with another {what}, so it cannot be gone on with: give another "
-                    f"`path`, or resume=False to begin anew. Received: {value!r}, there {before[name]!r}"
-                )
-        before.update(given)
-
-    def add(self, x: Nest, labels: Any) -> None:
-        """Take the samples of a batch."""
-        inputs = Inputs(x, self._analyzer.opened)
-        if not inputs.samples:
-            return
-        start = self._gallery.samples
-        target, classes = self._targets.of(start, inputs.samples, labels)
-        seen = self._seen(inputs)
-        row = 0
-        for found in self._measure(x, target, self._batch_size):
-            count = len(found.outputs)
-            part = classes[row : row + count] if classes is not None else found.largest if self._targets.by_class else None
-            self._take(found, np.arange(count) + row + start + self._first, part, inputs, row, seen)
-            row += count
-        self._gallery.take(start + self._first, inputs.samples)
-
-    def _take(
-        self,
-        found: Measured,
-        ids: Array,
-        classes: Array | None,
-        inputs: Inputs,
-        row: int,
-        seen: dict[str, tuple[int, Field] | None],
-    ) -> None:
-        told = self._gallery.settings
-        for path, values in found.values.items():
-            positions, viewed = found.positions[path], seen.get(path)
-            if path not in self._gallery.layers:
-                channels, axes = positions.shape[1:]
-                number = self._targets.classes if self._targets.by_class else 0
-                self._gallery.layers[path] = References.none(
-                    path, channels, axes, str(values.dtype), told["top"], told["by_class"], number, told["crops"]
-                )
-            part = None if viewed is None else _as_seen(inputs, viewed)[row : row + len(ids)]
-            field = None if viewed is None else viewed[1]
-            self._gallery.layers[path].add(values, ids, positions, classes, part, field)
-
-    def _seen(self, inputs: Inputs) -> dict[str, tuple[int, Field] | None]:
-        """For each layer the input that it reads, by number, and what its positions see of it; known by the inputs' shapes."""
-        if not self._gallery.settings["crops"]:
-            return {}
-        key = tuple(a.shape[1:] for a in inputs.arrays)
-        if key not in self._fields:
-            graph = self._analyzer.opened.graph
-            found: dict[str, tuple[int, Field] | None] = {}
-            for path, site in self._sites.items():
-                read = inputs_read(graph, [site.tensor])
-                of_inputs = fields(graph, site.tensor, inputs.arrays, whole=bool(site.frames) or site.heads)
-                pictures = [i for i in read if inputs.arrays[i].ndim > 2] or list(read)
-                viewed = of_inputs[pictures[0]] if pictures else None
-                found[path] = None if viewed is None else (pictures[0], viewed)
-            self._fields[key] = found
-        return self._fields[key]
-
-
-def _as_seen(inputs: Inputs, viewed: tuple[int, Field]) -> Array:
-    """The samples of an input, in the shape that the model takes; bytes where they were given as these."""
-    given, taken = inputs.given[viewed[0]], inputs.arrays[viewed[0]]
-    return given.reshape(taken.shape) if given.dtype == np.uint8 else taken
 
 
 def _tell(gallery: Gallery) -> None:

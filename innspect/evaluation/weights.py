@@ -79,6 +79,8 @@ class Replacement:
             raise ValueError(f"The model {_name(model)!r} has no weights that could be replaced.")
         self._given = None if weights is None else self._checked(weights, model)
         self._made: dict[int, Any] = {}
+        # Not by the variable's own path, which is another one once the model was saved and loaded.
+        self._places = {id(v): f"weights {layer.name} {i}" for layer in self.layers for i, v in enumerate(layer.variables)}
 
     def _checked(self, weights: Any, model: Any) -> dict[str, Array]:
         if not isinstance(weights, Mapping):
@@ -104,7 +106,7 @@ class Replacement:
                 array = self._given[variable.path]
             else:
                 values = backend.to_numpy(variable.value).astype("float64")
-                array = HOW[self._how](values, self._trial.generator(f"weights {variable.path}"))
+                array = HOW[self._how](values, self._trial.generator(self._places[id(variable)]))
             self._made[id(variable)] = ops.convert_to_tensor(np.asarray(array, "float64"), variable.dtype)
         return self._made[id(variable)]
 

@@ -237,6 +237,6 @@ def _hint_for_strings(array: Array, opened: OpenedModel) -> str:
 
 def on_device(arrays: Iterable[Any], opened: OpenedModel) -> Tensors:
     """A model's inputs as tensors; numbers that can be moved, such as pixels, in floating point."""
-    tensors = [ops.convert_to_tensor(a) for a in arrays]
+    tensors = [backend.batch(a) for a in arrays]
     counted = [opened.moves(t) and not is_float(x.dtype) for t, x in zip(opened.graph.inputs, tensors, strict=True)]
     return [ops.cast(x, opened.dtype) if c else x for x, c in zip(tensors, counted, strict=True)]

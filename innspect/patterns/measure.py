@@ -110,4 +110,4 @@ class Measurement:
 
 
 def _tensors(arrays: list[Array]) -> Tensors:
-    return [ops.convert_to_tensor(a) for a in arrays]
+    return [backend.batch(a) for a in arrays]

@@ -1,5 +1,6 @@
 """`PatternStatistics`: everything about a data set that patterns are made from; mergeable, storable, resumable."""
 
+import copy
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -148,19 +149,22 @@ class PatternStatistics:
         opened, measurement = self._attached()
         opened.verify([a[:1] for a in arrays])
         units: dict[str, Unit] = {unit.path: unit for unit in measurement.units}
-        for path, centre in measurement.centres(arrays).items():
+        with opened.on_its_device():
+            centres = measurement.centres(arrays)
+        for path, centre in centres.items():
             self.layers[path].moments = Moments.empty(units[path].layout, measurement.regimes[path], centre)
 
     def add_arrays(self, arrays: list[Array]) -> None:
         """As `update`, for flat arrays that were checked already."""
         if not len(arrays[0]):
             return
-        _, measurement = self._attached()
+        opened, measurement = self._attached()
         if any(layer.moments is None for layer in self.layers.values()):
             self.centre_on(arrays)
-        if self._centres is None:
-            self._centres = measurement.centre_tensors({path: layer.known.centre for path, layer in self.layers.items()})
-        self._accumulator.add(measurement.moments(arrays, self._centres), self._deposit)
+        with opened.on_its_device():
+            if self._centres is None:
+                self._centres = measurement.centre_tensors({path: layer.known.centre for path, layer in self.layers.items()})
+            self._accumulator.add(measurement.moments(arrays, self._centres), self._deposit)
         self.samples += len(arrays[0])
 
     def _deposit(self, path: str, sums: dict[str, Array], rows: dict[str, BackendTensor] | None) -> None:
@@ -168,6 +172,14 @@ class PatternStatistics:
         moments.add(sums)
         if rows is not None:
             add_products(moments.sums, **rows)
+
+    def begun_anew(self) -> "PatternStatistics":
+        """Statistics of the same model, with the same settings, without data: what was compiled serves them, too."""
+        made = copy.copy(self)
+        made.samples, made.progress = 0, {}
+        made._centres, made._accumulator = None, Accumulator()
+        made.layers = {path: replace(layer, moments=None) for path, layer in self.layers.items()}
+        return made
 
     def flush(self) -> None:
         """Bring what is still on the device into the float64 sums."""

@@ -16,7 +16,7 @@ from innspect.analyzers.averaging.on_host import HostPoints
 from innspect.analyzers.averaging.points import Points, Runner
 from innspect.analyzers.base.analyzer import Analyzer
 from innspect.analyzers.base.config import parameters
-from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, list_analyzers, told_of
+from innspect.analyzers.base.registry import accepted_arguments, create_analyzer, fixed_arguments, list_analyzers, told_of
 from innspect.checks import Elsewhere
 from innspect.errors import PlainKeyError, suggest
 
@@ -89,8 +89,10 @@ class Averaging(Analyzer):
 
     def _beside(self, of_inner):
         """Those arguments of the averaged method that are given beside this method's own."""
-        own = parameters(type(self))
-        return {k: v for k, v in of_inner.items() if k not in own} if isinstance(self.of, str) else {}
+        if not isinstance(self.of, str):
+            return {}
+        kept = {*parameters(type(self)), *fixed_arguments(type(self.inner), self.of)}  # the latter are what the name stands for
+        return {k: v for k, v in of_inner.items() if k not in kept}
 
     def fit(self, *args, **kwargs):
         """Fit the averaged method, where it learns from data."""

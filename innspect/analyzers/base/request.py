@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from innspect import backend
@@ -104,7 +105,7 @@ class Request:
             if end is not None and rows[0] >= end:
                 return
             if rows[count - 1] >= skip:
-                yield Batch.of(self, rows), count
+                yield Batch.of(self, even(rows)), count
 
     @functools.cached_property
     def at_once(self) -> int:
@@ -131,7 +132,7 @@ class Batch:
 
     @classmethod
     def of(cls, request: Request, rows: Array) -> "Batch":
-        xs = [ops.convert_to_tensor(a[rows]) for a in request.inputs.arrays]
+        xs = [backend.batch(a[rows]) for a in request.inputs.arrays]
         masks = [p.mask[rows] for p in request.through if p.mask is not None]
         return cls(request, rows, xs, [ops.convert_to_tensor(v) for v in (*(t.rows(rows) for t in request.targets), *masks)])
 
@@ -153,6 +154,11 @@ class Batch:
         count = len(self.request.targets)
         request = replace(self.request, targets=self.request.targets[some])
         return replace(self, request=request, values=[*self.values[:count][some], *self.values[count:]])
+
+
+def even(rows: Array) -> Array:
+    """Rows that can be split over as many devices as Keras splits batches over: the last is repeated."""
+    return np.concatenate([rows, np.full(-len(rows) % backend.shards(), rows[-1])])
 
 
 def paths(at: Any, opened: OpenedModel | None) -> tuple[Any, ...]:

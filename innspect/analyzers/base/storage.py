@@ -104,7 +104,7 @@ def save_analyzer(analyzer: Stored, path: Path) -> None:
         "analyzer": _encode(analyzer, arrays, "analyzer"),
     }
     with replacing(path) as partial, scratch() as work:
-        model_file = _saved_model(analyzer.model, work)
+        model_file = saved_model(analyzer.model, work)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         with zipfile.ZipFile(partial, "w") as archive:
@@ -114,7 +114,7 @@ def save_analyzer(analyzer: Stored, path: Path) -> None:
         seal_end(partial)
 
 
-def _saved_model(model: keras.Model, work: str) -> str:
+def saved_model(model: keras.Layer, work: str) -> str:
     """A `.keras` file of a model in a folder: put together here, for Keras would leave its own folders behind when killed."""
     folder, path = os.path.join(work, "model"), os.path.join(work, "model.keras")
     model.save(folder, zipped=False)

@@ -10,6 +10,7 @@ Requirements of the design:
 import functools
 import types
 import weakref
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -133,6 +134,10 @@ class OpenedModel:
     def variables(self) -> list[keras.Variable]:
         return self.graph.variables()
 
+    def on_its_device(self) -> AbstractContextManager[Any]:
+        """A scope in which tensors are made where the model's weights are."""
+        return backend.beside(self.variables)
+
     @functools.cached_property
     def dtype(self) -> str:
         """The dtype of maps, which integers that are numbers, such as pixels, are computed in."""
@@ -174,7 +179,7 @@ class OpenedModel:
 
         def answered() -> list[Array]:
             variables = self.variables()
-            with read_only(variables, weights(variables)), backend.inference():
+            with self.on_its_device(), read_only(variables, weights(variables)), backend.inference():
                 return [backend.to_numpy(y) for y in self.answer(tensors)]
 
         return steadily(answered)

@@ -51,7 +51,8 @@ def compare(opened, inputs, again=False):
     known, hidden = _compared.get(opened.model, (None, {}))
     if known == described and not again:
         return hidden
-    tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
+    with opened.on_its_device():
+        tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
     variables, graph = opened.variables(), opened.graph
     suspects, hidden = _may_hide_softmax(graph), _out_of_reach(graph)
     wanted = [*graph.outputs, *(node.outputs[0] for node in suspects.values())]
@@ -67,7 +68,7 @@ def compare(opened, inputs, again=False):
         proved = not suspects and backend.equal_by_construction(both, *arguments)
         return None if proved else backend.once(both, *arguments)
 
-    with backend.inference(), precise(opened.model, tensors):
+    with opened.on_its_device(), backend.inference(), precise(opened.model, tensors):
         found = steadily(answers)
     if found is None:
         _compared[opened.model] = described, hidden

@@ -1,0 +1,59 @@
+"""`--ray`: a command's work on a cluster, see `innspect.ray`."""
+
+import contextlib
+
+from innspect.cli import models, options
+
+INPUT = "input"  # the column of a model's only input
+
+
+def add(parser):
+    """The options; they stand behind the inputs, since `--ray` takes the word that follows it."""
+    told = "share the work out by Ray, on this machine or on the cluster at ADDRESS; needs innspect[ray]; give it last"
+    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=told)
+    parser.add_argument("--workers", type=options.positive, metavar="N", help="how many processes; with --ray")
+
+
+def check(given, *refused):
+    """Raise for what cannot be given together with `--ray`, options by name, and for `--workers` without it."""
+    if given.ray is None and given.workers is not None:
+        raise ValueError("--workers needs --ray. Received: --workers alone")
+    for name in refused if given.ray is not None else ():
+        if getattr(given, name):
+            raise ValueError(
+                f"--{name} cannot be given with --ray, whose workers replace each other by themselves. Received: both"
+            )
+
+
+@contextlib.contextmanager
+def shared_out(given, source, opened):
+    """A dataset of Ray's with the inputs, and arguments for the functions of `innspect.ray`; Ray is left afterwards.
+
+    Args:
+        given: The parsed arguments.
+        source: The `Source`; what it reads goes into Ray's store batch by batch.
+        opened: The opened model.
+    """
+    from innspect.inputs.sizes import USUAL
+    from innspect.ray.cluster import installed
+
+    ray = installed()
+    ray.init(**({"address": given.ray} if given.ray else {"include_dashboard": False}), log_to_driver=False)
+    try:
+        parts = [_part(ray, batch) for batch in source.batches(given.batch_size or USUAL)]
+        first, *others = parts
+        how = {"inputs": None if len(opened.names) > 1 else INPUT, "workers": given.workers}
+        how["custom_objects"] = models.objects_of(given.code)
+        yield first.union(*others) if others else first, how
+    finally:
+        ray.shutdown()
+
+
+def _part(ray, batch):
+    """Samples as a dataset: a column for each input."""
+    columns = batch if isinstance(batch, dict) else {INPUT: batch}
+    found = None
+    for name, array in columns.items():
+        column = ray.data.from_numpy(array).rename_columns({"data": name})
+        found = column if found is None else found.zip(column)
+    return found

@@ -19,9 +19,7 @@ keras.utils.set_random_seed(0)
 layers = [L.Conv2D(16, 3, activation="relu", name="conv"), L.GlobalAveragePooling2D(), L.Dense(10, activation="softmax")]
 model = keras.Sequential([keras.Input((16, 16, 1), name="image"), *layers])
 images = np.random.default_rng(0).normal(size=(2000, 16, 16, 1)).astype("float32")
-dataset = ray.data.from_numpy(
-    np.array_split(images, 8)
-)  # in blocks, which are what workers share; its only column is the model's input; else `inputs=` says which is
+dataset = ray.data.from_numpy(np.array_split(images, 8))  # in blocks, which are what workers share
 
 # 2. A map of each image; nothing is computed until the result is read.
 maps = innspect.ray.explain(dataset, model, "lrp.epsilon_plus", batch_size=256)

@@ -4,7 +4,7 @@ import contextlib
 
 from innspect.cli import models, options
 
-INPUT = "input"  # the column of a model's only input
+NUMBER = "innspect number"  # the column of the samples' numbers
 
 
 def add(parser):
@@ -40,20 +40,20 @@ def shared_out(given, source, opened):
     ray = installed()
     ray.init(**({"address": given.ray} if given.ray else {"include_dashboard": False}), log_to_driver=False)
     try:
-        parts = [_part(ray, batch) for batch in source.batches(given.batch_size or USUAL)]
-        first, *others = parts
-        how = {"inputs": None if len(opened.names) > 1 else INPUT, "workers": given.workers}
+        first, *others = _parts(ray, source, given.batch_size or USUAL, opened.names)
+        how = {"inputs": opened.names, "workers": given.workers}
         how["custom_objects"] = models.objects_of(given.code)
         yield first.union(*others) if others else first, how
     finally:
         ray.shutdown()
 
 
-def _part(ray, batch):
-    """Samples as a dataset: a column for each input."""
-    columns = batch if isinstance(batch, dict) else {INPUT: batch}
-    found = None
-    for name, array in columns.items():
-        column = ray.data.from_numpy(array).rename_columns({"data": name})
-        found = column if found is None else found.zip(column)
-    return found
+def _parts(ray, source, batch_size, names):
+    """Datasets of a batch each: a column for each input, and one with the samples' numbers."""
+    number = 0
+    for batch in source.batches(batch_size):
+        columns = batch if isinstance(batch, dict) else {names[0]: batch}
+        count = len(columns[names[0]])
+        rows = [{name: array[i] for name, array in columns.items()} | {NUMBER: number + i} for i in range(count)]
+        yield ray.data.from_items(rows)
+        number += count

@@ -91,7 +91,7 @@ def _run(given):
         from innspect import ray
 
         with cluster.shared_out(given, source, analyzer.opened) as (dataset, how):
-            gallery = ray.collect(dataset, analyzer.opened, given.at, analyzer, **asked, **how)
+            gallery = ray.collect(dataset, analyzer.opened, given.at, analyzer, ids=cluster.NUMBER, **asked, **how)
     else:
         data = source[:] if source.arrays else Batches(source, given.batch_size or USUAL)
         gallery = concepts.collect(analyzer, data, given.at, resume=given.resume, verbose=1, **asked)

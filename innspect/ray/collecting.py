@@ -10,7 +10,7 @@ from innspect.checks import File, Integer
 from innspect.concepts.collection import collection_of
 from innspect.concepts.gallery import Gallery, merge
 from innspect.graph.opened.opened_model import open_model
-from innspect.ray.cluster import Fetch, Sent, Workers, check_dataset, installed
+from innspect.ray.cluster import Fetch, Sent, Workers, check_dataset
 from innspect.ray.columns import Columns, Reading, Rows, check_columns, rows_at_once
 from innspect.ray.parcels import Parcel, method_of
 from innspect.ray.parts import Summing, bytes_of, from_files, summed
@@ -19,8 +19,6 @@ from innspect.types import Path
 if TYPE_CHECKING:
     import ray.data
 
-NUMBER = "innspect number"  # the column of the rows' numbers, where they have none of their own
-
 
 def collect(
     dataset: "ray.data.Dataset",
@@ -28,9 +26,9 @@ def collect(
     at: str | Iterable[str],
     method: Any = "lrp.epsilon_plus_flat",
     *,
+    ids: str,
     inputs: Columns = None,
     targets: str | None = None,
-    ids: str | None = None,
     by: str = "relevance",
     top: int = 16,
     target: Any = None,
@@ -55,9 +53,8 @@ def collect(
         at, by, top, target, reduce, normalize, by_class, crops, output: As for `innspect.concepts.collect`; `target` is one for
             all rows.
         method: Whose relevance: a name, a pair of a name and its arguments, or an analyzer of this model.
+        ids: The column that has a number for each row, integers that differ: the result says samples by it.
         targets: A column with the class of each row, in the place of `target`.
-        ids: A column with a number for each row, integers that differ; None: rows are numbered in the dataset's order, for
-            which they are counted first.
         path: A file to keep the result in.
         rows: After so many rows a worker hands on what it has, which is merged in a tree.
 
@@ -86,18 +83,12 @@ def collect(
     how |= {"crops": crops, "batch_size": size, "output": output, "at": [at] if isinstance(at, str) else list(at)}
     collection_of(analyzer, **how)  # says what does not fit
     check_columns(dataset, opened, inputs, [targets, ids])
-    numbered = dataset if ids is not None else _numbered(dataset)
     sent = Sent(Parcel.of(opened, {"": analyzer}, custom_objects))
-    asked = Collect(inputs, targets, ids or NUMBER, how)
-    gallery = from_files(summed(numbered, Collecting, [sent, asked], rows, merge_galleries, hired), merge)
+    asked = Collect(inputs, targets, ids, how)
+    gallery = from_files(summed(dataset, Collecting, [sent, asked], rows, merge_galleries, hired), merge)
     if path is not None:
         gallery.save(path)
     return gallery
-
-
-def _numbered(dataset: Any) -> Any:
-    numbers = installed().data.range(dataset.count()).rename_columns({"id": NUMBER})
-    return dataset.zip(numbers)
 
 
 @dataclass(frozen=True)

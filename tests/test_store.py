@@ -154,7 +154,7 @@ def test_whatever_change_of_the_disk_is_the_last_nothing_is_lost(analyzer, tmp_p
         run(tmp_path / "counted.h5")
     assert mortal.count > 30
     path, lengths = tmp_path / "killed.h5", []
-    for last in range(1, mortal.count + 1, 3):
+    for last in range(1, mortal.count + 1, 7):
         with monkeypatch.context() as patch, contextlib.suppress(Death):
             Mortal(patch, last)
             run(path)
@@ -300,11 +300,11 @@ def test_damaged_stores_end_in_the_one_error_or_hold_what_they_held(analyzer, tm
         return [vars(each[:]), each.labels, each.index, each.done]
 
     known, sound = damage.contents(read(store)), path.read_bytes()
-    for number in range(20 * len(damage.WAYS)):
+    for number in range(6 * len(damage.WAYS)):
         copy.write_bytes(damage.damaged(sound, damage.WAYS[number % len(damage.WAYS)], str(number)))
         fates.append(damage.fate(lambda place: read(innspect.open_store(place)), str(copy), known))
     assert set(fates) <= {"UnreadableFileError", "same"}
-    assert fates.count("UnreadableFileError") > 120
+    assert fates.count("UnreadableFileError") > 36
     foreign = tmp_path / "foreign.h5"
     with h5py.File(foreign, "w") as file:
         file["attribution"] = X
@@ -380,10 +380,12 @@ def test_shards_merge_in_any_order(analyzer, tmp_path):
     ]
     whole = analyzer.store(X, tmp_path / "whole.h5", Y, labels=Y)
     innspect.merge_stores([stores[2], tmp_path / "a.h5", stores[1]], tmp_path / "merged.h5")
-    assert contents(tmp_path / "merged.h5").keys() == contents(tmp_path / "whole.h5").keys()
-    assert all(np.array_equal(e, contents(tmp_path / "merged.h5")[n]) for n, e in contents(tmp_path / "whole.h5").items())
+    merged, shards = contents(tmp_path / "merged.h5"), [contents(tmp_path / f"{name}.h5") for name in parts]
+    assert merged.keys() == contents(tmp_path / "whole.h5").keys()
+    assert same(merged, {name: np.concatenate([shard[name] for shard in shards]) for name in merged})
     twice = innspect.merge_stores([innspect.merge_stores(stores[1:], tmp_path / "bc.h5"), stores[0]], tmp_path / "again.h5")
-    assert same(twice[:].attributions, whole[:].attributions)
+    assert same(twice[:].attributions, np.moveaxis(merged["attribution"], 1, -1))
+    np.testing.assert_allclose(twice[:].attributions, whole[:].attributions, atol=1e-5)
     refused = {
         "at least one file": lambda: [],
         "must be a list of files": lambda: "a.h5",

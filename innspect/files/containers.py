@@ -77,10 +77,11 @@ class Format:
 
     def check(self, path: str, attributes: Any) -> None:
         """Raise where the attributes of a file say that it is of another format, or of a newer version."""
-        if attributes.get("format") != self.name:
+        found = attributes.get("format")
+        found = found.decode(errors="replace") if isinstance(found, bytes) else found
+        if found != self.name:
             raise UnreadableFileError(
-                f"{path!r} holds no {self.holds}: expected the attribute format={self.name!r}. "
-                f"Received: {attributes.get('format')!r}"
+                f"{path!r} holds no {self.holds}: expected the attribute format={self.name!r}. Received: {found!r}"
             )
         if int(attributes["version"]) > self.version:
             raise UnreadableFileError(

@@ -38,9 +38,17 @@ def check_declared(file: h5py.File) -> None:
 
 
 def check_kinds(file: h5py.File) -> None:
-    """As `check_declared`, of a file whose arrays are compressed, or not filled yet: how large they are is not looked at."""
-    for _ in _declared(file):
-        pass
+    """As `check_declared`, of a file whose arrays are compressed, or not filled yet: how large they are is not looked at.
+
+    Nor may it hold text of any length: HDF5 keeps that where there are no checksums, and reading it may never end.
+    """
+    for name, _ in _declared(file):
+        item = file[name]
+        types = [item.attrs.get_id(attribute).dtype for attribute in item.attrs]
+        for dtype in [*types, *([item.dtype] if isinstance(item, h5py.Dataset) else [])]:
+            told = h5py.check_string_dtype(dtype)
+            if told is not None and told.length is None:
+                raise ValueError(f"{name!r} holds text of any length")
 
 
 def _declared(file: h5py.File) -> Iterator[tuple[str, int]]:

@@ -65,12 +65,13 @@ def create(pages: Pages, header: Header, shapes: Shapes, total: int | None) -> N
     """
     image = io.BytesIO()
     with h5py.File(image, "w", userblock_size=BLOCK, **HDF5) as file:
-        file.attrs.update({"format": FORMAT.name, "version": FORMAT.version, "innspect": __version__})
-        file.attrs.update({"keras": keras.__version__, "backend": keras.backend.backend()})
-        file.attrs.update({name: header[name] for name in ("model", "method", "fingerprint")})
-        file.attrs.update({name: json.dumps(header[name]) for name in TEXTS})
-        file.attrs["digest"] = _digest(file.attrs)
-        file.attrs.update({"rows": 0, "complete": False})
+        told = {"innspect": __version__, "keras": keras.__version__, "backend": keras.backend.backend()}
+        told |= {name: header[name] for name in ("model", "method", "fingerprint")}
+        told |= {name: json.dumps(header[name]) for name in TEXTS}
+        for name, text in {"format": FORMAT.name, **told, "digest": _digest(told)}.items():
+            encoded = text.encode() or b" "
+            file.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", len(encoded)))
+        file.attrs.update({"version": FORMAT.version, "rows": 0, "complete": False})
         for path, (row, dtype) in shapes.items():
             chunk = rows_of_chunk(row, dtype) if compressed(path) else _SMALL
             how: dict[str, Any]
@@ -122,7 +123,7 @@ def check(path: str, file: h5py.File) -> None:
     """Raise where a file is no store, or not as it was written."""
     check_kinds(file)
     FORMAT.check(path, file.attrs)
-    if file.attrs["digest"] != _digest(file.attrs):
+    if _text(file, "digest") != _digest({name: _text(file, name) for name in (*_NAMES, *TEXTS)}):
         raise UnreadableFileError(f"{path!r} is damaged: what it says of itself is not what was written.")
     rows, arrays = int(file.attrs["rows"]), arrays_of(file)
     lengths = {dataset.shape[0] for dataset in arrays.values()}
@@ -137,8 +138,8 @@ def check(path: str, file: h5py.File) -> None:
 
 def header_of(file: h5py.File) -> Header:
     """What `create` was given, and "innspect", "keras" and "backend"."""
-    names = {name: str(file.attrs[name]) for name in _NAMES}
-    return names | {name: json.loads(file.attrs[name]) for name in TEXTS}
+    names = {name: _text(file, name) for name in _NAMES}
+    return names | {name: json.loads(_text(file, name)) for name in TEXTS}
 
 
 def shapes_of(file: h5py.File) -> Shapes:
@@ -150,6 +151,10 @@ def read_rows(file: h5py.File, rows: slice) -> dict[str, Array]:
     return {path: np.asarray(dataset[rows]) for path, dataset in arrays_of(file).items()}
 
 
-def _digest(attributes: Any) -> str:
-    told = [str(attributes[name]) for name in (*_NAMES, *TEXTS)]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()
+def _text(file: h5py.File, name: str) -> str:
+    """An attribute: text of a fixed length, for HDF5 keeps other text where there are no checksums."""
+    return str(bytes(file.attrs[name]).decode())
+
+
+def _digest(told: dict[str, str]) -> str:
+    return hashlib.sha256("\0".join(told[name] for name in (*_NAMES, *TEXTS)).encode()).hexdigest()

@@ -74,8 +74,10 @@ def create(pages: Pages, header: Header, shapes: Shapes, total: int | None) -> N
         file.attrs.update({"version": FORMAT.version, "rows": 0, "complete": False})
         for path, (row, dtype) in shapes.items():
             chunk = rows_of_chunk(row, dtype) if compressed(path) else _SMALL
-            how: dict[str, Any]
-            how = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if compressed(path) else {"fletcher32": True}
+            # Level 0 packs nothing, so that a chunk keeps its place when rows are added; but it has gzip's checksum, where
+            # that of "fletcher32" does not tell the bytes 00 00 from ff ff.
+            how: dict[str, Any] = {"compression": "gzip", "compression_opts": 1 if compressed(path) else 0}
+            how |= {"shuffle": True} if compressed(path) else {}
             how |= {"fillvalue": -1} if path in ("index", "neuron") or (path == "label" and not row) else {}
             file.create_dataset(path, (total or 0, *row), dtype, chunks=(chunk, *row), maxshape=(None, *row), **how)
     content = image.getbuffer()

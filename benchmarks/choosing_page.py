@@ -3,6 +3,8 @@
 CHEAP = {"image": 20, "attention": 20}  # gradients that a default method may cost
 ELSE = 100  # where samples are small
 COUNT = 4
+# Asks for one kind of head, where `grad_cam` is the same but for its ReLU; costs more the longer samples are.
+NARROW = ("cam", "occlusion")
 SHOWN = 12  # methods of a table, and the well-known ones beside
 RANDOM = "random"
 
@@ -74,15 +76,16 @@ LITERATURE = {
 
 
 def defaults(records):
-    """The best of each family by mean rank over networks of a sort, of those that are better than random maps in one of them.
+    """The best of each family by mean rank over networks of a sort, of the better half, if one has it above random maps.
 
-    Left out are those that are dear in one, that need more than their names, and that have no maps of the other classes.
+    Left out are those that are dear in one, that need more than their names, that have no maps of other classes, and NARROW.
     """
     better = {label for one in records for of in one["better"].values() for label in of}
     fitting = better & set.intersection(*(_allowed(one) for one in records))
-    chosen = {}
-    for label in sorted(fitting, key=lambda m: (sum(one["ranks"][m] / len(one["ranks"]) for one in records), m)):
-        chosen.setdefault(records[0]["families"][label], label)
+    chosen, mean = {}, {m: sum(one["ranks"][m] / len(one["ranks"]) for one in records) / len(records) for m in fitting}
+    for label in sorted(fitting, key=lambda m: (mean[m], m)):
+        if mean[label] <= 0.5:
+            chosen.setdefault(records[0]["families"][label], label)
     return list(chosen.values())[:COUNT]
 
 
@@ -90,7 +93,7 @@ def _allowed(one):
     dear = CHEAP.get(one["kind"], ELSE)
     logits = one["scores"].get("random_logit", {})
     blind = [m for m, cell in logits.items() if cell["undefined"] > cell["samples"] / 2]
-    return {m for m in one["ranks"] if one["cost"][m] <= dear and m not in [*blind, *one["needing"]]}
+    return {m for m in one["ranks"] if one["cost"][m] <= dear and m not in [*blind, *one["needing"], *NARROW]}
 
 
 # ---------------------------------------------------------------------- text
@@ -125,9 +128,11 @@ python benchmarks/choosing.py --photographs FOLDER
 ```
 
 writes this page anew, with your photographs; without a folder it takes those that ship with packages.
-`innspect.default_methods` begins with what wins here: the best of each family by its mean rank, of those that
-are better than random maps by some metric, cost at most 20 gradients (100 for tables, series and short texts),
-need nothing but their name and have maps of every class. A test compares the two."""
+`innspect.default_methods` begins with what wins here: the best of each family by its mean rank, of those that are in
+the better half and better than random maps by some metric, cost at most 20 gradients (100 for tables, series and
+short texts), have maps of every class, and need nothing but their name: no head of one kind, as `cam` does, and no more
+passes where samples are longer, as `occlusion` does. Where a network does not allow one, the next takes its place, and
+where fewer than four are left, well-known ones follow. A test compares the two."""
 
 
 def _summary(found):

@@ -18,7 +18,7 @@ from keras import layers as L
 from models import array, ids, shake
 
 import innspect
-from innspect.files import UnreadableFileError, growing
+from innspect.files import UnreadableFileError, growing, pages
 from innspect.stores import chunks, writer
 
 posix = pytest.mark.skipif(os.name != "posix", reason="locks and signals are of Unix")
@@ -123,13 +123,19 @@ class Mortal:
 
     def __init__(self, monkeypatch, last):
         self.last, self.count = last, 0
-        for module, name in ((growing, "_write"), (os, "fsync"), (os, "ftruncate"), (growing, "_write_journal")):
+        for module, name in (
+            (growing, "write_at"),
+            (pages, "write_at"),
+            (os, "fsync"),
+            (os, "ftruncate"),
+            (growing, "_write_journal"),
+        ):
             monkeypatch.setattr(module, name, self._mortal(getattr(module, name)))
 
     def _mortal(self, function):
         def call(*arguments):
             self.count += 1
-            if self.count == self.last and function.__name__ == "_write":
+            if self.count == self.last and function.__name__ == "write_at":
                 fd, data, place = arguments
                 function(fd, data[: len(data) // 2], place)
             if self.last is not None and self.count >= self.last:
@@ -203,7 +209,7 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_sound_file(tmp_path):
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        with growing.grown(path) as pages, h5py.File(pages or path) as file:
+        with growing.grown(path) as raw, h5py.File(raw or path) as file:
             found = file["x"][()]
         assert len(found) >= rows + 14
         assert not len(found) % 7

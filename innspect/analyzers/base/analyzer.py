@@ -8,7 +8,6 @@ them when all constructors have run (`ready`), so their order does not matter.
 """
 
 import abc
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -248,8 +247,7 @@ class Analyzer(Sound, Inside, Exported, Storing, Migrated, Named, metaclass=_Mad
 
     def _parts(self, request: Request, verbose: int) -> list[Result]:
         """What was found for each batch, NumPy arrays, and how many of its samples count."""
-        with contextlib.nullcontext() if self.opened is None else self.opened.on_its_device():
-            return done(self, request, verbose)
+        return done(self, request, verbose)
 
     def _inputs(self, x: Nest) -> Inputs:
         inputs = Inputs(x, self.opened)

@@ -1,5 +1,6 @@
 """The work of a request, batch by batch, and what is said of it meanwhile."""
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,8 @@ T = TypeVar("T")
 
 def done(analyzer: "Analyzer", request: Request, verbose: int) -> list[Result]:
     """What a method finds for each batch of a request, NumPy arrays, and how many of its samples count."""
-    return [part for _, part in found(analyzer, request, verbose)]
+    with contextlib.nullcontext() if analyzer.opened is None else analyzer.opened.on_its_device():
+        return [part for _, part in found(analyzer, request, verbose)]
 
 
 def found(

@@ -164,7 +164,7 @@ def test_the_default_methods_are_those_that_fit_the_model(run, tmp_path):
     assert (code, err) == (0, "")
     files = {p.name for p in (tmp_path / "o").iterdir()}
     methods = {f"{name}.npz" for name in innspect.default_methods(dense)}
-    assert "lrp.epsilon.npz" in methods
+    assert "integrated_gradients.npz" in methods
     assert "grad_cam.npz" not in methods
     assert files == methods | {"explanations.html", "explanations.json"}
     assert run("explain", "dense.keras", "rows.npy", "--out", "p")[0] == 0

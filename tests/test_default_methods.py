@@ -1,5 +1,8 @@
 """Which methods are taken where none are named."""
 
+import json
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -84,3 +87,10 @@ def test_reports_take_them():
     model = image()
     found = innspect.report(model, some(model)).explained.methods
     assert list(found) == innspect.default_methods(model)
+
+
+def test_the_methods_to_begin_with_are_those_that_won_where_all_were_measured():
+    measured = json.loads((Path(__file__).parent.parent / "docs" / "choosing.json").read_text())["defaults"]
+    assert measured.keys() == SUITED.keys() - {"function"}
+    for kind, names in measured.items():
+        assert SUITED[kind][: len(names)] == tuple(names), kind

@@ -1,9 +1,7 @@
 """Which methods to begin with: what suits a model, in the order in which it is tried.
 
-For images with convolutions that was measured, on an ImageNet network and photographs, by how well the maps foretell what
-the output does when regions are hidden, and whether they lie where the class is. For all else it is what the literature
-recommends: AttnLRP for transformers (Achtibat et al. 2024), the epsilon rule for recurrent networks (Arras et al. 2017) and
-for texts (Arras et al. 2016), completeness against a reference for tables (Sundararajan et al. 2017, Shrikumar et al. 2017).
+Measured on a network of each sort, by how well maps foretell what the output does when parts of the input are hidden
+(docs/choosing.md, made by benchmarks/choosing.py): first what won there, the best of each family, then what is well known.
 """
 
 from typing import Any
@@ -19,12 +17,12 @@ COUNT = 4  # so many methods side by side can still be looked at
 
 # Where one does not apply, the next one takes its place.
 SUITED = {
-    "attention": ("lrp.attention", "grad_cam", "integrated_gradients", "input_t_gradient", "gradient"),
-    "recurrent": ("lrp.epsilon", "integrated_gradients", "input_t_gradient", "gradient"),
-    "image": ("lrp.epsilon_gamma_flat", "grad_cam", "deep_lift", "guided_grad_cam", "integrated_gradients", "gradient"),
-    "series": ("lrp.epsilon_gamma_flat", "grad_cam", "deep_lift", "integrated_gradients", "gradient"),
-    "text": ("lrp.epsilon", "integrated_gradients", "deep_lift", "input_t_gradient", "gradient"),
-    "table": ("integrated_gradients", "deep_lift", "lrp.epsilon", "input_t_gradient", "gradient"),
+    "attention": ("integrated_gradients", "lrp.alpha_1_beta_0", "lrp.attention", "grad_cam", "input_t_gradient", "gradient"),
+    "recurrent": ("integrated_gradients", "lrp.epsilon", "hires_cam", "input_t_gradient", "gradient"),
+    "image": ("grad_cam", "lrp.epsilon_plus", "deep_lift", "integrated_gradients", "input_t_gradient", "gradient"),
+    "series": ("deep_lift", "lrp.gamma", "integrated_gradients", "input_t_gradient", "grad_cam", "gradient"),
+    "text": ("integrated_gradients", "lrp.gamma", "deep_lift", "input_t_gradient", "gradient"),
+    "table": ("integrated_gradients", "deep_lift", "input_t_gradient", "lrp.epsilon_alpha_2_beta_1", "lrp.epsilon", "gradient"),
     "function": ("occlusion", "rise"),
 }
 

@@ -66,7 +66,7 @@ def _finding(analyzer: "ReverseAnalyzer", way: Pass, request: Any, size: int) ->
         relevance = way.of_channels(way.program.told(passage.tape, signals, ()), samples)
         ids = ops.argsort(ops.where(ops.isnan(relevance), float("inf"), -relevance), axis=1)
         ids = ops.cast(ids, "int32")
-        some = ops.slice(ids, (0, first), (samples, size))
+        some = ops.take(ids, first + ops.arange(size, dtype="int32"), axis=1)
         masks = ops.one_hot(ops.transpose(some), relevance.shape[1], dtype=relevance.dtype)
 
         def each(mask: BackendTensor) -> Tensors:

@@ -24,7 +24,7 @@ _NEEDED = {
     "PIL": "pillow",
     "matplotlib": "matplotlib",
 }
-_CELL, _DPI = 1.0, 200  # a row's height in inches: seven of them, and the names, fill a page of nine
+_CELL, _DPI = 0.98, 200  # a row's height in inches: seven of them, and the names, fill a page of nine
 
 _NEXT = """
 The same by hand, for one of them:

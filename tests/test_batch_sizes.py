@@ -192,7 +192,9 @@ def resident():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads the memory of the process as Linux tells it")
-def test_no_growth_over_two_thousand_calls_and_three_hundred_analyzers(model):
+def test_no_growth_over_many_calls_and_analyzers(model):
+    """With INNSPECT_ALL=1 over 2,000 calls and 360 analyzers."""
+    calls, analyzers = (2000, 60) if os.environ.get("INNSPECT_ALL") else (600, 12)
     random, analyzer = np.random.default_rng(0), innspect.create_analyzer("lrp.epsilon", model)
 
     def call(count):
@@ -201,12 +203,12 @@ def test_no_growth_over_two_thousand_calls_and_three_hundred_analyzers(model):
 
     call(300)  # compiles each size
     before = resident()
-    call(2000)
+    call(calls)
     assert resident() - before < 8
 
     held = []
     for _ in range(6):
-        for _ in range(60):
+        for _ in range(analyzers):
             innspect.create_analyzer("lrp.epsilon", model).analyze(X[:2])
         held.append(resident())
     assert held[-1] - held[0] < 8, held

@@ -304,6 +304,7 @@ def test_a_report_takes_the_best_of_them(model, monkeypatch):
 
 def test_a_report_falls_back_to_the_default_methods(model, monkeypatch):
     monkeypatch.setattr("innspect.analyzers.defaults.default_methods", lambda *given, **more: ["gradient"])
+    monkeypatch.setattr("innspect.evaluation.choosing.offers.list_analyzers", lambda: METHODS)
     found = innspect.report(model, quarters(2)[0], methods="choose")
     assert list(found.explained.methods) == ["gradient"]
     assert "Too few samples" in found.html

@@ -109,7 +109,7 @@ def test_a_strategy_of_tensorflow():
 
 @pytest.mark.skipif(BACKEND != "torch", reason="elsewhere a computation goes where its inputs are")
 @pytest.mark.parametrize("name", ["gradient", "lrp.epsilon", "lrp.alpha_2_beta_1", "grad_cam"])
-def test_tensors_are_made_on_the_models_device(name, monkeypatch):
+def test_tensors_are_made_on_the_models_device(name, monkeypatch, tmp_path):
     """The device "meta" computes shapes only, and nothing there can be mixed with what is on the CPU."""
     with keras.device("meta"):
         layers = [L.Conv2D(3, 3, activation="relu"), L.BatchNormalization(), L.GlobalAveragePooling2D(), L.Dense(4)]
@@ -123,7 +123,8 @@ def test_tensors_are_made_on_the_models_device(name, monkeypatch):
         return np.zeros(tuple(tensor.shape), "float32")
 
     monkeypatch.setattr(backend, "to_numpy", to_numpy)
-    maps = innspect.create_analyzer(name, model).analyze(np.zeros((3, 8, 8, 2)), 1)
-    assert len(maps) == 3
+    analyzer = innspect.create_analyzer(name, model)
+    assert len(analyzer.analyze(np.zeros((3, 8, 8, 2)), 1)) == 3
+    assert len(analyzer.store(np.zeros((3, 8, 8, 2)), tmp_path / "maps.h5", neuron_selection=1, batch_size=2)) == 3
     assert set(devices) == {"meta"}
     assert keras.ops.zeros(()).device.type == "cpu"

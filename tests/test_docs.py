@@ -28,6 +28,7 @@ EVERYWHERE = {"README.md", "docs/index.md", "docs/migrating.md", "docs/patterns.
 EXAMPLES = sorted((p.stem for p in ROOT.glob("examples/*.py")), key=lambda name: name not in ("gallery", "patterns_digits"))
 SMALL = {
     "concepts": ["--small"],
+    "distillation": ["--small"],
     "evaluate": ["--small"],
     "gallery": ["--small"],
     "gallery_digits": ["--quick"],

@@ -2,9 +2,6 @@
 
 import ast
 import importlib.util
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -244,17 +241,3 @@ def test_nothing_is_imported_from_within_keras():
             modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(m.startswith("keras.src") for m in modules), path
             assert not (isinstance(node, ast.Constant) and str(node.value).startswith("keras.src")), path
-
-
-_IMPORTED = """
-import tensorflow as tf
-import innspect.analyzers, innspect.patterns, innspect.reports, innspect.study
-tf.config.threading.set_inter_op_parallelism_threads(1)  # an error once TensorFlow has started its devices
-"""
-
-
-@pytest.mark.once
-def test_importing_starts_no_devices_and_threads():
-    """A process that forks after the import, such as a server's, would hang."""
-    environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
-    subprocess.run([sys.executable, "-c", _IMPORTED], check=True, env=environment, timeout=300, capture_output=True)

@@ -228,7 +228,7 @@ def test_a_process_killed_at_any_moment_continues_to_the_same_numbers(tmp_path):
     model, x, file = small(), array(2000, 4), tmp_path / "statistics.h5"
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", x)
-    for seconds in (0, 0.37, 0.71):  # after the first checkpoint that a process writes
+    for seconds in (0, 0.37):  # after the first checkpoint that a process writes
         before = file.stat().st_mtime_ns if file.exists() else 0
         process = subprocess.Popen([sys.executable, "-c", _SLOWLY], cwd=tmp_path)
         while not file.exists() or file.stat().st_mtime_ns == before:

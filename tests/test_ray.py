@@ -24,6 +24,7 @@ from innspect.ray.explaining import Explaining, Question
 from innspect.ray.fitting import Fit, Fitting, merge_statistics
 from innspect.ray.parcels import Parcel, method_of, methods_of
 from innspect.ray.parts import from_files
+from innspect.ray.sharing import Answering, Shared
 
 X = np.random.default_rng(0).normal(size=(20, 6, 6, 2)).astype("float32")
 
@@ -217,9 +218,26 @@ def test_words_of_the_command_line(tmp_path, capsys):
         (["patterns", "fit"], ["--checkpoint", str(tmp_path / "p.h5"), "--ray"], "--checkpoint cannot be given with --ray"),
         (["evaluate"], ["--resume", str(tmp_path / "s.npz"), "--ray"], "--resume cannot be given with --ray"),
         (["concepts"], ["--at", "conv", "--resume", "--ray"], "--resume cannot be given with --ray"),
+        (["explain"], ["--method", "gradient", "--store", str(tmp_path / "s.h5"), "--ray"], "merge_stores"),
     ):
         assert main([*command, *words, *more]) == 1
         assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("neurons", [None, [np.arange(20) % 3, np.zeros(20, int)]], ids=["largest", "two"])
+def test_a_shared_explanation_is_that_of_one_process(neurons):
+    model = network()
+    analyzer = innspect.create_analyzer("smoothgrad", model, num_samples=2, seed=1)
+    shared = Shared(analyzer, Workers(), batch_size=8)
+    worker = Answering(lambda: pickle.loads(pickle.dumps(shared._parcel)))
+    calls = [pickle.dumps(call) for call in shared._calls(X, neurons, output=0)]
+    assert len(calls) == 3
+    found = innspect.Explanation.join(pickle.loads(worker.part({"part": [call]})) for call in calls)
+    asked = {} if neurons is None else {"neurons": neurons}
+    wanted = analyzer.explain(X, batch_size=8, **asked)
+    for name in ("attributions", "outputs", "targets", "neurons", "relative_error"):
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-5, atol=1e-7, err_msg=name)
+    assert found.settings["method"] == wanted.settings["method"]
 
 
 # ---------------------------------------------------------------------- Ray itself
@@ -251,6 +269,8 @@ def test_a_killed_worker_is_replaced(tmp_path, monkeypatch):
         np.testing.assert_array_equal([row["data"] for row in rows], x)
         wanted = innspect.create_analyzer("gradient", model).analyze(x)
         np.testing.assert_allclose([row["attribution"] for row in rows], wanted, rtol=1e-5, atol=1e-7)
+        shared = Shared(Dying(model), Workers(2), batch_size=16).explain(x)
+        np.testing.assert_allclose(shared.attributions, wanted, rtol=1e-5, atol=1e-7)
         fitted = innspect.ray.fit_patterns(ray.data.from_numpy(x), model, rows=16, workers=1)
         for path, pattern in innspect.patterns.fit(model, x, verbose=0).items():
             np.testing.assert_allclose(fitted[path], pattern, rtol=1e-3, atol=1e-4)

@@ -273,8 +273,8 @@ STARTED = {
 
 
 def test_importing_starts_no_backend():
-    """So that processes may be forked from this one, and that JAX may still be told of others."""
-    imports = "import innspect.analyzers, innspect.patterns, innspect.study, innspect.reports.page"
+    """So that processes may be forked from this one, as a server's are, and that JAX may still be told of others."""
+    imports = "import innspect.analyzers, innspect.patterns, innspect.reports, innspect.study, innspect.reports.page"
     code = f"{imports}\n{STARTED[BACKEND]}\nassert not started"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 

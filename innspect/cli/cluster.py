@@ -5,6 +5,10 @@ import contextlib
 from innspect.cli import models, options
 
 NUMBER = "innspect number"  # the column of the samples' numbers
+_WHY = {
+    "store": "is written by one process: give a part of the inputs to each and merge the files by `innspect.merge_stores`, or "
+    "take `innspect.ray.explain` in Python, whose dataset writes itself"
+}
 
 
 def add(parser):
@@ -20,9 +24,21 @@ def check(given, *refused):
         raise ValueError("--workers needs --ray. Received: --workers alone")
     for name in refused if given.ray is not None else ():
         if getattr(given, name):
-            raise ValueError(
-                f"--{name} cannot be given with --ray, whose workers replace each other by themselves. Received: both"
-            )
+            why = _WHY.get(name, "is not needed, since workers replace each other by themselves")
+            raise ValueError(f"--{name} cannot be given with --ray: it {why}. Received: both")
+
+
+@contextlib.contextmanager
+def started(given):
+    """Ray, and the argument `custom_objects` of the functions of `innspect.ray`; Ray is left afterwards."""
+    from innspect.ray.cluster import installed
+
+    ray = installed()
+    ray.init(**({"address": given.ray} if given.ray else {"include_dashboard": False}), log_to_driver=False)
+    try:
+        yield ray, models.objects_of(given.code)
+    finally:
+        ray.shutdown()
 
 
 @contextlib.contextmanager
@@ -35,17 +51,30 @@ def shared_out(given, source, opened):
         opened: The opened model.
     """
     from innspect.inputs.sizes import USUAL
-    from innspect.ray.cluster import installed
 
-    ray = installed()
-    ray.init(**({"address": given.ray} if given.ray else {"include_dashboard": False}), log_to_driver=False)
-    try:
+    with started(given) as (ray, objects):
         first, *others = _parts(ray, source, given.batch_size or USUAL, opened.names)
-        how = {"inputs": opened.names, "workers": given.workers}
-        how["custom_objects"] = models.objects_of(given.code)
+        how = {"inputs": opened.names, "workers": given.workers, "custom_objects": objects}
         yield first.union(*others) if others else first, how
-    finally:
-        ray.shutdown()
+
+
+@contextlib.contextmanager
+def shared(given, analyzers):
+    """What takes the place of some analyzers in a study: with `--ray` what asks workers, else themselves.
+
+    Args:
+        given: The parsed arguments.
+        analyzers: Dict from label to analyzer.
+    """
+    if given.ray is None:
+        yield analyzers
+        return
+    with started(given) as (_, objects):
+        from innspect.ray.cluster import Workers
+        from innspect.ray.sharing import Shared
+
+        hired = Workers(given.workers)
+        yield {label: Shared(analyzer, hired, objects, given.batch_size) for label, analyzer in analyzers.items()}
 
 
 def _parts(ray, source, batch_size, names):

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from innspect.cli import early, models, options, outputs, stores
+from innspect.cli import cluster, early, models, options, outputs, stores
 from innspect.cli.index import content
 from innspect.files import write
 from innspect.labels import name_of, number_of, read
@@ -59,6 +59,7 @@ def add(commands, common):
     parser.add_argument("--out", default="explanations", metavar="DIR", help="where to write (default: %(default)s)")
     options.add_force(parser)
     stores.add(parser)
+    cluster.add(parser)
     parser.set_defaults(run=_run, check=_check)
 
 
@@ -66,6 +67,7 @@ def _check(given):
     from innspect.cli.inputs import are_arrays, expand, names_of_images
 
     stores.check(given)
+    cluster.check(given, "store")
     early.check(given, given.inputs)
     if given.store is not None:
         return
@@ -102,16 +104,21 @@ def _run(given):
     predicted = study.predict(model, source.batches(study.at_once(opened, x, given.batch_size)), given.output)
     labels = read(labels, study.classes(predicted))
     neurons = _neurons(given, predicted)
-    batches = -(-len(source) // study.at_once(opened, x, given.batch_size, neurons))
-    with Progress("Explaining", batches * len(analyzers)) as progress, estimates(progress.tell):
+    size = study.at_once(opened, x, given.batch_size, neurons) if given.ray is None else len(source)
+    steps = -(-len(source) // size) * len(analyzers)
+    with (
+        cluster.shared(given, analyzers) as sharing,
+        Progress("Explaining", steps) as progress,
+        estimates(progress.tell),
+    ):
         settings = {
-            "batch_size": given.batch_size,
+            "batch_size": given.batch_size if given.ray is None else size,
             "books": "html" in formats,
             "progress": progress,
             "contrast": given.contrast,
             "output": given.output,
         }
-        result = study.explain(analyzers, x, predicted, neurons, **settings)
+        result = study.explain(sharing, x, predicted, neurons, **settings)
     os.makedirs(given.out, exist_ok=True)
     index = json.dumps(content(given, source, result, labels), indent=1, default=repr)
     write(os.path.join(given.out, "explanations.json"), index)

@@ -24,7 +24,7 @@ class Summing:
 
     def __call__(self, batch: Rows) -> Any:
         """The part of a batch of rows, as Ray's table of one row."""
-        return _table([self.part(batch)])
+        return table_of([self.part(batch)])
 
     def part(self, batch: Rows) -> bytes:
         """The part of a batch of rows, column -> (rows, ...)."""
@@ -34,7 +34,7 @@ class Summing:
 def merged_table(table: Any, merge: Merge) -> Any:
     """One part of the parts in a table of Ray's, in their order: a task."""
     parts = table.column(_COLUMN).to_pylist()
-    return _table(parts if len(parts) == 1 else [from_files(parts, merge)])
+    return table_of(parts if len(parts) == 1 else [from_files(parts, merge)])
 
 
 def from_files(parts: Sequence[bytes], use: Callable[[list[str]], T]) -> T:
@@ -69,19 +69,21 @@ def summed(dataset: Any, worker: type[Summing], arguments: list[Any], rows: int,
         runtime_env=settings["runtime_env"],
     )
     tree.context.execution_options.preserve_order = True  # of this dataset alone: the same parts in the same order, always
-    found = list(_read(tree))
+    found = list(parts_of(tree))
     if not found:
         raise ValueError("`dataset` must hold at least one row. Received: none")
     return found
 
 
-def _read(tree: Any) -> Iterator[bytes]:
-    for table in tree.iter_batches(batch_size=None, batch_format="pyarrow"):
+def parts_of(dataset: Any) -> Iterator[bytes]:
+    """The parts that a dataset is made of, in its order."""
+    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         if _COLUMN in table.column_names:
             yield from table.column(_COLUMN).to_pylist()
 
 
-def _table(parts: list[bytes]) -> Any:
+def table_of(parts: list[bytes]) -> Any:
+    """A table of Ray's that holds them."""
     import pyarrow  # which Ray Data needs
 
     return pyarrow.table({_COLUMN: pyarrow.array(parts, pyarrow.large_binary())})  # one may be larger than 2 GiB

@@ -23,8 +23,7 @@ T = TypeVar("T")
 
 def done(analyzer: "Analyzer", request: Request, verbose: int) -> list[Result]:
     """What a method finds for each batch of a request, NumPy arrays, and how many of its samples count."""
-    with contextlib.nullcontext() if analyzer.opened is None else analyzer.opened.on_its_device():
-        return [part for _, part in found(analyzer, request, verbose)]
+    return [part for _, part in found(analyzer, request, verbose)]
 
 
 def found(
@@ -39,8 +38,9 @@ def found(
         skip: How many samples need not be told of: batches of no others are not computed.
         end: The number of a sample before which to end; None: all are computed.
     """
-    request = replace(request, context=analyzer.begin(request))
-    steps = analyzer.work(request)
+    with _on_its_device(analyzer):
+        request = replace(request, context=analyzer.begin(request))
+        steps = analyzer.work(request)
     work = Work(analyzer.name, request.inputs.samples if steps is None else steps, verbose)
     if steps is not None:
         request = replace(request, advance=work.add)
@@ -53,11 +53,20 @@ def found(
 
 def _begun(analyzer: "Analyzer", request: Request, skip: int, end: int | None) -> Iterator[tuple[Array, Result, int]]:
     """The numbers of a batch's samples, what is found, tensors that may still be computed, and how many samples count."""
-    for batch, count in request.batches(skip, end):
-        result = steadily(functools.partial(analyzer.explain_batch, batch))
+    batches = request.batches(skip, end)
+    while True:
+        with _on_its_device(analyzer):  # not beyond a batch: what the caller does between two is its own affair
+            batch, count = next(batches, (None, 0))
+            if batch is None:
+                return
+            result = steadily(functools.partial(analyzer.explain_batch, batch))
         for target in request.targets:
             target.check(result["outputs"].shape[1:])
         yield batch.rows, result, count
+
+
+def _on_its_device(analyzer: "Analyzer") -> contextlib.AbstractContextManager[object]:
+    return contextlib.nullcontext() if analyzer.opened is None else analyzer.opened.on_its_device()
 
 
 def one_behind(items: Iterable[T]) -> Iterator[T]:

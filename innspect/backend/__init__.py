@@ -68,6 +68,7 @@ is_tensor: Callable[[Any], bool] = _active.is_tensor
 accelerated: Callable[[], bool] = _active.accelerated
 # Elsewhere programs run in order, or the compiler orders them for little memory.
 after = getattr(_active, "after", lambda tensor, others: tensor)
+RUNS_AHEAD = hasattr(_active, "after")
 # Elsewhere to run a function takes no longer than to look into it.
 equal_by_construction = getattr(_active, "equal_by_construction", lambda function, *args: False)
 rectifier = getattr(_active, "rectifier", lambda z: keras.ops.relu)

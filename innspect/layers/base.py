@@ -200,7 +200,18 @@ def _telling(function: Any) -> Iterator[None]:
 
 def stabilised(z: BackendTensor, epsilon: float | BackendTensor) -> BackendTensor:
     """Z moved away from zero by epsilon, a number or a tensor, where zero counts as positive (METHODS 0)."""
-    return z if isinstance(epsilon, int | float) and not epsilon else ops.where(z >= 0, z + epsilon, z - epsilon)
+    if isinstance(epsilon, int | float) and not epsilon:
+        return z
+    epsilon = ops.convert_to_tensor(epsilon, z.dtype)
+    return backend.add_owned(ops.where(z >= 0, epsilon, -epsilon), z)
+
+
+def shared_out(signal: BackendTensor, z: BackendTensor, epsilon: float | BackendTensor) -> BackendTensor:
+    """The signal over z, stabilised, and 0 where that is 0.
+
+    In a graph z is moved when the signal is there: before, it would be held for all layers.
+    """
+    return safe_divide(signal, stabilised(backend.after(z, signal), epsilon))
 
 
 def safe_divide(numerator: BackendTensor, denominator: BackendTensor) -> BackendTensor:

@@ -40,6 +40,7 @@ class Epsilon(AffineRule):
         if not (layer.gated and self.bias):
             return super().backward(layer, saved, signals)
         x, y, pullback = saved  # y >= 0: the sign needs no test
+        y = backend.after(y, signals[0])
         ratio = signals[0] / (y + self.epsilon) if self.epsilon else safe_divide(signals[0], y)
         return [x * pullback(ratio)[0]]
 

@@ -18,7 +18,7 @@ from innspect.graph.ir import Graph, Node, Tensor, is_float
 from innspect.graph.views.activations import Rectifier
 from innspect.layers.base import ReverseLayer, Rule
 from innspect.layers.gradient import Gradient
-from innspect.layers.steps import Constant, Entry, Segment, Step, Tape
+from innspect.layers.steps import Constant, Entry, Remade, Segment, Step, Tape, let_go, recalled
 from innspect.layers.through import Mask, Through, Travelling
 from innspect.layers.weightless import Pass
 from innspect.types import BackendTensor, Tensors
@@ -143,6 +143,7 @@ class Program:
         tape: Tape = []
         record = {} if record is None else record
         bounds = None if self._box is None else self._input_bounds(self._box, values)
+        again: dict[Tensor, Remade | None] = {}
 
         def visit(step: Step, inputs: Tensors) -> Tensors:
             saved: Any = None
@@ -151,6 +152,9 @@ class Program:
             else:
                 step = step if bounds is None else _bounded(step, inputs, bounds)
                 outputs, saved = step.forward(inputs)
+                if backend.RUNS_AHEAD and isinstance(step, ReverseLayer):
+                    saved = let_go(saved, inputs, [again.get(t) for t in step.inputs])
+                    again[step.outputs[0]] = Remade.of(step, inputs)
             if not isinstance(step, Constant) or any(t in self._keep for t in step.outputs):
                 tape.append((step, saved, [getattr(y, "shape", ()) for y in outputs]))
             found = zip((*step.inputs, *step.outputs), (*inputs, *outputs), strict=True)
@@ -227,6 +231,7 @@ class Program:
                         returned[tensor] = returned[tensor] + signal if tensor in returned else signal
                 if isinstance(step, Constant):
                     continue
+                saved = recalled(saved, filled[0])
                 made = step.backward(saved, filled)
                 results = [s if t in self.graph.active else None for t, s in zip(step.inputs, made, strict=True)]
                 for place, (tensor, signal) in enumerate(zip(step.inputs, results, strict=True)):

@@ -17,7 +17,7 @@ from keras import ops
 from innspect import backend
 from innspect.checks import number
 from innspect.graph.views.affine import Affine
-from innspect.layers.base import ReverseLayer, Rule, Shares, safe_divide, stabilised
+from innspect.layers.base import ReverseLayer, Rule, Shares, shared_out, stabilised
 from innspect.types import BackendTensor, Signals, Tensors
 
 AffineLayer: TypeAlias = ReverseLayer[Affine]
@@ -60,7 +60,7 @@ class Term:
         return stabilised(self.denominator, epsilon * self.scale)
 
     def ratio(self, signal: BackendTensor, epsilon: float) -> BackendTensor:
-        ratio = safe_divide(self._taken(signal), self.stable(epsilon))
+        ratio = shared_out(self._taken(signal), self.denominator, epsilon * self.scale)
         return ratio if self.part == 1.0 else backend.multiply_owned(ratio, self.part)
 
     def messages(self, signal: BackendTensor, epsilon: float) -> Iterable[tuple[BackendTensor, BackendTensor]]:

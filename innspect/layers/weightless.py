@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from innspect.graph.views.activations import Extremum
-from innspect.layers.base import ReverseLayer, Rule, Shares, safe_divide, stabilised, vjp_at
+from innspect.layers.base import ReverseLayer, Rule, Shares, safe_divide, shared_out, stabilised, vjp_at
 from innspect.types import BackendTensor, Pullback, Signals, Tensors
 
 
@@ -68,7 +68,7 @@ class Proportional(Rule):
         return outputs, (inputs, outputs, pullback)
 
     def _ratios(self, outputs: Tensors, signals: Tensors) -> Tensors:
-        return [safe_divide(r, stabilised(y, self.epsilon)) for r, y in zip(signals, outputs, strict=True)]
+        return [shared_out(r, y, self.epsilon) for r, y in zip(signals, outputs, strict=True)]
 
     def backward(self, layer: ReverseLayer, saved: Any, signals: Tensors) -> Signals:
         inputs, outputs, pullback = saved

@@ -4,11 +4,12 @@ A batch goes as a call, whatever it asks, so that the answer is that of `explain
 """
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from innspect import study
 from innspect.analyzers.base.explanation import Explanation
@@ -51,9 +52,9 @@ class Shared:
         answers.context.execution_options.preserve_order = True  # of this dataset alone
         return Explanation.join([pickle.loads(part) for part in parts_of(answers)])
 
-    def _calls(self, x: Nest, neurons: list[Array] | None = None, **asked: Any) -> Iterator[dict[str, Any]]:
+    def _calls(self, x: Nest, neurons: Sequence[Array] | None = None, **asked: Any) -> Iterator[dict[str, Any]]:
         """Arguments of `explain` for each batch; of neurons each has one for each sample."""
-        size = study.at_once(self.opened, x, self._batch_size, neurons)
+        size = study.at_once(self.opened, x, self._batch_size, None if neurons is None else np.asarray(neurons))
         for start in range(0, len(keras.tree.flatten(x)[0]), size):
             rows = slice(start, start + size)
             call = asked | {"x": keras.tree.map_structure(lambda a, r=rows: a[r], x), "batch_size": size}

@@ -259,6 +259,8 @@ def test_a_killed_worker_is_replaced(tmp_path, monkeypatch):
     pytest.importorskip("ray.data")
     flag = tmp_path / "killed"
     monkeypatch.setenv("INNSPECT_TEST_FLAG", str(flag))
+    here = os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, here)))  # workers import this module
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         model, x = network(), np.concatenate([X] * 4)

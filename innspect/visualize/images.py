@@ -41,7 +41,7 @@ def pictures(
         value_range: (low, high), what is drawn black and white. None: each sample's own lowest and highest value.
 
     Returns:
-        A uint8 array (samples, height, width, 3).
+        A uint8 array (samples, height, width, 3); white where nothing is known (nan), such as between slices.
 
     Raises:
         ValueError: Another shape, or no pair of numbers.
@@ -52,6 +52,7 @@ def pictures(
     if value_range is not None and len(value_range) != 2:
         raise ValueError(f"`value_range` must be a pair (low, high). Received: {value_range!r}")
     if shown.dtype != np.uint8:
+        unknown = np.isnan(shown)
         values = np.nan_to_num(shown.astype("float64"), posinf=0.0, neginf=0.0)
         axes = (1, 2, 3)
         low, high = (
@@ -60,7 +61,7 @@ def pictures(
             else map(float, value_range)
         )
         span = np.where(np.greater(high, low), np.subtract(high, low), 1.0)
-        shown = np.round(255 * np.clip((values - low) / span, 0, 1)).astype("uint8")
+        shown = np.where(unknown, 255, np.round(255 * np.clip((values - low) / span, 0, 1))).astype("uint8")
     return np.broadcast_to(shown, (*shown.shape[:-1], 3))
 
 

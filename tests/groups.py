@@ -8,7 +8,8 @@ Marks say it where a test is written:
 `slow`   takes long: on TensorFlow only.
 `host`   knows nothing of what is compiled: not on JAX.
 
-On JAX every second case of a test with many is left out. Whole files are listed here. What is left out is not collected.
+Of a test with many cases JAX runs every second one, and TensorFlow the others. Whole files are listed here. What is left out
+is not collected.
 """
 
 import fnmatch
@@ -69,19 +70,21 @@ def runs(item, backend):
 
 
 def every_second(items, backend):
-    """What is left where a backend that compiles each small network runs only every second case of a test with many.
+    """What is left where backends that compile each small network share out the cases of a test with many.
 
+    JAX runs one, TensorFlow the next. PyTorch, which compiles nothing, runs all, and so does who is alone with a test.
     `keep` of a sweep says which cases run. With INNSPECT_ALL=1 all do.
     """
-    if backend != "jax" or os.environ.get("INNSPECT_ALL"):
+    if backend not in ("jax", "tensorflow") or os.environ.get("INNSPECT_ALL"):
         return items
     tests = {}
     for item in items:
         tests.setdefault((item.path, item.originalname), []).append(item)
     left_out = set()
     for cases in tests.values():
-        if len(cases) >= MANY and not cases[0].get_closest_marker("sweep"):
-            left_out.update(map(id, cases[1::2]))
+        shared = runs(cases[0], "jax") and runs(cases[0], "tensorflow") and not cases[0].get_closest_marker("sweep")
+        if len(cases) >= MANY and shared:
+            left_out.update(map(id, cases[1::2] if backend == "jax" else cases[::2]))
     return [item for item in items if id(item) not in left_out]
 
 

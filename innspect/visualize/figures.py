@@ -14,28 +14,22 @@ from numpy.typing import ArrayLike
 
 from innspect.checks import ListOf, Number, OneOf, Text
 from innspect.types import Array
+from innspect.visualize import legends
 from innspect.visualize.captions import captions_of
 from innspect.visualize.charts import new_figure, texts
-from innspect.visualize.colours import colours, heatmap, numeric, told
+from innspect.visualize.colours import heatmap, numeric, told
 from innspect.visualize.images import pictures
 from innspect.visualize.lettering import FONT, SMALL, names_over, text_width, wrapped
-from innspect.visualize.palettes import INKS, is_explanation, palette_of, stops_of
+from innspect.visualize.palettes import INKS, is_explanation, palette_of
+from innspect.visualize.panels import drawn_apart, panels
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from innspect.analyzers.base.explanation import Explanation
 
 _ANGLE = 50  # of the column labels, in degrees
 _GAP, _FAMILY_GAP, _MARGIN = 0.05, 0.16, 0.12  # inches
-_STRIP, _LEGEND = 1.2, 0.22  # inches: the length of the legend's colours, the height of a legend
-_BELOW, _LEAST, _ABOVE, _MOST = (
-    "negative",
-    "least",
-    "positive; every map has its own scale",
-    "most; every map has its own scale",
-)
 _PALE = "#999999"
 
 
@@ -81,6 +75,8 @@ def grid(
             colours. Columns may differ in height and width, not in the number of samples. Arrays (samples, height,
             width, 3) of bytes are pictures already and drawn as they are: those of `signal` and `overlay`. An `Explanation`
             knows its method, and so does a column whose label is the name of one. An `Explanation` alone is one column.
+            Explanations of series, tables, tokens, volumes and several inputs become curves, bars, coloured tokens and slices;
+            `images`, `families`, `cell`, `reduce` and `channel_axis` are not for them.
         images: The inputs, drawn first: (samples, height, width[, 1 or 3 channels]), grey or in colour. None takes those of an
             `Explanation` among the maps, if they are pictures.
         of: Dict from column label to whose map it is, as for `heatmap`, where the label or the map does not tell.
@@ -116,6 +112,11 @@ def grid(
     for given, name, kind in ((named, "maps", "arrays"), (families, "families", "lists of labels"), (whose, "of", "methods")):
         if not isinstance(given, Mapping):
             raise ValueError(f"`{name}` must be a dict from labels to {kind}. Received: {given!r:.80}")
+    if drawn_apart(named):
+        if images is not None or families:
+            raise ValueError("`images` and `families` are for maps of images. Received: explanations of other inputs")
+        scale = {"percentile": percentile, "gamma": gamma}
+        return panels(named, captions, captions_label=captions_label, palette=palette, ground=ground, **scale)
     if images is None:
         images = next((x for x in map(_images_of, named.values()) if x is not None), None)
     chosen = palette if isinstance(palette, Mapping) else dict.fromkeys(named, palette)
@@ -128,8 +129,8 @@ def grid(
     captions = texts("captions", captions, len(columns[0].images))
     figure = new_figure(1, 1, ground)  # grows to what the layout needs
     layout = _lay_out([replace(column, label="input") for column in shown], columns, captions, captions_label, families, cell)
-    legends = list(dict.fromkeys(p for _, p in drawn.values() if p is not None))
-    _draw(figure, layout, captions, captions_label, cell, legends, ground)
+    palettes = list(dict.fromkeys(p for _, p in drawn.values() if p is not None))
+    _draw(figure, layout, captions, captions_label, cell, palettes, ground)
     return figure
 
 
@@ -215,7 +216,7 @@ def _draw(
     captions: Sequence[str] | None,
     captions_label: str,
     cell: float,
-    legends: list[str],
+    palettes: list[str],
     ground: str,
 ) -> None:
     ink = INKS[ground]
@@ -231,8 +232,8 @@ def _draw(
         above, beside = 0.1 + 0.16 * max(map(len, names)), 0.0
     line = SMALL * 1.25 / 72
     below = (0.1 + line * max((len(lines) for lines, _, _ in families), default=0)) + 0.2
-    wide = max(beside, layout.right, *map(_legend_width, legends)) + 2 * _MARGIN
-    foot = below + _LEGEND * len(legends)
+    wide = max(beside, layout.right, *map(legends.width, palettes)) + 2 * _MARGIN
+    foot = below + legends.HEIGHT * len(palettes)
     tall = above + layout.height + foot + 2 * _MARGIN
 
     figure.set_size_inches(wide, tall)
@@ -245,7 +246,7 @@ def _draw(
             axes.imshow(
                 image, extent=extent, interpolation="nearest" if max(image.shape) < 64 else "antialiased", aspect="auto"
             )
-            _frame(axes, extent)
+            legends.frame(axes, extent)
     style: dict[str, Any] = {"rotation": _ANGLE, "rotation_mode": "anchor", "ha": "left", "va": "center"}
     style = style if turned else {"ha": "center", "va": "bottom"}
     for x, lines in labels:
@@ -259,36 +260,7 @@ def _draw(
         y = layout.height + 0.07
         axes.plot([left, right], [y, y], color=_PALE, linewidth=1)
         axes.text((left + right) / 2, y + 0.05, "\n".join(lines), fontsize=SMALL, color=ink, ha="center", va="top")
-    for number, palette in enumerate(legends):
-        _legend(axes, layout.height + below + number * _LEGEND + 0.06, palette, ground)
+    for number, palette in enumerate(palettes):
+        legends.legend(axes, layout.height + below + number * legends.HEIGHT + 0.06, palette, ground)
     axes.set_xlim(-_MARGIN, wide - _MARGIN)
     axes.set_ylim(layout.height + foot + _MARGIN, -above - _MARGIN)
-
-
-def _frame(axes: "Axes", extent: tuple[float, float, float, float]) -> None:
-    from matplotlib.patches import Rectangle
-
-    left, right, bottom, top = extent
-    axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="#cccccc", linewidth=0.5))
-
-
-def _legend_texts(palette: str) -> tuple[str, str]:
-    return (_LEAST, _MOST) if stops_of(palette, "light")[1] is None else (_BELOW, _ABOVE)
-
-
-def _legend_width(palette: str) -> float:
-    return sum(text_width(t, SMALL) for t in _legend_texts(palette)) + _STRIP + 0.25
-
-
-def _legend(axes: "Axes", y: float, palette: str, ground: str) -> None:
-    """A strip of all colours with what they mean."""
-    height = 0.13
-    before, after = _legend_texts(palette)
-    left = text_width(before, SMALL) + 0.08
-    strip = colours(np.linspace(0 if before == _LEAST else -1, 1, 256)[None], palette, ground)
-    extent = (left, left + _STRIP, y + height, y)
-    axes.imshow(strip, extent=extent, aspect="auto", interpolation="nearest")
-    _frame(axes, extent)
-    style: dict[str, Any] = {"fontsize": SMALL, "color": INKS[ground], "va": "center"}
-    axes.text(left - 0.06, y + height / 2, before, ha="right", **style)
-    axes.text(left + _STRIP + 0.06, y + height / 2, after, ha="left", **style)

@@ -48,7 +48,7 @@ class Form:
         return self.kind in ("image", "volume")
 
 
-def forms_of(maps: Nest, *, kinds: Any = None, x: Nest | None = None, of: Any = None) -> list[Form]:
+def forms_of(maps: Nest, *, kinds: Any = None, x: Nest | None = None, of: Any = None, **scale: Any) -> list[Form]:
     """The maps of one neuron, (samples, ...) for each input, on one scale for all inputs of a sample.
 
     Args:
@@ -56,24 +56,25 @@ def forms_of(maps: Nest, *, kinds: Any = None, x: Nest | None = None, of: Any = 
         kinds: A word for each input, in the same structure; None: by shape.
         x: The inputs, in the same structure; None: not known.
         of: Whose maps they are, as for `heatmap`.
+        **scale: `percentile` and `gamma`, as for `scaled`.
     """
     given, known = by_input(maps), by_input(kinds) if kinds is not None else {}
     inputs = by_input(x) if x is not None else {}
     drawn = {name: _drawn(np.asarray(a), known.get(name), inputs.get(name)) for name, a in given.items()}
-    shades = scaled_together([values for _, values in drawn.values()], of=of)
+    shades = scaled_together([values for _, values in drawn.values()], of=of, **scale)
     pairs = zip(drawn.items(), shades, strict=True)
     return [Form(kind, values, shade, name, inputs.get(name)) for (name, (kind, values)), shade in pairs]
 
 
-def forms_of_explanation(explanation: "Explanation", neuron: int | None = None) -> list[Form]:
-    """The forms of an `Explanation`, of one of several neurons where a number is given."""
+def forms_of_explanation(explanation: "Explanation", neuron: int | None = None, **scale: Any) -> list[Form]:
+    """The forms of an `Explanation`, of one of several neurons where a number is given; `scale` as for `forms_of`."""
     maps = explanation.attributions
     if neuron is not None:
         maps = {k: v[neuron] for k, v in by_input(maps).items()}
         maps = maps[""] if list(maps) == [""] else maps
     structured = isinstance(explanation.attributions, dict | list | tuple)
     named = [by_input(n) if structured and n is not None else n for n in (explanation.settings.get("kinds"), explanation.x)]
-    return forms_of(by_input(maps) if structured else maps, kinds=named[0], x=named[1], of=explanation)
+    return forms_of(by_input(maps) if structured else maps, kinds=named[0], x=named[1], of=explanation, **scale)
 
 
 def _drawn(maps: Array, kind: str | None, x: Array | None) -> tuple[str, Array]:

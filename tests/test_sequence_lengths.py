@@ -1,4 +1,4 @@
-"""Sequences of a length that is known at run time only: as a model of that length would be explained, or an error."""
+"""Sequences and images of a size that is known at run time only: as a model of that size would be explained, or an error."""
 
 import functools
 
@@ -49,6 +49,89 @@ def test_one_analyzer_explains_sequences_of_any_length(made, method):
         known = innspect.create_analyzer(method, keras.Model(x, network(x)))
         assert not known.opened.unopened
         np.testing.assert_allclose(analyzer.analyze(data, 1), known.analyze(data, 1), rtol=1e-6, atol=1e-9)
+
+
+# ---------------------------------------------------------------------- any size
+class Resized(L.Layer):
+    """Brings an image to the size of another, which Keras on TensorFlow does for known sizes only."""
+
+    def call(self, x, like):
+        return ops.image.resize(x, ops.shape(like)[1:3], interpolation="bilinear")
+
+    def compute_output_spec(self, x, like):
+        return keras.KerasTensor((x.shape[0], *like.shape[1:3], x.shape[3]), dtype=x.dtype)
+
+
+class Padded(L.Layer):
+    """Surrounds an image with zeros up to the size of another."""
+
+    def call(self, x, like):
+        (h, w), (a, b) = ops.shape(like)[1:3], ops.shape(x)[1:3]
+        return ops.pad(x, [[0, 0], [0, h - a], [0, w - b], [0, 0]])
+
+    def compute_output_spec(self, x, like):
+        return keras.KerasTensor((x.shape[0], *like.shape[1:3], x.shape[3]), dtype=x.dtype)
+
+
+class Doubled(L.UpSampling2D):
+    def call(self, x, like):
+        return super().call(x)[:, : ops.shape(like)[1] * 1, : ops.shape(like)[2] * 1]
+
+    def compute_output_spec(self, x, like):
+        return keras.KerasTensor((x.shape[0], *like.shape[1:3], x.shape[3]), dtype=x.dtype)
+
+
+ENLARGED = {
+    "bilinear": lambda: functools.partial(lambda up, x, like: up(x), L.UpSampling2D(interpolation="bilinear")),
+    "bicubic": lambda: functools.partial(lambda up, x, like: up(x), L.UpSampling2D(interpolation="bicubic")),
+    "resized": Resized,
+    "padded": Padded,
+    "cropped": functools.partial(Doubled, interpolation="bilinear"),
+}
+
+
+def segmenting(enlarge):
+    """A network that makes images smaller, and large again beside what was before."""
+    first, small, out = (
+        L.Conv2D(3, 3, padding="same", activation="relu"),
+        L.Conv2D(4, 2, strides=2, padding="same"),
+        L.Conv2D(2, 1),
+    )
+
+    def network(x):
+        wide = first(x)
+        return L.GlobalAveragePooling2D()(out(L.Concatenate()([enlarge(small(wide), wide), wide])))
+
+    return network
+
+
+@pytest.mark.parametrize("method", ["lrp.epsilon", "lrp.z_plus", "deep_lift"])
+@pytest.mark.parametrize("name", ENLARGED)
+def test_one_analyzer_explains_images_of_any_size(name, method):
+    network, x = segmenting(ENLARGED[name]()), keras.Input((None, None, 3))
+    analyzer = innspect.create_analyzer(method, shake(keras.Model(x, network(x))))
+    assert not analyzer.opened.unopened
+    for size in ((8, 6), (4, 10)):
+        data, x = array(2, *size, 3).astype("float64"), keras.Input((*size, 3))
+        known = innspect.create_analyzer(method, keras.Model(x, network(x)))
+        np.testing.assert_allclose(analyzer.analyze(data, 1), known.analyze(data, 1), rtol=1e-6, atol=1e-9)
+
+
+class Asking(L.Layer):
+    """Does one thing or another by a length: neither is known beforehand."""
+
+    def call(self, x):
+        return x * 2.0 if ops.shape(x)[1] > 5 else ops.sort(x, axis=1)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="there Keras itself cannot run it for unknown lengths")
+def test_what_asks_how_large_a_length_is_stays_whole():
+    x = keras.Input((None, 3))
+    opened = innspect.open_model(shake(keras.Model(x, L.GlobalAveragePooling1D()(Asking()(x)))))
+    assert list(opened.unopened) == ["asking"]
 
 
 # ---------------------------------------------------------------------- where the length must be known

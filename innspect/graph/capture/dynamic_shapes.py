@@ -19,20 +19,39 @@ _wanted = threading.local()
 
 
 class Length:
-    """A number that is known at run time only; `symbol` is the symbolic tensor that will be it."""
+    """A number that is known at run time only; `symbol` is the symbolic tensor that will be it.
 
-    def __init__(self, trace, symbol):
-        self.trace, self.symbol = trace, symbol
+    Of one that is `positive`, that of an axis or made of such, it is known that it is above 0, which checks of arguments ask.
+    What else it is compared with is not known: whose `call` asks that is not opened.
+    """
+
+    def __init__(self, trace, symbol, positive=False):
+        self.trace, self.symbol, self.positive = trace, symbol, positive
+
+    def _above(self, other):
+        return NotImplemented if not self.positive or isinstance(other, Length) or other > 0 else True
+
+    def _not_above(self, other):
+        above = self._above(other)
+        return above if above is NotImplemented else not above
+
+    __gt__ = __ge__ = _above
+    __lt__ = __le__ = _not_above
 
 
 def _arithmetic(name):
-    compute = getattr(operator, name)
+    compute, grows = getattr(operator, name), name in ("add", "mul")
+
+    def is_positive(self, other):
+        return grows and self.positive and (other.positive if isinstance(other, Length) else other > 0)
 
     def forward(self, other):
-        return _length(self.trace, compute, self.symbol, getattr(other, "symbol", other))
+        symbol = getattr(other, "symbol", other)
+        return _length(self.trace, compute, self.symbol, symbol, positive=is_positive(self, other))
 
     def backward(self, other):
-        return _length(self.trace, lambda a, b: compute(b, a), self.symbol, other)
+        made = is_positive(self, other)
+        return _length(self.trace, lambda a, b: compute(b, a), self.symbol, other, positive=made)
 
     return forward, backward
 
@@ -43,9 +62,9 @@ for _name in ("add", "sub", "mul", "floordiv"):
     setattr(Length, f"__r{_name}__", _backward)
 
 
-def _length(trace, function, *args):
+def _length(trace, function, *args, positive=False):
     spec = keras.KerasTensor((), dtype="int32")
-    return Length(trace, trace.emit("constant", function, *args, spec=spec, name="length", operation="Length"))
+    return Length(trace, trace.emit("constant", function, *args, spec=spec, name="length", operation="Length"), positive)
 
 
 @contextlib.contextmanager
@@ -95,7 +114,7 @@ def _constant(trace, x):
 
 
 def _axis_of(trace, x, axis):
-    return _length(trace, _axis_length, x, axis)
+    return _length(trace, _axis_length, x, axis, positive=True)
 
 
 def _axis_length(x, axis):
@@ -133,7 +152,7 @@ def _one(leaf):
 
 
 def with_lengths(operation, args):
-    """Where an operation was given a shape with lengths in it, or a length as the number of repeats or in a slice.
+    """Where an operation was given a shape, a size or a padding with lengths in it, or one as repeats or in a slice.
 
     Returns:
         A function `(*args) -> spec` that gives the shape of the result with None in their place, a function
@@ -141,30 +160,49 @@ def with_lengths(operation, args):
     """
     if type(operation).__name__ == "GetItem":
         return _sliced(operation, args[1])
-    name = next((a for a in TARGETS if _has_lengths(vars(operation).get(a))), None)
+    name = next((a for a, value in vars(operation).items() if not a.startswith("_") and _has_lengths(value)), None)
     if name is None:
         return None
-    given = vars(operation)[name]
-    target = [given] if isinstance(given, Length) else list(given)
-    places = [i for i, d in enumerate(target) if isinstance(d, Length)]
+    made = _WithLengths(operation, name)
+    return made.target_spec if name in TARGETS else made.spec, made.call, made.symbols
 
-    def filled(values):
+
+class _WithLengths:
+    """An operation with lengths in one of its attributes; what else is asked of it, it says itself."""
+
+    def __init__(self, operation, name):
+        self._operation, self._name = operation, name
+        self._given = vars(operation)[name]
+        self.symbols = [leaf.symbol for leaf in keras.tree.flatten(self._given) if isinstance(leaf, Length)]
+
+    def __getattr__(self, name):
+        return getattr(self._operation, name)
+
+    def _filled(self, values):
         supply = iter(values)
-        made = tuple(next(supply) if isinstance(d, Length) else d for d in target)
-        return _with(operation, name, made[0] if isinstance(given, Length) else made)
+        made = keras.tree.map_structure(lambda leaf: next(supply) if isinstance(leaf, Length) else leaf, self._given)
+        return _with(self._operation, self._name, made)
 
-    def spec(*args, **kwargs):
-        found = filled([1 if name == "repeats" else None for _ in places]).compute_output_spec(*args, **kwargs)
-        shape = list(found.shape)
-        axis = getattr(operation, "axis", None)  # of what repeats along one
-        for unknown in [place - len(target) for place in places] if axis is None else [axis]:
+    def target_spec(self, *args, **kwargs):
+        """The shape of what has lengths in the shape it shall have, or repeats."""
+        found = self._filled([1 if self._name == "repeats" else None for _ in self.symbols]).compute_output_spec(
+            *args, **kwargs
+        )
+        target = [self._given] if isinstance(self._given, Length) else list(self._given)
+        shape, axis = list(found.shape), getattr(self._operation, "axis", None)  # of what repeats along one
+        places = [i - len(target) for i, d in enumerate(target) if isinstance(d, Length)]
+        for unknown in places if axis is None else [axis]:
             shape[unknown] = None
         return keras.KerasTensor(shape, dtype=found.dtype)
 
-    def call(*args, lengths, **kwargs):
-        return filled(lengths).call(*args, **kwargs)
+    def spec(self, *args, **kwargs):
+        """The shape of anything else: not known is what differs between lengths of 1 and of 2."""
+        one, two = (self._filled([n] * len(self.symbols)).compute_output_spec(*args, **kwargs) for n in (1, 2))
+        shape = [a if a == b else None for a, b in zip(one.shape, two.shape, strict=True)]
+        return keras.KerasTensor(shape, dtype=one.dtype)
 
-    return spec, call, [target[i].symbol for i in places]
+    def call(self, *args, lengths, **kwargs):
+        return self._filled(lengths).call(*args, **kwargs)
 
 
 def _sliced(operation, key):

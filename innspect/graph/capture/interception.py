@@ -19,7 +19,7 @@ from innspect.graph.capture.custom_gradients import emit_call
 from innspect.graph.capture.dynamic_shapes import functions
 from innspect.graph.capture.layer_calls import has_symbols
 from innspect.graph.capture.writes import Unnoted
-from innspect.graph.keras_internals import ATTRIBUTES, INTERCEPTED
+from innspect.graph.keras_internals import ATTRIBUTES, INTERCEPTED, OPERATIONS
 
 _here = threading.local()
 _lock = threading.Lock()
@@ -89,7 +89,8 @@ class _Replaced:
     def _put(self, methods, functions):
         for (owner, name), method in zip(self._places, methods, strict=True):
             setattr(owner, name, method)
-        vars(keras.ops).update(functions)
+        for module in OPERATIONS:
+            vars(module).update(functions)
 
 
 class _Gradients:

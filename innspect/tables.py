@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
+_SCREEN = 24  # rows
+
 
 def printable(text: object, kept: str = "") -> str:
     """A text that steers no terminal and does not show its letters in another order than they are in.
@@ -52,9 +54,14 @@ class Table:
         )
 
     def html(self) -> str:
+        """The table for a page; the note of one that is longer than a screen stands above it."""
+
         def row(cells: list[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{on_page(c)}</{tag}>" for c in cells) + "</tr>"
+            aligned = ("left" if i < self.left else "right" for i in range(len(cells)))
+            parts = (f'<{tag} style="text-align:{side}">{on_page(c)}</{tag}>' for c, side in zip(cells, aligned, strict=True))
+            return f"<tr>{''.join(parts)}</tr>"
 
         body = "".join(row(r, "td") for r in self.rows)
         note = f"<p>{on_page(self.note)}</p>" if self.note else ""
-        return f"<table><thead>{row(self.head, 'th')}</thead><tbody>{body}</tbody></table>{note}"
+        table = f"<table><thead>{row(self.head, 'th')}</thead><tbody>{body}</tbody></table>"
+        return note + table if len(self.rows) > _SCREEN else table + note

@@ -36,4 +36,4 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return Table(["layer", "kind", "rule", "form"], self.rows, self.title).html()
+        return Table(["layer", "kind", "rule", "form"], self.rows, self.title, left=4).html()

@@ -234,3 +234,27 @@ def test_event_files_are_what_tensorflow_reads(tmp_path):
     image = value.image
     assert (image.height, image.width, image.colorspace) == (5, 300, 4)
     assert image.encoded_image_string == file.getvalue()
+
+
+def test_one_of_several_outputs_is_drawn(tmp_path):
+    x = keras.Input((8, 8, 1))
+    h = L.Conv2D(3, 3, padding="same", activation="relu")(x)
+    outputs = {"mask": L.Conv2D(4, 1, activation="softmax")(h), "count": L.Dense(2)(L.Flatten()(h))}
+    model = keras.Model(x, outputs)
+    model.compile("sgd", dict.fromkeys(outputs, "mse"))
+    shown = []
+
+    class Watched(ExplanationImages):
+        def _figure(self, analyzers=None):
+            shown.append(super()._figure(analyzers))
+            return shown[-1]
+
+    asked = {"output": "mask", "neuron_selection": "sky", "labels": ["road", "sky", "tree", "car"]}
+    y = {"mask": np.ones((40, 8, 8, 4), "float32") / 4, "count": np.ones((40, 2), "float32")}
+    model.fit(X, y, verbose=0, callbacks=[Watched(X[:2], "gradient", 1, tmp_path, **asked)])
+    words = [t.get_text() for t in shown[-1].axes[0].texts]
+    means = keras.ops.convert_to_numpy(model(X[:2])["mask"]).mean((1, 2))[:, 1]
+    for mean in means:
+        assert any(word.startswith(f"sky {mean:.1%} on average") for word in words)
+    with pytest.raises(KeyError, match="`output` must be one of the model's outputs"):
+        model.fit(X, y, verbose=0, callbacks=[ExplanationImages(X[:2], "gradient", 1, tmp_path, output="msk")])

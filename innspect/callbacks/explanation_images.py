@@ -38,6 +38,7 @@ class ExplanationImages(keras.callbacks.Callback):
         samples: How many inputs are drawn at most.
         fit_data: What methods with patterns are fitted to before each picture, as for `innspect.patterns.fit`.
         neuron_selection: As for `analyze`; None explains the class that is predicted in that epoch.
+        output: Which output of a model with several, as for `analyze`.
         labels: Names of the classes: a list, a file, or another form that `innspect.labels.read` takes. They stand in the
             pictures, and `neuron_selection` may be one.
         **look: Others of `innspect.visualize.grid`, such as `percentile`, `ground` and `cell`.
@@ -60,6 +61,7 @@ class ExplanationImages(keras.callbacks.Callback):
         samples=8,
         fit_data=None,
         neuron_selection=None,
+        output=0,
         labels=None,
         **look,
     ):
@@ -67,7 +69,8 @@ class ExplanationImages(keras.callbacks.Callback):
         Integer(1).check("every", every)
         Integer(1).check("samples", samples)
         File().check("log_dir", log_dir)
-        self.every, self.log_dir, self.fit_data, self.neuron_selection = every, str(log_dir), fit_data, neuron_selection
+        self.every, self.log_dir, self.fit_data = every, str(log_dir), fit_data
+        self.neuron_selection, self.output = neuron_selection, output
         self.methods = None if methods is None else _known(methods)
         self.labels = read(labels)
         self.x = _first(data, samples)
@@ -135,9 +138,9 @@ class ExplanationImages(keras.callbacks.Callback):
         analyzers = self._analyzers if analyzers is None else analyzers
         axis = self._look.get("channel_axis", -1)
         images = self.x if isinstance(self.x, np.ndarray) and self.x.ndim == 4 and self.x.shape[axis] in (1, 3) else None
-        maps, captions = {}, None
+        maps, captions, samples = {}, None, len(keras.tree.flatten(self.x)[0])
         for label, analyzer in analyzers.items():
-            explanation = analyzer.explain(self.x, self.neuron_selection, batch_size=len(keras.tree.flatten(self.x)[0]))
+            explanation = analyzer.explain(self.x, self.neuron_selection, batch_size=samples, output=self.output)
             if np.ndim(explanation.targets) != 1:
                 raise ValueError(
                     f"`neuron_selection` must choose one neuron for each sample. Received: {self.neuron_selection!r:.80}"

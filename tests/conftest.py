@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config, items):
     backend = keras.backend.backend()
     here = [item for item in items if groups.runs(item, backend)]
     if not any("::" in argument for argument in config.args):
-        here = groups.every_second(here, backend)
+        here = groups.share(here, backend)
     if len(here) < len(items):
         kept = set(map(id, here))
         config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])

@@ -4,12 +4,12 @@ Marks say it where a test is written:
 
 `sweep`  on some backends, those of on= ("jax torch" unless told), only the ids that keep= lists (with * perhaps). Where the
          code is shared, on="jax tensorflow": whole on PyTorch, which compiles nothing.
-`once`   knows no backend: on TensorFlow only.
+`once`   knows no backend: on PyTorch only, which compiles nothing; on TensorFlow what is in `smoke` too, which a stranger runs.
 `slow`   takes long: on TensorFlow only.
 `host`   knows nothing of what is compiled: not on JAX.
 
-Of a test with many cases JAX runs every second one, and TensorFlow the others. Whole files are listed here. What is left out
-is not collected.
+PyTorch runs every test and case. The backends that compile each small network share them out, see `share`. Whole files are
+listed here. What is left out is not collected.
 """
 
 import fnmatch
@@ -31,6 +31,9 @@ FILES = {
     # What a stranger runs: a part of everything, from the engine to the README.
     "smoke": "architecture backend cam cli data deep_lift demo engine explain heads layers path patterns_fit perturbation "
     "references rule_table rules selection several_inputs visualize",
+    # Whose tests are of this very backend, or of the engine: never shared out.
+    "apart": "as_predict backend backend_jax custom_gradients devices engine export patterns_fit state synthesis threads "
+    "training",
     # What the oldest Keras must hold.
     "oldest": "engine keras_internals layers recurrent",
 }
@@ -60,39 +63,50 @@ def mark(items):
 
 def runs(item, backend):
     """Whether a test runs on a backend."""
-    left_out = {"tensorflow": (), "jax": ("once", "slow", "host"), "torch": ("once", "slow")}[backend]
+    left_out = {"tensorflow": (), "jax": ("slow", "host"), "torch": ("slow",)}[backend]
     if any(item.get_closest_marker(name) for name in left_out):
         return False
+    if item.get_closest_marker("once"):
+        return backend == ("tensorflow" if item.get_closest_marker("smoke") else "torch")
     sweep = item.get_closest_marker("sweep")
     if sweep is None or backend not in sweep.kwargs.get("on", "jax torch").split():
         return True
     return any(fnmatch.fnmatchcase(parameters(item), name) for name in sweep.kwargs.get("keep", []))
 
 
-def every_second(items, backend):
-    """What is left where backends that compile each small network share out the cases of a test with many.
+def share(items, backend):
+    """What is left where backends that compile each small network share out what both run, and PyTorch as well.
 
-    JAX runs one, TensorFlow the next. PyTorch, which compiles nothing, runs all, and so does who is alone with a test.
-    `keep` of a sweep says which cases run. With INNSPECT_ALL=1 all do.
+    Of a test with many cases JAX runs one and TensorFlow the next; of the others in a file JAX runs one test and TensorFlow
+    the next. Whole are files that are `apart`, what takes long, what has a condition of its own, and what `keep` of a sweep
+    lists. With INNSPECT_ALL=1 everything runs.
     """
     if backend not in ("jax", "tensorflow") or os.environ.get("INNSPECT_ALL"):
         return items
-    tests = {}
-    for item in items:
-        tests.setdefault((item.path, item.originalname), []).append(item)
-    left_out = set()
-    for cases in tests.values():
-        shared = runs(cases[0], "jax") and runs(cases[0], "tensorflow") and not cases[0].get_closest_marker("sweep")
-        if len(cases) >= MANY and shared:
-            left_out.update(map(id, cases[1::2] if backend == "jax" else cases[::2]))
+    first, left_out = 0 if backend == "jax" else 1, set()
+    for cases, number in _tests(items):
+        own = any(cases[0].get_closest_marker(name) for name in ("slow", "once", "skipif", "apart"))
+        sweep = cases[0].get_closest_marker("sweep")
+        if own or (sweep is not None and backend in sweep.kwargs.get("on", "jax torch").split()):
+            continue
+        if len(cases) >= MANY:
+            left_out.update(map(id, cases[1 - first :: 2]))
+        elif sweep is None and number % 2 != first:
+            left_out.update(map(id, cases))
     return [item for item in items if id(item) not in left_out]
+
+
+def _tests(items):
+    """(cases, number in its file) of every test."""
+    files = {}
+    for item in items:
+        files.setdefault(item.path, {}).setdefault(item.originalname, []).append(item)
+    for tests in files.values():
+        yield from ((cases, number) for number, cases in enumerate(tests.values()))
 
 
 def unknown_names(items):
     """The names of `keep` that are no ids, which would leave a case out unnoticed, with a case of the test for each."""
-    tests = {}
-    for item in items:
-        tests.setdefault((item.path, item.originalname), []).append(item)
-    for first, *others in tests.values():
+    for (first, *others), _ in _tests(items):
         sweep, ids = first.get_closest_marker("sweep"), [parameters(item) for item in (first, *others)]
         yield from ((first, name) for name in (sweep.kwargs.get("keep", []) if sweep else []) if not fnmatch.filter(ids, name))

@@ -88,12 +88,19 @@ def test_a_small_network():
 RARE = ("EfficientNetV2B0", "NASNetMobile", "ResNet50V2")  # of whose layers others have all kinds; with INNSPECT_ALL=1
 
 
+def most(names):
+    return [name for name in names if name not in RARE or os.environ.get("INNSPECT_ALL")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in COMPILED | STEP_BY_STEP if n not in RARE or os.environ.get("INNSPECT_ALL")])
-def test_networks(request, name):
+@pytest.mark.parametrize("name", most(COMPILED))
+def test_networks(name):
+    check(*zoo.application(name), COMPILED[name])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", most(STEP_BY_STEP))
+def test_networks_step_by_step(name, eager):
     if name == "NASNetMobile" and keras.backend.backend() == "torch":
         pytest.skip("Keras has no NASNet on torch")
-    model, x = zoo.application(name)
-    check(model, x, COMPILED.get(name, []))
-    request.getfixturevalue("eager")
-    check(model, x, STEP_BY_STEP.get(name, []))
+    check(*zoo.application(name), STEP_BY_STEP[name])

@@ -204,7 +204,7 @@ def test_the_table_holds_a_dozen_methods_that_exist():
     assert len(set(names) & set(innspect.list_analyzers())) >= 12
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_the_demo_of_digits_keeps_its_promises(tmp_path):
     import keras
 

@@ -57,9 +57,9 @@ def classifier():
 
 
 def with_python():
-    """The pages that hold code, slow where once is enough."""
+    """The pages that hold code, run once where that is enough."""
     pages = [page for page in PAGES if _BLOCK.search(text(page))]
-    return [pytest.param(page, marks=() if page in EVERYWHERE else pytest.mark.slow) for page in pages]
+    return [pytest.param(page, marks=() if page in EVERYWHERE else pytest.mark.once) for page in pages]
 
 
 @pytest.mark.sweep(keep=["docs/extending.md"], on="jax")
@@ -141,7 +141,7 @@ def one_epoch(monkeypatch):
 _BY_ITSELF = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.usefixtures("one_epoch")
 @pytest.mark.filterwarnings("default")  # as in a program
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -284,7 +284,7 @@ def test_the_users_model_and_samples_stay_as_they_are():
     assert np.array_equal(x, given)
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_stamps_are_learned_and_found():
     x = pictures(40, (12, 12, 1))
     found = E.benchmark(["stamps"], ["integrated_gradients"], 1, model=small(HEADS["softmax"], (12, 12, 1)), x=x, samples=8)
@@ -339,7 +339,7 @@ def test_models_on_which_nothing_can_be_planted():
         Stamps(both, [pictures(), pictures()])
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_the_benchmark_in_small():
     methods = ["gradient", "input_t_gradient", "pattern.attribution", "lrp.epsilon", "occlusion"]
     found = E.benchmark(["distractor", "linear.white"], methods, 2, samples=16)

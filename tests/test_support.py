@@ -35,13 +35,13 @@ def test_small_networks(quick, name):
     check(name, share(zoo.SMALL, name))
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "name"), list(enumerate(zoo.SMALL)))
 def test_small_networks_under_more_methods(eager, number, name):
     check(name, METHODS[number % 4 :: 4])
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["MobileNet", "MobileNetV3Small"])  # test_applications meets the others
 def test_applications(eager, name):
     if name in STORED:

@@ -44,7 +44,7 @@ def seconds(run):
 
 
 def steps(count, kind):
-    """The time when the first step, which compiles, is done, until the last one."""
+    """What a step takes, the median of all but the first, which compiles."""
     times = []
     advance = innspect.progress.Quiet.advance
     innspect.progress.Quiet.advance = lambda self, steps=1: times.append(time.process_time())
@@ -52,13 +52,13 @@ def steps(count, kind):
         innspect.synthesize(network.model, targets, steps=count + 1, **kind)
     finally:
         innspect.progress.Quiet.advance = advance
-    return (times[-1] - times[0]) / count
+    return np.median(np.diff(times))
 
 
 gradient(x)
 fastest = {}
 for _ in range(given.repeats):  # in turn, so that a busy machine troubles all alike
-    plain = min(seconds(lambda: gradient(x)) for _ in range(3))
+    plain = np.median([seconds(lambda: gradient(x)) for _ in range(given.steps)])
     fastest[""] = min(fastest.get("", np.inf), plain)
     for name, kind in kinds.items():
         fastest[name] = min(fastest.get(name, np.inf), steps(given.steps, kind))

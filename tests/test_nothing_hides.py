@@ -277,7 +277,7 @@ def test_every_method_is_saved_without_a_path(name):
 # ---------------------------------------------------------------------- R7: one patch of Keras, of one thread
 def patched():
     classes = keras.Layer, keras.Operation, L.Dense, keras.Sequential
-    return [dict(vars(cls)) for cls in classes], [module.shape for module in keras_internals.OPERATIONS]
+    return [dict(vars(cls)) for cls in classes], [module.shape for module in interception.OPERATIONS]
 
 
 def test_only_one_file_replaces_anything_of_keras():

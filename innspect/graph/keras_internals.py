@@ -5,7 +5,6 @@ an error at the place, but go unnoticed: `getattr` gives a default, two subclass
 """
 
 import inspect
-import sys
 import threading
 
 import keras
@@ -31,7 +30,6 @@ INTERCEPTED = {
     "calls": ((keras.Layer, "__call__"), (keras.Operation, "symbolic_call")),
     "losses": ((keras.Layer, "add_loss"), (keras.Layer, "_clear_losses")),
 }
-OPERATIONS = (keras.ops, sys.modules[ops.shape.__module__.rpartition(".")[0]])  # where layers, and Keras' own, look them up
 ATTRIBUTES = ("__setattr__", "__delattr__", "__getattribute__")  # so are these, of the classes of a model's layers
 
 # Of Keras' own layers those whose `call` sets attributes, or runs what may set them.

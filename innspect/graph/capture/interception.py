@@ -9,6 +9,7 @@ reads and sets attributes is replaced on their classes too: what this thread wri
 
 import collections
 import contextlib
+import sys
 import threading
 from typing import Any
 
@@ -19,7 +20,9 @@ from innspect.graph.capture.custom_gradients import emit_call
 from innspect.graph.capture.dynamic_shapes import functions
 from innspect.graph.capture.layer_calls import has_symbols
 from innspect.graph.capture.writes import Unnoted
-from innspect.graph.keras_internals import ATTRIBUTES, INTERCEPTED, OPERATIONS
+from innspect.graph.keras_internals import ATTRIBUTES, INTERCEPTED
+
+OPERATIONS = (keras.ops, sys.modules[keras.ops.shape.__module__.rpartition(".")[0]])  # where layers, and Keras' own, find them
 
 _here = threading.local()
 _lock = threading.Lock()

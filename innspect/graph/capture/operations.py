@@ -74,6 +74,8 @@ def describe(operation, args, kwargs):
     elif _looks_up(name, operation, args):
         kind = "embedding"
     elif name == "Resize":
+        if None in operation.size:  # before Keras 3.15 nothing else says so
+            raise ValueError(f"it resizes to {operation.size}, with lengths that are not known beforehand")
         kind = "reindex" if operation.interpolation == "nearest" else "sum"
     return kind, function, view
 

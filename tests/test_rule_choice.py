@@ -46,7 +46,8 @@ def test_a_list_is_told_of_once():
         analyzer = innspect.create_analyzer("lrp", MODEL, rule=["Flat", "ZPlus", "Epsilon", "Z"])
     assert [w.filename for w in told] == [__file__]
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)  # Keras' own
         copy.copy(analyzer).analyze(X)
         lrp([DENSE, CONVOLUTION])
         lrp("Epsilon", input_layer_rule=(-3, 3))

@@ -5,7 +5,7 @@ slices. Needs matplotlib to draw.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,8 +155,8 @@ def _figure(names: list[str], blocks: list[_Block], width: float, captions_label
 def _block(forms: list[Form], i: int, features: Sequence[str] | None, look: _Look) -> _Block:
     first = forms[0]
     if first.flat:
-        pictures = None if first.x is None else input_pictures(first.x, first.kind)
-        return _pictures(forms, i, None if pictures is None else pictures[i], look)
+        pictures = None if first.x is None else input_pictures(first.x[i : i + 1], first.kind)
+        return _pictures(forms, i, None if pictures is None else pictures[0], look)
     known = None if first.x is None or first.x.shape[1:2] != first.values.shape[1:2] else np.asarray(first.x[i])
     if first.kind == "series":
         return _series(forms, i, None if known is None else known.astype("float64").reshape(len(known), -1), features, look)
@@ -166,9 +166,8 @@ def _block(forms: list[Form], i: int, features: Sequence[str] | None, look: _Loo
 
 
 def _pictures(forms: list[Form], i: int, picture: Array | None, look: _Look) -> _Block:
-    shades = [
-        colours(picture_shades(form)[i], palette, look.ground) for form, palette in zip(forms, look.palettes, strict=True)
-    ]
+    alone = [picture_shades(replace(form, shades=form.shades[i : i + 1]))[0] for form in forms]
+    shades = [colours(each, palette, look.ground) for each, palette in zip(alone, look.palettes, strict=True)]
     high, wide = shades[0].shape[:2]
 
     def draw(axes: "Axes", column: int, first: bool) -> None:

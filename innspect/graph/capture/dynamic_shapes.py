@@ -5,6 +5,7 @@ it tells a `Length` instead: the place of a number that a constant node reads of
 """
 
 import contextlib
+import numbers
 import operator
 import threading
 
@@ -39,11 +40,16 @@ class Length:
     __lt__ = __le__ = _not_above
 
 
+def _is_positive_number(value):
+    """Not asked of tensors, whose comparison would be one more operation of the graph."""
+    return isinstance(value, numbers.Real) and value > 0
+
+
 def _arithmetic(name):
     compute, grows = getattr(operator, name), name in ("add", "mul")
 
     def is_positive(self, other):
-        return grows and self.positive and (other.positive if isinstance(other, Length) else other > 0)
+        return grows and self.positive and (other.positive if isinstance(other, Length) else _is_positive_number(other))
 
     def forward(self, other):
         symbol = getattr(other, "symbol", other)

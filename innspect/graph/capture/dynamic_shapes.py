@@ -5,11 +5,11 @@ it tells a `Length` instead: the place of a number that a constant node reads of
 """
 
 import contextlib
-import numbers
 import operator
 import threading
 
 import keras
+import numpy as np
 
 from innspect.graph.keras_internals import TARGETS
 from innspect.types import Shape
@@ -42,7 +42,7 @@ class Length:
 
 def _is_positive_number(value):
     """Not asked of tensors, whose comparison would be one more operation of the graph."""
-    return isinstance(value, numbers.Real) and value > 0
+    return isinstance(value, int | float | np.integer) and value > 0
 
 
 def _arithmetic(name):

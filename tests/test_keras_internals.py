@@ -60,7 +60,7 @@ OF_OPERATIONS = {
     "Min": {"axis", "keepdims"},
     "Take": {"axis"},
     "OneHot": {"axis", "sparse"},
-    "Resize": {"interpolation"},
+    "Resize": {"interpolation", "size"},
     "ReLU": {"negative_slope", "threshold", "max_value"},
     "Einsum": {"subscripts"},
     "Tensordot": {"axes"},

@@ -71,7 +71,7 @@ OF_OPERATIONS = {
     "Min": (lambda x: ops.min(x, axis=1), ("axis", "keepdims")),
     "Take": (lambda x: ops.take(x, [0], axis=0), ("axis",)),
     "OneHot": (lambda x: ops.one_hot(x, 3), ("axis", "sparse")),
-    "Resize": (lambda x: ops.image.resize(x, (2, 2)), ("interpolation",)),
+    "Resize": (lambda x: ops.image.resize(x, (2, 2)), ("interpolation", "size")),
     "ReLU": (lambda x: keras.activations.relu(x, negative_slope=0.1), ("negative_slope", "threshold", "max_value")),
     "Einsum": (lambda x: ops.einsum("abc,cd->abd", x, np.ones((3, 2))), ("subscripts",)),
     "Tensordot": (lambda x: ops.tensordot(x, np.ones((3, 2)), axes=1), ("axes",)),

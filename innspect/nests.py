@@ -16,6 +16,43 @@ def joined(nests: Iterable[Nest], axis: int = 0) -> Nest:
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays, axis), *nests)
 
 
+class Gathered:
+    """Nests of one structure, as `joined` gives them, put into arrays that are made once: none is held beside the whole.
+
+    Args:
+        samples: How many there are in all, along the axis.
+        axis: The axis.
+
+    Attributes:
+        whole: The nest; None before the first is added. Where an entry is None in one nest, it is None in all.
+    """
+
+    def __init__(self, samples: int, axis: int = 0):
+        self._samples, self._lead, self._done = samples, (slice(None),) * axis, 0
+        self.whole: Nest = None
+
+    def add(self, nest: Nest, count: int) -> None:
+        """Put a nest of the next samples, so many, behind the others."""
+        import keras
+
+        at, axis = (*self._lead, slice(self._done, self._done + count)), len(self._lead)
+
+        def room(part: Array) -> Array:
+            return np.empty((*part.shape[:axis], self._samples, *part.shape[axis + 1 :]), part.dtype)
+
+        def put(whole: Array, part: Array) -> Array:
+            if whole.dtype != part.dtype:
+                whole = whole.astype(np.result_type(whole, part))
+            whole[at] = part
+            return whole
+
+        if not self._done:
+            self.whole = None if nest is None else keras.tree.map_structure(room, nest)
+        self._done += count
+        if self.whole is not None:
+            self.whole = None if nest is None else keras.tree.map_structure(put, self.whole, nest)
+
+
 def by_input(nest: Nest) -> dict[str, Any]:
     """(name, entry) for every input of a nest; a single one needs no name."""
     if isinstance(nest, dict):

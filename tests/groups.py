@@ -20,8 +20,8 @@ import pytest
 FILES = {
     # Of no backend: files, text, pictures, arguments, the command line.
     "once": "architecture choose_decision cli cli_hostile command_stories demo evaluation_imputation evaluation_localisation "
-    "known_truth_command labels migration_names migration_scripts photographs preprocessing report rule_choice sheet "
-    "synthesis_command tools utils visualize visualize_colours visualize_grids visualize_hostile visualize_notebooks "
+    "known_truth_command labels migration_names migration_scripts nests photographs preprocessing report rule_choice "
+    "sheet synthesis_command tools utils visualize visualize_colours visualize_grids visualize_hostile visualize_notebooks "
     "visualize_panels visualize_scales",
     # Of the host: files, arguments, resuming, callbacks. One backend that compiles and one that does not are enough. Networks
     # that are trained, too: on JAX the tests draw weights from NumPy's global state, whatever seed an initializer has.

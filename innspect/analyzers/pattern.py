@@ -192,12 +192,12 @@ class PatternAnalyzer(ReverseAnalyzer):
         """
         raise NotImplementedError
 
-    def _assemble(self, request, parts, settings):
-        explanation = super()._assemble(request, parts, settings)
-        if self.reverse_project_bottleneck_layers or not request.inputs.samples:
+    def sound(self, request, explanation):
+        explanation = super().sound(request, explanation)
+        if self.reverse_project_bottleneck_layers:
             return explanation
         with np.errstate(all="ignore"):
-            factor = self.growth(*_flat(request, parts, self.opened))
+            factor = self.growth(*_flat(request, explanation, self.opened))
         factor = np.nan_to_num(factor, nan=0.0, posinf=0.0)  # of maps that are not finite, another warning tells
         grown = np.flatnonzero((factor > _LARGE).any(axis=tuple(range(factor.ndim - 1))))
         if len(grown):
@@ -206,7 +206,7 @@ class PatternAnalyzer(ReverseAnalyzer):
                 f"{some_of(grown, request.inputs.samples, request.first)}: patterns of neurons that see the same "
                 "signal add up, layer by layer. Within a map proportions hold, its size says nothing; "
                 "reverse_project_bottleneck_layers=True scales the largest magnitude of each to 1.",
-                stacklevel=5,
+                stacklevel=6,
             )
         return explanation
 
@@ -252,16 +252,10 @@ class PatternAttribution(PatternAnalyzer):
         return sum(np.abs(s).sum(axis=-1) for s in signals) / np.abs(targets)
 
 
-def _flat(request, parts, opened):
+def _flat(request, explanation, opened):
     """The maps with one axis of features, the inputs likewise, None for ids; and the explained values: in float64."""
-    axis = 1 if request.several else 0
-
-    def whole(found):
-        counted = [a.astype("float64").take(range(part["count"]), axis=axis) for a, part in zip(found, parts, strict=True)]
-        return np.concatenate(counted, axis=axis)
-
-    signals = [whole(found) for found in zip(*(part["attributions"] for part in parts), strict=True)]
-    signals = [a.reshape(*a.shape[: axis + 1], -1) for a in signals]
+    lead = 2 if request.several else 1
+    signals = [a.astype("float64").reshape(*a.shape[:lead], -1) for a in explanation.attributions]
     given = zip(request.inputs.arrays, opened.graph.inputs, strict=True)
     inputs = [None if opened.takes_ids(t) else a.astype("float64").reshape(len(a), -1) for a, t in given]
-    return signals, inputs, whole([part["targets"] for part in parts])
+    return signals, inputs, explanation.targets.astype("float64")

@@ -216,10 +216,11 @@ class IntegratedGradients(OnPath):
         last = GAUSS if self.quadrature == "gausslegendre" else LAST
         return (first << k for k in range(last.bit_length()) if first << k <= last)
 
-    def _assemble(self, request, parts, settings):
-        explanation = super()._assemble(request, parts, settings)
+    def sound(self, request, explanation):
+        explanation = super().sound(request, explanation)
         if self.complete:
-            warn_of_missing(self.name, parts, request.several, self.missing, request.first)
+            share = missing_share(vars(explanation), request.several)
+            warn_of_missing(self.name, np.atleast_2d(share), self.missing, request.first)
         return explanation
 
     def _with_steps(self, batch, steps, error):

@@ -1,8 +1,7 @@
 """The steps of a path: where they are, how many are taken until what the sum misses is small, and what is said elsewhere."""
 
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -51,7 +50,7 @@ def missing_share(found: Result, several: bool) -> Array:
     """The share of f(x) - f(x0) that is missing from the sum of the attributions, for each neuron and sample.
 
     Args:
-        found: With "attributions", "targets" and "delta", NumPy arrays.
+        found: A mapping with "attributions", "targets" and "delta", NumPy arrays.
         several: Whether there is a neuron axis.
 
     Returns:
@@ -67,12 +66,8 @@ def missing_share(found: Result, several: bool) -> Array:
     return np.where(lost <= _ROUNDING * np.maximum(there, difference), 0.0, share)
 
 
-def warn_of_missing(name: str, parts: Iterable[dict[str, Any]], several: bool, missing: float, first: int) -> None:
-    """Say, once, of which samples more than a share is missing."""
-    shares = [missing_share(part, several)[..., : part["count"]] for part in parts]
-    if not shares:
-        return
-    share = np.atleast_2d(np.concatenate(shares, axis=-1))
+def warn_of_missing(name: str, share: Array, missing: float, first: int) -> None:
+    """Say of which samples more than a share is missing, (neurons, samples)."""
     short = np.flatnonzero((share > missing).any(axis=0))
     if len(short):
         warnings.warn(
@@ -80,5 +75,5 @@ def warn_of_missing(name: str, parts: Iterable[dict[str, Any]], several: bool, m
             f"missing from the maps of {some_of(short, share.shape[1], first)}, at most "
             f"{share[:, short].max():.0%}. More `steps` miss less; steps='auto' doubles them until it is little.",
             IncompleteAttributionWarning,
-            stacklevel=6,
+            stacklevel=7,
         )

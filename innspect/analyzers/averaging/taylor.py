@@ -115,7 +115,7 @@ class SimpleTaylor(OnPath):
 
     def _assemble(self, request, parts, settings):
         explanation = super()._assemble(request, parts, settings)
-        if parts:
+        if request.inputs.samples:
             explanation.details["root"] = self._restore(
                 request.inputs, explanation.details["root"], 2 if request.several else 1
             )

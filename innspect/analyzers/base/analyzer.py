@@ -8,7 +8,7 @@ them when all constructors have run (`ready`), so their order does not matter.
 """
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -26,7 +26,7 @@ from innspect.analyzers.base.question import Question, ask
 from innspect.analyzers.base.request import Batch, Request, Result, paths
 from innspect.analyzers.base.soundness import Sound
 from innspect.analyzers.base.storing import Storing
-from innspect.analyzers.base.work import done
+from innspect.analyzers.base.work import found
 from innspect.checks import AnyOf, Boolean, Integer
 from innspect.graph.ir import Tensor
 from innspect.graph.opened.opened_model import OpenedModel, check_no_mixture, open_model
@@ -220,7 +220,7 @@ class Analyzer(Sound, Inside, Exported, Storing, Migrated, Named, metaclass=_Mad
         if getattr(self.opened, "site", None) is None and asked.has_units:
             return self._of_layers(x, asked)
         request = self.request(x, asked)
-        parts = self._parts(request, asked.verbose) if request.inputs.samples else []
+        parts = self._parts(request, asked.verbose)
         if not request.explained:
             return self._assemble(request, parts, {})
         return told(self._assemble(request, parts, settings_of(self, asked)), self, request, x)
@@ -245,9 +245,9 @@ class Analyzer(Sound, Inside, Exported, Storing, Migrated, Named, metaclass=_Mad
             batch_size=None if asked.batch_size is None else inputs.checked_size(asked.batch_size),
         )
 
-    def _parts(self, request: Request, verbose: int) -> list[Result]:
-        """What was found for each batch, NumPy arrays, and how many of its samples count."""
-        return done(self, request, verbose)
+    def _parts(self, request: Request, verbose: int) -> Iterator[Result]:
+        """What is found for each batch, NumPy arrays, and how many of its samples count."""
+        return (part for _, part in found(self, request, verbose))
 
     def _inputs(self, x: Nest) -> Inputs:
         inputs = Inputs(x, self.opened)
@@ -282,10 +282,10 @@ class Analyzer(Sound, Inside, Exported, Storing, Migrated, Named, metaclass=_Mad
         """The tensor of the graph that is explained for an output."""
         return self.opened.graph.outputs[number]
 
-    def _assemble(self, request: Request, parts: list[Result], settings: dict[str, Any]) -> Explanation:
+    def _assemble(self, request: Request, parts: Iterable[Result], settings: dict[str, Any]) -> Explanation:
         """The `Explanation` of what was found for each batch."""
         axis = 1 if request.several else 0
-        if parts:
+        if request.inputs.samples:
             explanation = self.sound(request, assembled(request, parts, settings))
         else:
             shapes = self._attribution_shapes([(0, *a.shape[1:]) for a in request.inputs.arrays])

@@ -7,9 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from innspect.analyzers.base.explanation import Explanation
+from innspect.analyzers.base.explanation import OF_SAMPLES, Explanation
 from innspect.analyzers.base.request import Request, Result
+from innspect.nests import Gathered
 from innspect.types import Array, Nest
+
+# What is found for a batch, and what stands for it where it is not.
+_FOUND: dict[str, Any] = {"attributions": None, "outputs": None, "targets": None, "signals": {}, "delta": None, "details": {}}
 
 
 def assembled(request: Request, parts: Iterable[Result], settings: dict[str, Any]) -> Explanation:
@@ -17,27 +21,24 @@ def assembled(request: Request, parts: Iterable[Result], settings: dict[str, Any
 
     Args:
         request: The `Request`.
-        parts: What `Analyzer.explain_batch` returned for each batch, NumPy arrays, with the "count" of samples that count.
+        parts: What `Analyzer.explain_batch` returned for each batch, NumPy arrays, with the "count" of samples that count; each
+            is asked for when the one before is put in its place.
         settings: For the `Explanation`.
     """
-    return Explanation.join(_explanation(part, request, settings) for part in parts)
+    axis, samples = 1 if request.several else 0, request.inputs.samples
+    found = {key: Gathered(samples, 0 if key in OF_SAMPLES else axis) for key in _FOUND}
+    for part in parts:
+        for key, gathered in found.items():
+            gathered.add(_trimmed(part, key, axis, request), part["count"])
+    return Explanation(**{key: gathered.whole for key, gathered in found.items()}, settings=settings)
 
 
-def _explanation(part: Result, request: Request, settings: dict[str, Any]) -> Explanation:
-    axis, count = 1 if request.several else 0, part["count"]
-
-    def trimmed(key: str, axis: int = axis) -> Nest:
-        return keras.tree.map_structure(lambda a: a[:count] if axis == 0 else a[:, :count], part[key])
-
-    return Explanation(
-        attributions=trimmed("attributions"),
-        outputs=trimmed("outputs", 0),
-        targets=trimmed("targets"),
-        signals=trimmed("signals") if request.at else {},
-        delta=trimmed("delta") if "delta" in part else None,
-        settings=settings,
-        details=trimmed("details") if "details" in part else {},
-    )
+def _trimmed(part: Result, key: str, axis: int, request: Request) -> Nest:
+    """What counts of one thing that was found for a batch."""
+    if (key == "signals" and not request.at) or key not in part:
+        return _FOUND[key]
+    count, first = part["count"], key in OF_SAMPLES or not axis
+    return keras.tree.map_structure(lambda a: a[:count] if first else a[:, :count], part[key])
 
 
 def empty(request: Request, shapes: list[tuple[int, ...]], settings: dict[str, Any], dtype: str) -> Explanation:

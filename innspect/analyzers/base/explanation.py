@@ -17,7 +17,7 @@ from innspect.types import Array, Nest, Path
 _FORMAT = "innspect-explanation"
 _VERSION = 2  # 1: without inputs and neurons
 _PARTS = ("attributions", "outputs", "targets", "signals", "delta", "details", "x", "neurons")  # all but the settings
-_OF_SAMPLES = ("outputs", "x")  # which have no axis of neurons
+OF_SAMPLES = ("outputs", "x")  # which have no axis of neurons
 
 
 def norm(arrays: Iterable[Array], lead: int) -> Array:
@@ -125,7 +125,7 @@ class Explanation:
 
         def whole(name: str) -> Any:
             found = [getattr(part, name) for part in parts]
-            return None if any(each is None for each in found) else joined(found, 0 if name in _OF_SAMPLES else axis)
+            return None if any(each is None for each in found) else joined(found, 0 if name in OF_SAMPLES else axis)
 
         return cls(**{name: whole(name) for name in _PARTS}, settings=parts[0].settings)
 
@@ -136,7 +136,7 @@ class Explanation:
         def placed(name: str) -> Any:
             def put(mine: Array, theirs: Array) -> Array:
                 whole = np.array(mine)
-                whole[samples if name in _OF_SAMPLES or not axis else (slice(None), samples)] = theirs
+                whole[samples if name in OF_SAMPLES or not axis else (slice(None), samples)] = theirs
                 return whole
 
             mine, theirs = getattr(self, name), getattr(other, name)

@@ -127,7 +127,9 @@ def _all_finite(request: Request, explanation: Explanation) -> bool:
     """Whether there is nothing to look at: inputs, explained values and maps, all that they hold, are finite."""
     delta = [] if explanation.delta is None else [explanation.delta]
     floats = [a for a in request.inputs.arrays if a.dtype.kind == "f"]
-    return all(np.isfinite(a).all() for a in (*explanation.attributions, explanation.targets, *delta, *floats))
+    # by what is least and largest, without an array of answers
+    bounds = ((a.min(), a.max()) for a in (*explanation.attributions, explanation.targets, *delta, *floats) if a.size)
+    return all(np.isfinite(each).all() for each in bounds)
 
 
 def _unknown_to(opened: OpenedModel | None, request: Request) -> Array:

@@ -21,20 +21,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def done(analyzer: "Analyzer", request: Request, verbose: int) -> list[Result]:
-    """What a method finds for each batch of a request, NumPy arrays, and how many of its samples count."""
-    return [part for _, part in found(analyzer, request, verbose)]
-
-
 def found(
     analyzer: "Analyzer", request: Request, verbose: int = 0, skip: int = 0, end: int | None = None
 ) -> Iterator[tuple[Array, Result]]:
-    """As `done`, one batch after the other, each with the numbers of its samples, (samples,).
+    """What a method finds for each batch of a request: the numbers of its samples, (samples,), and NumPy arrays, "count" of
+    whose samples count.
 
     What was found for a batch is fetched when the next one is at work, where a device works by itself.
 
     Args:
-        analyzer, request, verbose: As for `done`.
+        analyzer: The `Analyzer`.
+        request: The `Request`.
+        verbose: Whether there is a bar.
         skip: How many samples need not be told of: batches of no others are not computed.
         end: The number of a sample before which to end; None: all are computed.
     """

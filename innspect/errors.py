@@ -3,7 +3,10 @@
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Iterable
+
+_BETWEEN = {__name__.partition(".")[0], "keras", "optree", *sys.stdlib_module_names}  # a user's line and a warning's
 
 
 class NotAnalyzeableModelError(ValueError):
@@ -32,10 +35,13 @@ def said(error: BaseException) -> str:
 
 
 def users_line() -> int:
-    """The `stacklevel` with which a warning, given by who asks, points at the line outside innspect that led here."""
+    """The `stacklevel` with which a warning, given by who asks, points at the line outside innspect that led here.
+
+    Passed over is what lies between: the standard library, such as a cached property, and Keras, such as `fit` and callbacks.
+    """
     level, frame = 1, inspect.currentframe()
     frame = frame and frame.f_back
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back
     return level
 

@@ -7,7 +7,7 @@ a list, or in a dict by label, where {"lrp.gamma": {"gamma": 0.5}} has the name 
 import ast
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Pair = tuple[str, dict[str, Any]]
@@ -131,6 +131,13 @@ def label_of(name: str, arguments: dict[str, Any]) -> str:
     """What a method with arguments is called in tables: those that are short are named."""
     shown = {k: v for k, v in arguments.items() if isinstance(v, str | int | float | bool | tuple | None) and k != "patterns"}
     return name + ("(" + ", ".join(f"{k}={v}" for k, v in shown.items()) + ")" if shown else "")
+
+
+def meant(asked: str, labels: Iterable[str]) -> str | None:
+    """The label that a method is asked for by: its own, or its name, where one label alone is that with arguments; or None."""
+    held = list(labels)
+    named = [label for label in held if label.startswith(f"{asked}(")]
+    return asked if asked in held else named[0] if len(named) == 1 else None
 
 
 def _is_pair(given: Any) -> bool:

@@ -73,6 +73,23 @@ def test_differences_are_paired_and_adjusted_over_all_pairs(scores):
         scores.difference("srg", "gradient", "no_such")
 
 
+def test_a_method_with_arguments_is_found_by_its_name_where_it_is_alone(model, x):
+    given = ["gradient", ("integrated_gradients", {"steps": 4}), ("lrp.gamma", {"gamma": 0.5}), ("lrp.gamma", {"gamma": 1.0})]
+    scores = innspect.evaluate(model, x, given, {"srg": QUICK["srg"]})
+    whole, short = "integrated_gradients(steps=4)", "integrated_gradients"
+    assert list(scores.values["srg"]) == ["gradient", whole, "lrp.gamma(gamma=0.5)", "lrp.gamma(gamma=1.0)", "random"]
+    for of in (scores.values, scores.curves, scores.undefined):
+        assert of["srg"][short] is not None
+    assert scores.values["srg"][short].tolist() == scores.values["srg"][whole].tolist()
+    assert scores.difference("srg", short, "gradient") == scores.difference("srg", whole, "gradient")
+    assert scores.mean("srg", short) == scores.mean("srg", whole)
+    for unknown in ("lrp.gamma", "integrated", "smoothgrad"):  # two of one name are told apart by their arguments
+        with pytest.raises(KeyError, match=unknown):
+            scores.mean("srg", unknown)
+        with pytest.raises(KeyError, match=unknown):
+            scores.values["srg"][unknown]
+
+
 def results(**means):
     """Scores of 12 samples with these means and little spread."""
     noise = np.random.default_rng(0).normal(size=(len(means), 12)) / 10

@@ -123,3 +123,34 @@ def test_nothing_is_said_where_nothing_need_add_up(steep):
     for wrong in ("many", 0, None):
         with pytest.raises(ValueError, match=f"`steps` must be a positive integer or 'auto'. Received: {wrong!r}"):
             integrated(steep, steps=wrong)
+
+
+# ---------------------------------------------------------------------- where, and of what model, it is said
+def of_steps(told):
+    """Without Keras' own, of its way from torch to NumPy."""
+    return [w for w in told if w.category is IncompleteAttributionWarning]
+
+
+@pytest.mark.host
+def test_the_warning_points_at_the_users_line_however_it_was_asked(steep):
+    analyzer = innspect.create_analyzer("integrated_gradients", steep, steps=4)
+    asked = {
+        "analyze": lambda: analyzer.analyze(X),
+        "explain": lambda: analyzer.explain(X),
+        "stream": lambda: list(analyzer.stream([X])),
+        "a metric": lambda: innspect.evaluation.sparseness(steep, X, analyzer),
+        "evaluate": lambda: innspect.evaluate(steep, X, {"ig": analyzer}, ["sparseness"]),
+    }
+    for how, ask in asked.items():
+        with pytest.warns(IncompleteAttributionWarning, match="steps") as told:
+            ask()
+        assert [w.filename for w in of_steps(told)] == [__file__], how
+
+
+def test_nothing_is_said_of_a_model_whose_weights_are_replaced(steep):
+    """Of the model itself it is said, once; a model of random weights is not the user's."""
+    for metric in ("mprt", "mprt.efficient", "input_invariance"):
+        analyzer = innspect.create_analyzer("integrated_gradients", steep, steps=4)
+        with pytest.warns(IncompleteAttributionWarning) as told:
+            innspect.evaluate(steep, X, {"ig": analyzer}, [metric])
+        assert len(of_steps(told)) == 1, metric

@@ -6,13 +6,13 @@ its input, not what the signal looks like. The patterns (`innspect.patterns`) ar
 
 import functools
 import os
-import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
 from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.base.warned import warn
 from innspect.analyzers.gradient import prescribed
 from innspect.analyzers.reverse.analyzer import ReverseAnalyzer
 from innspect.analyzers.signal import winner_or_gradient
@@ -201,12 +201,11 @@ class PatternAnalyzer(ReverseAnalyzer):
         factor = np.nan_to_num(factor, nan=0.0, posinf=0.0)  # of maps that are not finite, another warning tells
         grown = np.flatnonzero((factor > _LARGE).any(axis=tuple(range(factor.ndim - 1))))
         if len(grown):
-            warnings.warn(
+            warn(
                 f"{self.name!r}: signals grew on their way back, by a factor of up to {factor.max():.1e}, for "
                 f"{some_of(grown, request.inputs.samples, request.first)}: patterns of neurons that see the same "
                 "signal add up, layer by layer. Within a map proportions hold, its size says nothing; "
                 "reverse_project_bottleneck_layers=True scales the largest magnitude of each to 1.",
-                stacklevel=6,
             )
         return explanation
 

@@ -119,6 +119,11 @@ def handing(values: Iterable[tuple[keras.Variable, Any]]) -> Iterator[Handed]:
         _here.handed = before
 
 
+def are_handed() -> bool:
+    """Whether this is within `handing`."""
+    return getattr(_here, "handed", None) is not None
+
+
 def weights(variables: list[keras.Variable]) -> Tensors:
     """Within `steadily`: what a compiled function must be handed to see the variables, as they were when first asked for."""
     return _here.weights.of(variables)

@@ -1,14 +1,18 @@
 """What a metric found: a value for each sample, never an average alone."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from innspect.evaluation.intervals import interval
+from innspect.spelling import meant
 from innspect.types import Array
 
 RANDOM = "random"  # the row of random maps
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -57,3 +61,41 @@ class Result:
             low, high = self.interval()
             text += f" [{low:.4g}, {high:.4g}]"
         return text + (f", undefined for {missing} of {len(self.values)}" if missing else "")
+
+
+class ByMethod(dict[str, T]):
+    """What there is for each method, by its label; also by its name, where one label alone is that with arguments."""
+
+    def __missing__(self, method: str) -> T:
+        label = meant(method, self)
+        if label is None:
+            raise KeyError(method)
+        return self[label]
+
+
+def by_method(results: Mapping[str, Mapping[str, Result]], part: Callable[[Result], T]) -> dict[str, dict[str, T]]:
+    """Something of each result, by metric and method."""
+    return {metric: ByMethod({method: part(result) for method, result in of.items()}) for metric, of in results.items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two methods differ on the same samples.
+
+    Attributes:
+        mean: Of the first minus the second, over the samples where both are defined.
+        interval: (low, high), 95 %, Student's t, of this pair alone.
+        p: Of the paired t test, adjusted by Holm over all pairs of methods of the metric, "random" included.
+        unadjusted: The same p by itself.
+        samples: How many samples were compared.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    p: float
+    unadjusted: float
+    samples: int
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.mean:.4g} [{low:.4g}, {high:.4g}], p = {self.p:.2g} (Holm), {self.samples} samples"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from innspect.evaluation.intervals import holm, interval, paired
-from innspect.evaluation.results import RANDOM, Result
+from innspect.evaluation.results import RANDOM, Difference, Result, by_method
+from innspect.spelling import meant
 from innspect.storing import read_parts, write_parts
 from innspect.tables import Table
 from innspect.types import Array, Path
@@ -16,29 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMAT = "innspect-scores"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How two methods differ on the same samples.
-
-    Attributes:
-        mean: Of the first minus the second, over the samples where both are defined.
-        interval: (low, high), 95 %, Student's t, of this pair alone.
-        p: Of the paired t test, adjusted by Holm over all pairs of methods of the metric, "random" included.
-        unadjusted: The same p by itself.
-        samples: How many samples were compared.
-    """
-
-    mean: float
-    interval: tuple[float, float]
-    p: float
-    unadjusted: float
-    samples: int
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.mean:.4g} [{low:.4g}, {high:.4g}], p = {self.p:.2g} (Holm), {self.samples} samples"
 
 
 @dataclass
@@ -82,17 +60,17 @@ class Scores:
     @property
     def values(self) -> dict[str, dict[str, Array]]:
         """By metric and method: a number for each sample, NaN where it is undefined."""
-        return {metric: {method: r.values for method, r in of.items()} for metric, of in self.results.items()}
+        return by_method(self.results, lambda result: result.values)
 
     @property
     def curves(self) -> dict[str, dict[str, dict[str, Array]]]:
         """By metric and method, and name of the curve: arrays, samples first."""
-        return {metric: {method: r.curves for method, r in of.items()} for metric, of in self.results.items()}
+        return by_method(self.results, lambda result: result.curves)
 
     @property
     def undefined(self) -> dict[str, dict[str, Array]]:
         """By metric and method: booleans (samples,)."""
-        return {metric: {method: r.undefined for method, r in of.items()} for metric, of in self.results.items()}
+        return by_method(self.results, lambda result: result.undefined)
 
     def mean(self, metric: str, method: str) -> float:
         return self._result(metric, method).mean
@@ -105,12 +83,13 @@ class Scores:
         """How two methods differ, paired over samples.
 
         Args:
-            metric, first, second: Labels. "random" is a method too.
+            metric, first, second: Labels; of a method with arguments its name will do where it is alone. "random" is one too.
 
         Raises:
             KeyError: There is no such metric or method, or no result for it.
         """
-        d = _differences(self._result(metric, first), self._result(metric, second))
+        first, second = self._label(metric, first), self._label(metric, second)
+        d = _differences(self.results[metric][first], self.results[metric][second])
         table = self.adjusted(metric)
         p = table[first, second] if (first, second) in table else table.get((second, first), float("nan"))
         mean = float(d.mean()) if len(d) else float("nan")
@@ -170,14 +149,19 @@ class Scores:
             raise KeyError(f"There is no result of {metric!r}; there are: {list(self.results)}")
         return self.results[metric]
 
-    def _result(self, metric: str, method: str) -> Result:
+    def _label(self, metric: str, method: str) -> str:
         of = self._of(metric)
-        if method not in of:
-            why = self.failed.get(metric, {}).get(method)
+        label = meant(method, of)
+        if label is None:
+            failed = self.failed.get(metric, {})
+            why = failed.get(meant(method, failed) or "")
             raise KeyError(
                 f"There is no result of {metric!r} for {method!r}" + (f": {why}" if why else f"; there are: {list(of)}")
             )
-        return of[method]
+        return label
+
+    def _result(self, metric: str, method: str) -> Result:
+        return self._of(metric)[self._label(metric, method)]
 
     # ------------------------------------------------------------------ shown
     def table(self) -> Table:

@@ -1,11 +1,11 @@
 """The steps of a path: where they are, how many are taken until what the sum misses is small, and what is said elsewhere."""
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 
 from innspect.analyzers.base.request import Result
+from innspect.analyzers.base.warned import warn
 from innspect.errors import IncompleteAttributionWarning, some_of
 from innspect.types import Array
 
@@ -70,10 +70,9 @@ def warn_of_missing(name: str, share: Array, missing: float, first: int) -> None
     """Say of which samples more than a share is missing, (neurons, samples)."""
     short = np.flatnonzero((share > missing).any(axis=0))
     if len(short):
-        warnings.warn(
+        warn(
             f"{name!r}: more than {missing:.0%} of the difference between the outputs for the input and for the reference is "
             f"missing from the maps of {some_of(short, share.shape[1], first)}, at most "
             f"{share[:, short].max():.0%}. More `steps` miss less; steps='auto' doubles them until it is little.",
             IncompleteAttributionWarning,
-            stacklevel=7,
         )

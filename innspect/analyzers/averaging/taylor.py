@@ -1,6 +1,5 @@
 """Simple Taylor decomposition: the first-order expansion of the explained value at a root point."""
 
-import warnings
 from dataclasses import replace
 
 import keras
@@ -11,6 +10,7 @@ from innspect import backend
 from innspect.analyzers.averaging.path import OnPath
 from innspect.analyzers.averaging.points import Points
 from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.base.warned import warn
 from innspect.checks import Count, Finite, Number, OneOf, check_order
 from innspect.graph.opened.taking import taken
 from innspect.inputs.references import References
@@ -121,10 +121,9 @@ class SimpleTaylor(OnPath):
             )
             missed = int(np.sum(~explanation.details["converged"]))
             if missed and self.root != "origin":
-                warnings.warn(
+                warn(
                     f"root={self.root!r} found no root point for {missed} of {explanation.targets.size} explained values; "
                     "`explain(...).details['converged']` tells which.",
-                    stacklevel=4,
                 )
         return explanation
 

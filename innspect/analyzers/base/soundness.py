@@ -5,7 +5,6 @@ its output is not finite, or that at a reference, a warning tells the numbers of
 """
 
 import functools
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from innspect.analyzers.base.assembly import assembled
 from innspect.analyzers.base.explanation import Explanation
 from innspect.analyzers.base.facts import Facts
 from innspect.analyzers.base.request import Request
+from innspect.analyzers.base.warned import warn
 from innspect.errors import some_of
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs, on_device
@@ -110,7 +110,7 @@ class Sound(Facts):
     def _tell(self, samples: Array, count: int, first: int, text: str) -> None:
         if len(samples):
             where = f" for {some_of(samples, count, first)}"
-            warnings.warn(f"{self.name!r}: {text.format(where)}", stacklevel=6)
+            warn(f"{self.name!r}: {text.format(where)}")
 
     def _not_finite_at_references(self, request: Request, samples: Array) -> Array:
         """Those of some samples of whose references the model says nothing finite."""

@@ -6,7 +6,6 @@ gradient runs only from the output back to the layer.
 """
 
 import math
-import warnings
 
 import keras
 import numpy as np
@@ -14,6 +13,7 @@ from keras import ops
 
 from innspect import backend
 from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.base.warned import warn
 from innspect.analyzers.gradient import GradientRules
 from innspect.checks import Boolean, Elsewhere, Integer, OneOf
 from innspect.errors import some_of
@@ -232,11 +232,10 @@ class CounterfactualGradCam(GradCam):
         empty = ~maps.reshape(*maps.shape[:lead], math.prod(maps.shape[lead:])).any(axis=-1)
         empty = np.flatnonzero(empty.any(axis=0) if request.several else empty)
         if len(empty):
-            warnings.warn(
+            warn(
                 f"{self.name!r}: at {self.place(request.output).path!r} nothing speaks against what is explained, and so the "
                 f"map is all zero, for {some_of(empty, request.inputs.samples, request.first)}. Ask for a class that "
                 "the network decided against, or compare two: 'grad_cam' with `contrast`.",
-                stacklevel=4,
             )
         return explanation
 

@@ -1,10 +1,10 @@
 """The base of all methods in relevance form: what is not a kernel layer has one rule here, whatever the method."""
 
 import functools
-import warnings
 
 import numpy as np
 
+from innspect.analyzers.base.warned import warn
 from innspect.analyzers.relevance.conservation import Conserving
 from innspect.analyzers.signal import winner_rule
 from innspect.graph.channels import channels_first
@@ -118,10 +118,9 @@ class RelevanceAnalyzer(Conserving):
         for x in inputs.arrays:
             low, high = (np.asarray(bound, x.dtype) for bound in (box.low, box.high))
             if x.size and x.dtype.kind == "f" and ((x < low).any() or (x > high).any()):
-                warnings.warn(
+                warn(
                     f"{self.name!r}: some inputs are outside the bounds `low` and `high`, where the z-box rule may give "
                     f"relevance of the wrong sign. Received: values from {x.min():.4g} to {x.max():.4g}",
-                    stacklevel=4,
                 )
 
     def _no_rule(self, node):

@@ -1,12 +1,12 @@
 """Deep Taylor decomposition (Montavon et al. 2017): z+ everywhere, another rule where the input's domain asks for it."""
 
 import functools
-import warnings
 
 import numpy as np
 from keras import ops
 
 from innspect.analyzers.base.registry import register_analyzer
+from innspect.analyzers.base.warned import warn
 from innspect.analyzers.relevance.base import RelevanceAnalyzer
 from innspect.analyzers.relevance.composites import Composite
 from innspect.analyzers.relevance.presets import Boxed
@@ -63,10 +63,9 @@ class DeepTaylor(RelevanceAnalyzer):
         explanation = super()._assemble(request, parts, settings)
         empty = np.flatnonzero(explanation.targets <= 0) if not request.several else ()
         if len(empty):
-            warnings.warn(
+            warn(
                 f"{self.name!r} decomposes positive evidence only: the explained value is not positive, and so the map all "
                 f"zero, for {some_of(empty, request.inputs.samples, request.first)}.",
-                stacklevel=4,
             )
         return explanation
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from innspect.evaluation.intervals import holm, interval, paired
 from innspect.evaluation.registry import metrics
-from innspect.evaluation.results import RANDOM, Result
-from innspect.evaluation.scores import Difference, Scores
+from innspect.evaluation.results import RANDOM, Difference, Result
+from innspect.evaluation.scores import Scores
 from innspect.types import Array
 
 LEAST = 8  # values of a metric, for less it is not used

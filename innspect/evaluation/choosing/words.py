@@ -9,8 +9,8 @@ from innspect.evaluation.choosing.budget import HALVES
 from innspect.evaluation.choosing.costs import NO_TIME
 from innspect.evaluation.choosing.decision import LEAST, SURE, lead
 from innspect.evaluation.choosing.offers import WELL_KNOWN
-from innspect.evaluation.results import RANDOM
-from innspect.evaluation.scores import Difference, Scores
+from innspect.evaluation.results import RANDOM, Difference
+from innspect.evaluation.scores import Scores
 from innspect.progress import duration
 from innspect.tables import Table
 

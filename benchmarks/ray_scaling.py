@@ -69,7 +69,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", default="lrp.epsilon_plus")
     parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--size", type=int, default=32, help="pixels a side")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--streamed", action="store_true", help=argparse.SUPPRESS)

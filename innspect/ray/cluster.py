@@ -95,10 +95,12 @@ class Workers:
         return count, each
 
     def environment(self) -> dict[str, str]:
-        """What workers are started with: the backend of this process, and how many threads a framework may take."""
+        """What workers are started with: the backend of this process, a framework's threads, and that memory is kept."""
         threads = str(self.threads)
         of_threads = "OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS TF_NUM_INTRAOP_THREADS PJRT_NPROC NPROC".split()
         found = dict.fromkeys(of_threads, threads) | {"TF_NUM_INTEROP_THREADS": "1", "KERAS_BACKEND": keras.backend.backend()}
+        # Ray's calls come in threads, whose memory glibc gives back after every batch unless it is that of the main one.
+        found["MALLOC_ARENA_MAX"] = "1"
         if 0 < self.gpus < 1:  # frameworks otherwise take all of its memory
             found |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         kept = ("TF_CPP_MIN_LOG_LEVEL", "OMP_WAIT_POLICY", "JAX_ENABLE_X64")

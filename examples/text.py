@@ -2,8 +2,7 @@
 
     python examples/text.py
 
-The sentences are made here: reviews whose words may be negated, so the network has to read "not" with what follows. Shows
-them in the terminal, writes text.html. Choose the backend with KERAS_BACKEND.
+Reviews with negations are made here, shown in the terminal and in text.html. Choose the backend with KERAS_BACKEND.
 """
 
 from pathlib import Path
@@ -55,6 +54,6 @@ for line, p in zip(innspect.visualize.text(shown, explanation, form="ansi"), exp
 
 # 3. The same as a page.
 lines = zip(explanation.outputs[:, 0], innspect.visualize.text(shown, explanation), strict=True)
-page = ['<div style="background:white;color:black;padding:8px">', *(f"<p>good: {p:.0%}</p>\n{line}" for p, line in lines)]
-Path("text.html").write_text("\n".join([*page, "</div>\n"]), "utf-8")
+page = "\n".join(f"<p>good: {p:.0%}</p>\n{line}" for p, line in lines)
+Path("text.html").write_text(f'<div style="background:white;color:black;padding:8px">\n{page}\n</div>\n', "utf-8")
 print("\nwritten: text.html")

@@ -32,10 +32,11 @@ class Gathered:
         self.whole: Nest = None
 
     def add(self, nest: Nest, count: int) -> None:
-        """Put a nest of the next samples, so many, behind the others."""
+        """Put a nest of the next samples, so many, behind the others; what it holds beyond these is left out."""
         import keras
 
-        at, axis = (*self._lead, slice(self._done, self._done + count)), len(self._lead)
+        at, counted = ((*self._lead, slice(first, first + count)) for first in (self._done, 0))
+        axis = len(self._lead)
 
         def room(part: Array) -> Array:
             return np.empty((*part.shape[:axis], self._samples, *part.shape[axis + 1 :]), part.dtype)
@@ -43,7 +44,7 @@ class Gathered:
         def put(whole: Array, part: Array) -> Array:
             if whole.dtype != part.dtype:
                 whole = whole.astype(np.result_type(whole, part))
-            whole[at] = part
+            whole[at] = part[counted]
             return whole
 
         if not self._done:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-import keras
 import numpy as np
 
 from innspect.analyzers.base.explanation import OF_SAMPLES, Explanation
@@ -29,16 +28,9 @@ def assembled(request: Request, parts: Iterable[Result], settings: dict[str, Any
     found = {key: Gathered(samples, 0 if key in OF_SAMPLES else axis) for key in _FOUND}
     for part in parts:
         for key, gathered in found.items():
-            gathered.add(_trimmed(part, key, axis, request), part["count"])
+            there = key in part and (key != "signals" or request.at)
+            gathered.add(part[key] if there else _FOUND[key], part["count"])
     return Explanation(**{key: gathered.whole for key, gathered in found.items()}, settings=settings)
-
-
-def _trimmed(part: Result, key: str, axis: int, request: Request) -> Nest:
-    """What counts of one thing that was found for a batch."""
-    if (key == "signals" and not request.at) or key not in part:
-        return _FOUND[key]
-    count, first = part["count"], key in OF_SAMPLES or not axis
-    return keras.tree.map_structure(lambda a: a[:count] if first else a[:, :count], part[key])
 
 
 def empty(request: Request, shapes: list[tuple[int, ...]], settings: dict[str, Any], dtype: str) -> Explanation:

@@ -20,7 +20,7 @@ from innspect.analyzers.base.warned import warn
 from innspect.errors import some_of
 from innspect.graph.opened.opened_model import OpenedModel
 from innspect.inputs.batches import Inputs, on_device
-from innspect.inputs.missing import filled, says
+from innspect.inputs.missing import filled, has_gaps, says
 from innspect.inputs.predictor import Network, Predictor
 from innspect.inputs.references import References
 from innspect.types import Array
@@ -126,10 +126,7 @@ class Sound(Facts):
 def _all_finite(request: Request, explanation: Explanation) -> bool:
     """Whether there is nothing to look at: inputs, explained values and maps, all that they hold, are finite."""
     delta = [] if explanation.delta is None else [explanation.delta]
-    floats = [a for a in request.inputs.arrays if a.dtype.kind == "f"]
-    # by what is least and largest, without an array of answers
-    bounds = ((a.min(), a.max()) for a in (*explanation.attributions, explanation.targets, *delta, *floats) if a.size)
-    return all(np.isfinite(each).all() for each in bounds)
+    return not has_gaps([*explanation.attributions, explanation.targets, *delta, *request.inputs.arrays])
 
 
 def _unknown_to(opened: OpenedModel | None, request: Request) -> Array:
